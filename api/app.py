@@ -1,0 +1,91 @@
+"""create_app: the only place where the parts are put together."""
+
+import hmac
+import re
+import time
+import uuid
+
+from flask import Flask, Response, g, request
+
+from api import errors, health, jobs, models, predictions
+from api.admission import Limits
+from api.bodies import InFlight, RefusedBodies, release
+from api.errors import Unauthorized
+from api.lanes import Lanes
+from api.services import Drain, Services
+from api.uploads import Uploads
+from inference.engine import Engine
+from jobs.connection import front_client, subscriber_client
+from jobs.events import JobEvents
+from jobs.queue import JobQueue, make_store
+from settings import MEGA, Settings
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:@+/=-]{1,128}")
+
+
+def create_app(settings: Settings) -> Flask:
+    """The WSGI application. Opens no connection, thread or greenlet: `Services.start` does, after the fork."""
+    app = Flask(__name__, static_folder=None)
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    service = make_services(settings)
+    app.extensions["punnet"] = service
+    for resource in (predictions, jobs, models, health):
+        app.register_blueprint(resource.blueprint)
+    errors.register(app)
+    _register_hooks(app, service)
+    app.wsgi_app = RefusedBodies(app.wsgi_app, lambda: service.drain.active)  # type: ignore[method-assign]
+    return app
+
+
+def make_services(settings: Settings) -> Services:
+    """The parts, with models loaded that may be loaded before a fork."""
+    engine = Engine(settings.models_dir, settings.max_pixels)
+    engine.measure_decoding()
+    if settings.preload and not settings.reload:
+        engine.load(before_fork=True)
+    client = front_client(settings)
+    events = JobEvents(lambda: subscriber_client(settings))
+    lanes = Lanes(settings.inline_slots)
+    in_flight = InFlight(int(settings.inflight_mb * MEGA))
+    return Services(
+        settings, Limits(settings.quick_ms, settings.inline_budget_ms), engine,
+        JobQueue(client, make_store(client, settings), settings), events, lanes, in_flight,
+        Uploads(settings, in_flight, lanes.intake), Drain(settings, events))
+
+
+def _register_hooks(app: Flask, service: Services) -> None:
+    @app.before_request
+    def begin() -> None:
+        service.drain.open_requests += 1
+        g.counted = True
+        given = request.headers.get("X-Request-ID", "")
+        g.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        time.sleep(0)  # gevent's: a busy keep-alive connection lets the others in (4017 -> 52 ms, design.md)
+        if request.endpoint not in health.OPEN_ENDPOINTS:
+            check_key(service.settings.keys)
+
+    @app.after_request
+    def name_request(response: Response) -> Response:
+        response.headers["X-Request-ID"] = g.request_id
+        return response
+
+    @app.teardown_request
+    def end(_: BaseException | None) -> None:
+        release(request.environ, service.in_flight)
+        if g.pop("counted", False):
+            service.drain.open_requests -= 1
+
+
+def check_key(keys: tuple[str, ...]) -> None:
+    """Compare with every key, each in constant time, so that timing tells nothing.
+
+    Raises:
+        Unauthorized.
+    """
+    if not keys:
+        return
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    given = token.strip() if scheme.lower() == "bearer" else request.headers.get("X-API-Key", "")
+    matches = [hmac.compare_digest(given.encode(), key.encode()) for key in keys]
+    if not any(matches):
+        raise Unauthorized("send an API key as 'Authorization: Bearer <key>' or 'X-API-Key: <key>'")

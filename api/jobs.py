@@ -1,0 +1,39 @@
+"""/jobs: how an accepted job stands, what came of it, and its cancellation."""
+
+from flask import Blueprint, Response, request
+
+from api import answers, preferences
+from api.errors import NotImplementedYet
+from api.services import services
+from jobs.record import JobRecord
+
+blueprint = Blueprint("jobs", __name__)
+
+
+@blueprint.get("/jobs/<job_id>")
+def show(job_id: str) -> Response:
+    return answers.job(_held(job_id))
+
+
+@blueprint.get("/jobs/<job_id>/result")
+def result(job_id: str) -> Response:
+    answers.check_acceptable(request)
+    return answers.result(_held(job_id))
+
+
+@blueprint.delete("/jobs/<job_id>")
+def cancel(job_id: str) -> Response:
+    return answers.job(services().queue.cancel(job_id))
+
+
+@blueprint.get("/jobs")
+@blueprint.get("/jobs/<job_id>/events")
+def later(job_id: str = "") -> Response:
+    raise NotImplementedYet(f"{request.path} is not built yet; poll GET /jobs/<id>?wait=30")
+
+
+def _held(job_id: str) -> JobRecord:
+    """The job's record, after holding the caller for `?wait=` seconds if it has not ended."""
+    service = services()
+    wait_s = preferences.wait_seconds(request.args.get("wait"), service.settings.wait_max_s)
+    return service.events.hold(job_id, wait_s, service.queue.read)

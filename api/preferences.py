@@ -1,0 +1,74 @@
+"""How a caller wants to be answered: `mode`, or RFC 7240's `Prefer` header. Pure."""
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from api.errors import BadRequest
+
+Mode = Literal["auto", "sync", "async"]
+MODES = ("auto", "sync", "async")
+
+
+@dataclass(frozen=True)
+class Preference:
+    """`hold_s`: how long to hold the caller of a job. `applied`: the value of `Preference-Applied`, or empty."""
+
+    mode: Mode = "auto"
+    hold_s: float = 0.0
+    applied: str = ""
+
+
+def parse(mode: str | None, prefer: str | None, wait_max_s: float) -> Preference:
+    """`mode` beats the header; a malformed header is ignored, as RFC 7240 wants it.
+
+    Raises:
+        BadRequest: an unknown mode.
+    """
+    if mode is not None:
+        return _of_mode(mode, wait_max_s)
+    return _of_header(prefer or "", wait_max_s)
+
+
+def wait_seconds(text: str | None, wait_max_s: float) -> float:
+    """`?wait=N`, at most `wait_max_s`; 0 where it is absent.
+
+    Raises:
+        BadRequest: not a number of seconds.
+    """
+    if text is None:
+        return 0.0
+    try:
+        seconds = float(text)
+    except ValueError as error:
+        raise BadRequest(f"wait={text} is not a number of seconds") from error
+    if math.isnan(seconds) or seconds < 0:
+        raise BadRequest(f"wait={text} is not a number of seconds")
+    return min(seconds, wait_max_s)
+
+
+def _of_mode(mode: str, wait_max_s: float) -> Preference:
+    if mode not in MODES:
+        raise BadRequest(f"mode={mode}: it is one of {', '.join(MODES)}")
+    return Preference(cast(Mode, mode), wait_max_s if mode == "sync" else 0.0)
+
+
+def _of_header(header: str, wait_max_s: float) -> Preference:
+    """Of a preference given twice the first counts (RFC 7240, section 2)."""
+    given: dict[str, str] = {}
+    for part in header.split(","):
+        name, _, value = part.split(";")[0].partition("=")
+        given.setdefault(name.strip().lower(), value.strip().strip('"'))
+    respond_async = given.get("respond-async") == ""
+    hold_s = _whole_seconds(given.get("wait"))
+    applied = ["respond-async"] if respond_async else []
+    if hold_s is not None:
+        hold_s = min(hold_s, int(wait_max_s))
+        applied.append(f"wait={hold_s}")
+    mode: Mode = "async" if respond_async else "auto" if hold_s is None else "sync"
+    return Preference(mode, float(hold_s or 0), ", ".join(applied))
+
+
+def _whole_seconds(text: str | None) -> int | None:
+    return int(text) if text is not None and re.fullmatch(r"\d{1,9}", text) else None

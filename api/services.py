@@ -1,0 +1,79 @@
+"""What the views of one process work with, and when each part comes to life."""
+
+import os
+import threading
+import time
+from dataclasses import dataclass
+
+from flask import current_app
+
+from api.admission import Limits
+from api.bodies import InFlight
+from api.errors import Draining, Starting
+from api.lanes import Lanes
+from api.uploads import Uploads
+from inference.engine import Engine
+from jobs.events import JobEvents
+from jobs.queue import JobQueue
+from settings import Settings
+
+DRAIN_POLL_S = 0.1
+
+
+class Drain:
+    """Whether the service is being stopped, by a file that `stop.sh` makes: when gunicorn gets its signal, no hook
+    of ours runs before its port is closed. Tells back, by a file too, that nothing is left to answer."""
+
+    def __init__(self, settings: Settings, events: JobEvents) -> None:
+        self._file = settings.draining_file
+        self._drained_dir = settings.drained_dir
+        self._events = events
+        self.active = False
+        self.open_requests = 0
+
+    def start(self) -> None:
+        threading.Thread(target=self._watch, name="drain", daemon=True).start()
+
+    def _watch(self) -> None:
+        while not self._file.exists():
+            time.sleep(DRAIN_POLL_S)
+        self.active = True
+        self._events.release()
+        while self.open_requests:
+            time.sleep(DRAIN_POLL_S)
+        self._drained_dir.mkdir(exist_ok=True)
+        (self._drained_dir / str(os.getpid())).touch()
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts of one process, put together in `create_app` and started after the fork."""
+
+    settings: Settings
+    limits: Limits
+    engine: Engine
+    queue: JobQueue
+    events: JobEvents
+    lanes: Lanes
+    in_flight: InFlight
+    uploads: Uploads
+    drain: Drain
+
+    def start(self) -> None:
+        """Threads, greenlets and connections: after the fork, never before."""
+        self.engine.load()
+        self.lanes.start()
+        self.events.start()
+        self.drain.start()
+
+    def check_open(self) -> None:
+        """Raises Starting or Draining where no new work is taken."""
+        if self.drain.active:
+            raise Draining("the service is being stopped; try again in a few seconds")
+        if self.engine.loading:
+            raise Starting("models are still being loaded; try again in a few seconds")
+
+
+def services() -> Services:
+    """The services of the app that answers this request."""
+    return current_app.extensions["punnet"]

@@ -1,0 +1,1 @@
+"""Image bytes -> prediction. Knows nothing of HTTP, gevent or Redis."""

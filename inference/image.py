@@ -1,0 +1,129 @@
+"""Image bytes -> facts from the header, and pixels with the least work. The only import of Pillow's decoders."""
+
+import io
+import math
+from dataclasses import dataclass
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from inference.errors import TooManyPixels, UnsupportedImage
+
+# Cameras, phones, drones, scanners and the web. Decoders that nobody needs stay shut. MPO, the JPEG with a preview
+# behind it that drones and phones write, is opened by the JPEG plugin.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+JPEG_FORMATS = ("JPEG", "MPO")
+ORIENTATION_TAG = 0x0112
+ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+# libjpeg's scaled decoding keeps at least this many times the wanted size, and the resize does the rest:
+# 9 MP to 224 px in 32 ms instead of 90, 1.0 would save 5 ms more and alias (bench/stages.py, 2026-11-22).
+DRAFT_MARGIN = 2.0
+
+# The limit on pixels is ours, checked from the header; Pillow's own only warns at 89 megapixels.
+Image.MAX_IMAGE_PIXELS = None
+Image.init()  # registers every plugin now; `open(formats=...)` knows only registered ones
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """What the header tells. Width and height in pixels, as a person sees the image (EXIF orientation applied)."""
+
+    width: int
+    height: int
+    format: str
+    progressive: bool = False
+    rotated: bool = False
+
+    @property
+    def megapixels(self) -> float:
+        return self.width * self.height / 1e6
+
+    def to_dict(self) -> dict:
+        return {"width": self.width, "height": self.height, "format": self.format}
+
+
+def probe(data: bytes, max_pixels: int) -> ImageInfo:
+    """Read an image's header; no pixel is decoded.
+
+    Raises:
+        UnsupportedImage: not an image, or of a format that is not served.
+        TooManyPixels: more than `max_pixels` by its header.
+    """
+    return _info(_open(data), max_pixels)
+
+
+def decode(data: bytes, wanted: tuple[int, int] | None, max_pixels: int) -> tuple[Image.Image, ImageInfo]:
+    """Decode to an upright RGB image, at a reduced scale where the format can and `wanted` allows.
+
+    Args:
+        data: the encoded image.
+        wanted: (width, height) in pixels that the model will see, or None for full size.
+        max_pixels: as in `probe`.
+
+    Returns:
+        the image, at least `wanted` large unless it is smaller itself, and the header's facts (full size).
+
+    Raises:
+        UnsupportedImage: truncated or damaged too.
+        TooManyPixels: as in `probe`.
+    """
+    image = _open(data)
+    info = _info(image, max_pixels)
+    try:
+        if wanted is not None:
+            draft_size = draft_target(wanted, info.rotated)
+            image.draft("RGB", draft_size)
+        upright = ImageOps.exif_transpose(_to_rgb(image))
+    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, …
+        raise UnsupportedImage(f"the {info.format} image cannot be decoded: {error}") from error
+    return upright, info
+
+
+def draft_target(wanted: tuple[int, int], rotated: bool) -> tuple[int, int]:
+    """The size to ask of libjpeg: `wanted` with a margin, in the axes of the stored pixels."""
+    width, height = (math.ceil(side * DRAFT_MARGIN) for side in wanted)
+    return (height, width) if rotated else (width, height)
+
+
+def jpeg_scale(info: ImageInfo, wanted: tuple[int, int] | None) -> int:
+    """The denominator (1, 2, 4, 8) at which libjpeg will decode for `wanted`; 1 for other formats."""
+    if wanted is None or info.format not in JPEG_FORMATS:
+        return 1
+    width, height = (math.ceil(side * DRAFT_MARGIN) for side in wanted)
+    fitting = min(info.width / width, info.height / height)
+    return next((scale for scale in (8, 4, 2) if fitting >= scale), 1)
+
+
+def _open(data: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise UnsupportedImage(f"not an image of a served format ({', '.join(FORMATS)})") from error
+    except Exception as error:  # a damaged header: each plugin raises its own kind
+        raise UnsupportedImage(f"the image's header cannot be read: {error}") from error
+
+
+def _info(image: Image.Image, max_pixels: int) -> ImageInfo:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise TooManyPixels(f"{width}x{height} is {width * height / 1e6:.1f} megapixels, "
+                            f"at most {max_pixels / 1e6:g} are allowed (PUNNET_MAX_MEGAPIXELS)")
+    rotated = _orientation(image) in ROTATED
+    if rotated:
+        width, height = height, width
+    return ImageInfo(width, height, str(image.format), bool(image.info.get("progressive")), rotated)
+
+
+def _orientation(image: Image.Image) -> int:
+    if not (image.info.get("exif") or image.format == "TIFF"):
+        return 1
+    try:
+        return int(image.getexif().get(ORIENTATION_TAG, 1))
+    except Exception:  # a damaged EXIF block does not make a readable picture unreadable
+        return 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16") or image.mode == "I":
+        # 16-bit grey: convert() would clip everything above 255 to white.
+        image = image.point(lambda value: value / 256).convert("L")
+    return image.convert("RGB")

@@ -1,0 +1,108 @@
+"""A loaded ONNX model. The only import of onnxruntime."""
+
+import os
+
+# Before the imports below, which read them. Telemetry starts a thread, and a process that forks with it dies by
+# SIGABRT; OpenBLAS would start one thread for each further core.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from inference.errors import InferenceFailed, ModelNotUsable
+
+CPU = "CPUExecutionProvider"
+QUIET = 3  # errors only: ORT's warnings about foreign models are no use to an operator
+# onnxruntime's names -> those of the Open Inference Protocol, which people know.
+DATATYPES = {"float": "FP32", "float16": "FP16", "double": "FP64", "uint8": "UINT8", "int8": "INT8",
+             "int32": "INT32", "int64": "INT64", "bool": "BOOL"}
+LFS_POINTER = b"version https://git-lfs"
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """One input or output. A dimension is a number, or a name or None where the model leaves it open."""
+
+    name: str
+    shape: tuple[int | str | None, ...]
+    datatype: str
+
+    def to_dict(self) -> dict:
+        return {"name": self.name, "shape": list(self.shape), "datatype": self.datatype}
+
+
+class Session:
+    """An onnxruntime session on one file. `run` may be called from several threads at once."""
+
+    def __init__(self, path: Path, providers: Sequence[str] = (CPU,), threads: int = 1) -> None:
+        """Load `path`.
+
+        Raises:
+            ModelNotUsable: missing provider, unreadable file, operator that onnxruntime does not know.
+        """
+        _check_providers(providers)
+        _check_file(path)
+        try:
+            self._session = ort.InferenceSession(str(path), _options(threads), providers=list(providers))
+        except Exception as error:  # onnxruntime's exceptions share no base but Exception
+            raise ModelNotUsable(f"onnxruntime cannot load {path.name}: {_first_line(error)}") from error
+        self.inputs = tuple(_tensor_info(node) for node in self._session.get_inputs())
+        self.outputs = tuple(_tensor_info(node) for node in self._session.get_outputs())
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The file's own key-value metadata, such as an Ultralytics export's `task` and `names`."""
+        return dict(self._session.get_modelmeta().custom_metadata_map)
+
+    def run(self, feeds: dict[str, NDArray]) -> list[NDArray[np.generic]]:
+        """The outputs, in the file's order, for one array per input.
+
+        Raises:
+            InferenceFailed: onnxruntime refused the feeds or the model failed on them.
+        """
+        try:
+            return self._session.run(None, feeds)
+        except Exception as error:
+            raise InferenceFailed(f"the model failed: {_first_line(error)}") from error
+
+
+def _options(threads: int) -> ort.SessionOptions:
+    """Sequential, without spinning: parallel mode hung after a fork, and spinning takes other lanes' cores."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = QUIET
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _check_providers(providers: Sequence[str]) -> None:
+    missing = [name for name in providers if name not in ort.get_available_providers()]
+    if missing:
+        raise ModelNotUsable(f"provider {missing[0]} is not part of this onnxruntime; "
+                             f"it has {', '.join(ort.get_available_providers())}")
+
+
+def _check_file(path: Path) -> None:
+    with path.open("rb") as file:
+        head = file.read(len(LFS_POINTER))
+    if not head:
+        raise ModelNotUsable(f"{path.name} is empty: copy the model again")
+    if head == LFS_POINTER:
+        raise ModelNotUsable(f"{path.name} is a Git LFS pointer, not a model: run 'git lfs pull'")
+
+
+def _tensor_info(node: ort.NodeArg) -> TensorInfo:
+    kind = node.type.removeprefix("tensor(").removesuffix(")")
+    return TensorInfo(node.name, tuple(node.shape), DATATYPES.get(kind, kind))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

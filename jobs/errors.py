@@ -1,0 +1,33 @@
+"""What can go wrong with a job. The text is meant for the caller."""
+
+
+class JobError(Exception):
+    """Base of the errors below."""
+
+
+class QueueUnavailable(JobError):
+    """The queue server does not answer; nothing was accepted."""
+
+
+class QueueFull(JobError):
+    """More work waits than is allowed. `retry_after_s` is when a place should be free."""
+
+    def __init__(self, detail: str, retry_after_s: float) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class JobNotFound(JobError):
+    """No job has, or lately had, this id."""
+
+
+class JobExpired(JobError):
+    """The job ended and its result's time is over."""
+
+
+class JobRunning(JobError):
+    """The job runs already; it cannot be canceled any more."""
+
+
+class ImageLost(JobError):
+    """A job's stored image is gone."""

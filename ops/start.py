@@ -1,0 +1,205 @@
+"""`python -m ops.start`: what start.sh runs once the venv is ready."""
+
+import argparse
+import contextlib
+import http.client
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from ops import processes, supervisor
+from ops.stop import stop
+from ops.supervisor import UNREACHABLE, Supervisor
+from settings import PREFIX, ROOT, Settings, SettingsError, load_settings, unknown_variables
+
+POLL_S = 0.05
+PROGRESS_S = 5.0
+# gunicorn or the workers ended so often before the first answer: they will not come up by waiting.
+FAILED_STARTS = 3
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
+PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+LOG_LINES = 15
+
+
+class StartError(Exception):
+    """The service cannot be started; the text is one line for the person who tried."""
+
+
+def main() -> None:
+    options = _options()
+    try:
+        if options.reload:
+            os.environ[f"{PREFIX}RELOAD"] = "true"
+        settings = load_settings()
+        sys.exit(start(settings, options.foreground))
+    except (SettingsError, StartError) as error:
+        sys.exit(f"punnet: {error}")
+
+
+def start(settings: Settings, foreground: bool) -> int:
+    """Start everything and wait until it answers; in the foreground until it ends.
+
+    Raises:
+        StartError.
+    """
+    for name in unknown_variables():
+        print(f"punnet: {name} is no setting; is it misspelt?", file=sys.stderr)
+    _make_folders(settings)
+    with processes.control_lock(settings.state_dir):
+        if Supervisor(settings).is_running():
+            print(f"Punnet is running already at {url(settings)}; nothing was started.")
+            return 0
+        _end_leftovers(settings)
+        _check_port(settings)
+        daemon = _launch(settings, foreground)
+        _wait_ready(settings)
+    print(_greeting(settings), flush=True)
+    return _attend(daemon, settings) if foreground else 0
+
+
+def url(settings: Settings) -> str:
+    """Where this machine reaches the service."""
+    host = ANY_ADDRESS.get(settings.host, settings.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="./start.sh", description="Start Punnet in the background.")
+    parser.add_argument("--foreground", action="store_true", help="stay in the foreground; TERM stops all")
+    parser.add_argument("--reload", action="store_true", help="follow changes of code and models (development)")
+    return parser.parse_args()
+
+
+def _make_folders(settings: Settings) -> None:
+    try:
+        settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        settings.spool_dir.mkdir(exist_ok=True)
+        settings.log_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartError(f"cannot make a folder: {error}") from error
+
+
+def _end_leftovers(settings: Settings) -> None:
+    """What a killed supervisord left, and the marks of a stop that was cut short."""
+    left = processes.marked(settings.state_dir)
+    if left:
+        print(f"Ending {len(left)} processes that a killed supervisor left ...")
+        processes.kill(left)
+        processes.wait_gone(settings.state_dir, timeout_s=10)
+    settings.draining_file.unlink(missing_ok=True)
+    shutil.rmtree(settings.drained_dir, ignore_errors=True)
+
+
+def _check_port(settings: Settings) -> None:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+            probe.listen()
+        except OSError as error:
+            raise StartError(f"{PREFIX}BIND={settings.bind} cannot be used: {error.strerror or error}; "
+                             "stop what has it, or choose another") from error
+
+
+def _launch(settings: Settings, foreground: bool) -> subprocess.Popen[bytes]:
+    variables = {"SUPERVISED": settings.state_dir, "STATE_DIR": settings.state_dir, "LOG_DIR": settings.log_dir,
+                 "ROOT": ROOT, "PYTHON": shlex.quote(sys.executable),
+                 "EMBEDDED": str(settings.embedded).lower(), "RELOAD": str(settings.reload).lower(),
+                 "STOP_WAIT_S": settings.stop_timeout_s + 10}
+    environment = os.environ | {PREFIX + name: str(value) for name, value in variables.items()}
+    # Its own group: a terminal's Ctrl-C reaches this process, which stops all in order.
+    daemon = subprocess.Popen(supervisor.command(foreground), cwd=ROOT, env=environment, process_group=0)
+    if not foreground and daemon.wait() != 0:
+        raise StartError(f"supervisord did not start; see {settings.log_dir / 'supervisor.log'}")
+    return daemon
+
+
+def _wait_ready(settings: Settings) -> None:
+    """Until /readyz says 200.
+
+    Raises:
+        StartError: a program ended again and again meanwhile; all is stopped again.
+    """
+    began = said = time.monotonic()
+    seen: dict[str, set[int]] = {"gunicorn": set(), "workers": set(), "valkey": set()}
+    while not _is_ready(settings):
+        for program, pid in _pids(settings).items():
+            seen.setdefault(program, set()).add(pid)
+        failed = next((program for program, pids in seen.items() if len(pids - {0}) > FAILED_STARTS), None)
+        if failed:
+            stop(settings)
+            raise StartError(f"{failed} does not stay up; the end of its log:\n{_log_end(settings, failed)}")
+        if time.monotonic() - said > PROGRESS_S:
+            said = time.monotonic()
+            print(f"Waiting for models to load ({said - began:.0f} s) ...", flush=True)
+        time.sleep(POLL_S)
+
+
+def _is_ready(settings: Settings) -> bool:
+    host = ANY_ADDRESS.get(settings.host, settings.host)
+    connection = http.client.HTTPConnection(host, settings.port, timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _pids(settings: Settings) -> dict[str, int]:
+    with contextlib.suppress(*UNREACHABLE):
+        return Supervisor(settings).pids()
+    return {}
+
+
+def _log_end(settings: Settings, program: str) -> str:
+    name = {"gunicorn": "error.log", "workers": "worker.log"}.get(program, f"{program}.log")
+    return "\n".join((settings.log_dir / name).read_text(errors="replace").splitlines()[-LOG_LINES:])
+
+
+def _greeting(settings: Settings) -> str:
+    return f"Punnet is ready at {url(settings)}\nTry it:\n  {_curl_line(settings)}"
+
+
+def _curl_line(settings: Settings) -> str:
+    models = sorted(path.name for path in settings.models_dir.glob("*") if path.is_dir())
+    model = "strawberry" if "strawberry" in models or not models else models[0]
+    key = " -H 'X-API-Key: YOUR_KEY'" if settings.keys else ""
+    picture = _sample(settings.image_root)
+    image = f"-d img_file={shlex.quote(picture)}" if picture else "-F img_file=@photo.jpg"
+    form = f"-d model_type={model}" if picture else f"-F model_type={model}"
+    return f"curl -X POST {url(settings).removeprefix('http://')}/predict{key} {form} {image}"
+
+
+def _sample(root: Path | None) -> str | None:
+    """The first picture of the image root, relative to it."""
+    found = sorted(path.name for path in root.glob("*") if path.suffix.lower() in PICTURES) if root else []
+    return found[0] if found else None
+
+
+def _attend(daemon: subprocess.Popen[bytes], settings: Settings) -> int:
+    """Wait for supervisord; TERM and Ctrl-C stop all, in order."""
+    asked: list[int] = []
+
+    def on_signal(number: int, frame: object) -> None:
+        if not asked:
+            asked.append(number)
+            with processes.control_lock(settings.state_dir):
+                stop(settings)
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    code = daemon.wait()
+    return code if not asked else 0
+
+
+if __name__ == "__main__":
+    main()

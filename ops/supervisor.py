@@ -1,0 +1,51 @@
+"""The running supervisord, over its socket. The only import of supervisor."""
+
+import sys
+from pathlib import Path
+from typing import Any
+from xmlrpc.client import Fault, ServerProxy
+
+from supervisor.xmlrpc import SupervisorTransport
+
+from settings import ROOT, Settings
+
+# http.client's and the socket's own errors, and the answers of a supervisord that is about to end.
+UNREACHABLE = (OSError, Fault)
+
+
+def command(foreground: bool) -> list[str]:
+    """How to start supervisord; its configuration must be named by an absolute path."""
+    executable = str(Path(sys.executable).with_name("supervisord"))
+    return [executable, "-c", str(ROOT / "supervisord.conf")] + (["-n"] if foreground else [])
+
+
+class Supervisor:
+    """What start and stop need of it. Every call raises one of UNREACHABLE where it does not answer."""
+
+    def __init__(self, settings: Settings) -> None:
+        transport = SupervisorTransport(None, None, f"unix://{settings.state_dir / 'supervisor.sock'}")
+        self._rpc: Any = ServerProxy("http://127.0.0.1", transport=transport).supervisor
+
+    def is_running(self) -> bool:
+        try:
+            return self._rpc.getState()["statename"] == "RUNNING"
+        except UNREACHABLE:
+            return False
+
+    def pids(self) -> dict[str, int]:
+        """Program -> pid, 0 where it does not run."""
+        return {info["name"]: info["pid"] for info in self._rpc.getAllProcessInfo()}
+
+    def stop(self, program: str, wait: bool) -> None:
+        self._rpc.stopProcess(program, wait)
+
+    def restart(self, program: str) -> None:
+        self._rpc.stopProcess(program, True)
+        self._rpc.startProcess(program, False)
+
+    def signal(self, program: str, name: str) -> None:
+        self._rpc.signalProcess(program, name)
+
+    def shutdown(self) -> None:
+        """Stop all programs, the one started last first, and end."""
+        self._rpc.shutdown()

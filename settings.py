@@ -1,0 +1,211 @@
+"""Every knob of Punnet: typed, read once from the environment or `.env`, a wrong value is one clear line."""
+
+import ipaddress
+import os
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent
+PREFIX = "PUNNET_"
+# sockaddr_un holds 107 bytes; a temporary name beside the socket needs the rest.
+MAX_SOCKET_PATH_BYTES = 95
+MEGA = 1_000_000
+# What ops/start.py hands to supervisord.conf beside the settings; no settings themselves.
+INTERNAL_VARIABLES = {PREFIX + name for name in ("SUPERVISED", "ROOT", "PYTHON", "EMBEDDED", "STOP_WAIT_S")}
+
+
+class SettingsError(Exception):
+    """A setting has a value that Punnet cannot work with; the text is one line that names it."""
+
+
+def available_cores() -> int:
+    """Cores this process may use: its affinity or its cgroup's quota, whichever is less."""
+    cores = len(os.sched_getaffinity(0))
+    quota_file = Path("/sys/fs/cgroup/cpu.max")
+    if quota_file.is_file():
+        quota, period = quota_file.read_text().split()
+        if quota != "max":
+            cores = min(cores, max(1, int(quota) // int(period)))
+    return cores
+
+
+class Settings(BaseSettings):
+    """The settings of the contract, one field each, named as the environment names them less `PUNNET_`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=ROOT / ".env", extra="ignore", frozen=True)
+
+    bind: str = Field("127.0.0.1:4958", description="host:port; other than loopback needs keys")
+    api_keys: str = Field("", description="comma-separated name:key")
+    allow_anonymous: bool = Field(False, description="serve a non-loopback address without keys")
+    state_dir: Path = Field(Path("var"), description="pid files, sockets, the queue's data, waiting images")
+    log_dir: Path = Field(Path("gunicorn"), description="access.log, error.log, worker.log, supervisor.log")
+    log_level: Literal["all", "debug", "info", "warning", "error", "critical"] = "info"
+    models_dir: Path = Field(Path("models"), description="the model repository")
+    image_root: Path | None = Field(Path("samples"), description="the folder img_file=<path> may name")
+    redis_url: str = Field("", description="an outside Redis or Valkey; empty: the embedded server")
+    workers: int = Field(default_factory=available_cores, ge=1, le=256, description="gunicorn processes")
+    inline_slots: int = Field(1, ge=1, le=64, description="native threads per lane and process")
+    job_workers: int = Field(default_factory=lambda: max(1, available_cores() // 2), ge=1, le=256)
+    quick_ms: float = Field(25, ge=0, description="predicted cost of the quick lane, at most")
+    inline_budget_ms: float = Field(250, ge=0, description="predicted cost of the long lane, at most")
+    preload: bool = Field(True, description="load CPU models before the fork")
+    reload: bool = Field(False, description="set by ./start.sh --reload: follow changes of code and models")
+    max_upload_mb: float = Field(32, gt=0, le=2048, description="of one image, in MB of 1,000,000 bytes")
+    max_megapixels: float = Field(100, gt=0, le=2000)
+    inflight_mb: float = Field(256, gt=0, description="request bodies held by one process at a time")
+    queue_max_jobs: int = Field(1000, ge=1)
+    queue_max_mb: float = Field(512, gt=0)
+    job_timeout_s: int = Field(300, ge=1)
+    result_ttl_s: int = Field(3600, ge=1)
+    stop_timeout_s: int = Field(30, ge=1)
+    wait_max_s: float = Field(60, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_means_default(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """An empty variable is an unset one, but for the image root, where empty turns paths off."""
+        return {name: value for name, value in values.items() if value != "" or name == "image_root"}
+
+    @field_validator("image_root", mode="before")
+    @classmethod
+    def _empty_image_root_turns_paths_off(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("state_dir", "log_dir", "models_dir", "image_root")
+    @classmethod
+    def _relative_paths_are_from_the_root(cls, value: Path | None) -> Path | None:
+        return None if value is None else ROOT / value.expanduser()
+
+    @field_validator("state_dir")
+    @classmethod
+    def _sockets_fit(cls, value: Path) -> Path:
+        longest = len(os.fsencode(value / "supervisor.sock"))
+        if longest > MAX_SOCKET_PATH_BYTES:
+            raise ValueError(f"socket paths below it have {longest} bytes, at most {MAX_SOCKET_PATH_BYTES} work")
+        return value
+
+    @field_validator("bind")
+    @classmethod
+    def _bind_is_host_and_port(cls, value: str) -> str:
+        if not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\s\[\]]+):\d{1,5}", value) or not 0 < _port(value) < 65536:
+            raise ValueError("should be host:port, such as 127.0.0.1:4958 or [::1]:4958")
+        return value
+
+    @field_validator("api_keys")
+    @classmethod
+    def _keys_are_named(cls, value: str) -> str:
+        for pair in filter(None, map(str.strip, value.split(","))):
+            name, _, key = pair.partition(":")
+            if not name or not key:
+                raise ValueError("should be name:key pairs, separated by commas")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_url_has_a_scheme(cls, value: str) -> str:
+        if value and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("should begin with redis://, rediss:// or unix://")
+        return value
+
+    @model_validator(mode="after")
+    def _protected_mode(self) -> "Settings":
+        """Refuse to open an unprotected server to a network, as Redis's protected mode does."""
+        if not (self.is_loopback or self.keys or self.allow_anonymous):
+            raise ValueError(f"{PREFIX}BIND={self.bind} is open to others: set {PREFIX}API_KEYS, "
+                             f"or {PREFIX}ALLOW_ANONYMOUS=1 if that is meant")
+        return self
+
+    @property
+    def host(self) -> str:
+        return self.bind.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return _port(self.bind)
+
+    @property
+    def is_loopback(self) -> bool:
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """The secrets of `api_keys`, without their names."""
+        pairs = filter(None, map(str.strip, self.api_keys.split(",")))
+        return tuple(pair.partition(":")[2] for pair in pairs)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the queue server is our own."""
+        return not self.redis_url
+
+    @property
+    def queue_socket(self) -> Path:
+        """The embedded server's unix socket."""
+        return self.state_dir / "valkey.sock"
+
+    @property
+    def spool_dir(self) -> Path:
+        """Images of waiting jobs, where the queue server is our own."""
+        return self.state_dir / "spool"
+
+    @property
+    def draining_file(self) -> Path:
+        """Exists while the service is being stopped."""
+        return self.state_dir / "draining"
+
+    @property
+    def drained_dir(self) -> Path:
+        """Holds a file for each gunicorn worker that has nothing left to answer while draining."""
+        return self.state_dir / "drained"
+
+    @property
+    def logging_level(self) -> str:
+        return "debug" if self.log_level == "all" else self.log_level
+
+    @property
+    def max_upload_bytes(self) -> int:
+        return int(self.max_upload_mb * MEGA)
+
+    @property
+    def max_pixels(self) -> int:
+        return int(self.max_megapixels * MEGA)
+
+
+def _port(bind: str) -> int:
+    return int(bind.rpartition(":")[2])
+
+
+def load_settings() -> Settings:
+    """Settings from the environment and `.env`.
+
+    Raises:
+        SettingsError: a value is wrong; the text is one line that names the variable.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError(_one_line(error)) from error
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    reason = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return reason
+    name = PREFIX + str(first["loc"][0]).upper()
+    secret = name in (f"{PREFIX}API_KEYS", f"{PREFIX}REDIS_URL")
+    return f"{name}: {reason}" if secret else f"{name}={first['input']}: {reason}"
+
+
+def unknown_variables() -> list[str]:
+    """Variables that look like ours but name no setting: probably misspelt."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | INTERNAL_VARIABLES
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Starts Punnet: makes .venv if needed, then queue server, gunicorn and RQ workers under supervisor.
+# Options: --foreground (for systemd and containers), --reload (for development).
+set -euo pipefail
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
+. ops/venv.sh
+ensure_venv requirements.txt
+exec .venv/bin/python -m ops.start "$@"

@@ -1,0 +1,44 @@
+"""`python -m worker`: load the models once, fork the workers, watch them."""
+
+import hashlib
+import logging
+import os
+import socket
+import sys
+
+from inference.engine import Engine
+from jobs.connection import worker_client
+from jobs.queue import make_store
+from settings import SettingsError, load_settings
+from worker.pool import WarmPool
+from worker.tasks import Runtime
+
+# Jobs give way to inline work; they keep what it leaves (docs/architecture.md, "Priorities").
+NICENESS = 10
+LOG_FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
+
+
+def main() -> None:
+    settings = load_settings()
+    os.nice(NICENESS)
+    logging.basicConfig(level=settings.logging_level.upper(), format=LOG_FORMAT, stream=sys.stdout)
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    settings.spool_dir.mkdir(exist_ok=True)
+    engine = Engine(settings.models_dir, settings.max_pixels)
+    engine.load()
+    pool = WarmPool(_pool_name(str(settings.state_dir)), lambda: worker_client(settings),
+                    lambda client: Runtime(engine, make_store(client, settings)),
+                    settings.job_workers, settings.stop_timeout_s)
+    pool.start(logging_level=settings.logging_level.upper())
+
+
+def _pool_name(state_dir: str) -> str:
+    """One pool per state folder and machine."""
+    return f"{socket.gethostname()}-{hashlib.sha256(state_dir.encode()).hexdigest()[:8]}"
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except SettingsError as error:
+        sys.exit(f"punnet: {error}")
