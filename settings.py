@@ -81,6 +81,13 @@ class Settings(BaseSettings):
     def _relative_paths_are_from_the_root(cls, value: Path | None) -> Path | None:
         return None if value is None else ROOT / value.expanduser()
 
+    @field_validator("state_dir", "log_dir")
+    @classmethod
+    def _supervisor_can_name_them(cls, value: Path) -> Path:
+        if "%" in str(value):
+            raise ValueError("a '%' in it is more than supervisor's configuration can take")
+        return value
+
     @field_validator("state_dir")
     @classmethod
     def _sockets_fit(cls, value: Path) -> Path:
@@ -150,6 +157,11 @@ class Settings(BaseSettings):
     def queue_socket(self) -> Path:
         """The embedded server's unix socket."""
         return self.state_dir / "valkey.sock"
+
+    @property
+    def queue_dir(self) -> Path:
+        """The embedded server's data."""
+        return self.state_dir / "valkey"
 
     @property
     def spool_dir(self) -> Path:

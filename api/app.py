@@ -46,10 +46,11 @@ def make_services(settings: Settings) -> Services:
     client = front_client(settings)
     events = JobEvents(lambda: subscriber_client(settings))
     lanes = Lanes(settings.inline_slots)
+    in_thread = (lambda call: lanes.intake.run(call)[0]) if settings.embedded else (lambda call: call())
     in_flight = InFlight(int(settings.inflight_mb * MEGA))
     return Services(
         settings, Limits(settings.quick_ms, settings.inline_budget_ms), engine,
-        JobQueue(client, make_store(client, settings), settings), events, lanes, in_flight,
+        JobQueue(client, make_store(client, settings), settings, in_thread), events, lanes, in_flight,
         Uploads(settings, in_flight, lanes.intake), Drain(settings, events))
 
 

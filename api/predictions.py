@@ -68,7 +68,7 @@ def act(service: Services, call: Call, decision: Decision, arrived: float) -> Re
 def _as_job(service: Services, call: Call, decision: Decision) -> Response:
     """Submit, hold as long as the caller wants, answer with the result if it came meanwhile."""
     job = JobRequest(call.model_type, call.parameters.model_dump(), decision.predicted_ms)
-    record = service.queue.submit(job, call.image, lambda put: service.lanes.intake.run(put)[0])
+    record = service.queue.submit(job, call.image)
     if decision.hold_s > 0:
         record = service.events.hold(record.id, decision.hold_s, service.queue.read)
     return answers.result(record)

@@ -182,7 +182,7 @@ def read_below(root: Path, path: str, max_bytes: int) -> bytes:
         descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO does not block it
     except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a loop of links
         raise missing from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         # What was opened decides, not what the path meant a moment ago.
         opened = Path(f"/proc/self/fd/{descriptor}").readlink()
@@ -190,7 +190,10 @@ def read_below(root: Path, path: str, max_bytes: int) -> bytes:
             raise missing
         if status.st_size > max_bytes:
             raise too_large(status.st_size, max_bytes)
-        return file.read(max_bytes)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(max_bytes)
+    finally:
+        os.close(descriptor)
 
 
 def _parse_raw(body: bytes) -> Parts:

@@ -2,6 +2,7 @@
 
 import io
 import math
+import struct
 from dataclasses import dataclass
 
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -12,6 +13,8 @@ from inference.errors import TooManyPixels, UnsupportedImage
 # behind it that drones and phones write, is opened by the JPEG plugin.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 JPEG_FORMATS = ("JPEG", "MPO")
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_SIZE_AT = 16  # bytes: the signature, then length and name of the first chunk
 ORIENTATION_TAG = 0x0112
 ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 # libjpeg's scaled decoding keeps at least this many times the wanted size, and the resize does the rest:
@@ -48,7 +51,7 @@ def probe(data: bytes, max_pixels: int) -> ImageInfo:
         UnsupportedImage: not an image, or of a format that is not served.
         TooManyPixels: more than `max_pixels` by its header.
     """
-    return _info(_open(data), max_pixels)
+    return _info(_open(data, max_pixels), max_pixels)
 
 
 def decode(data: bytes, wanted: tuple[int, int] | None, max_pixels: int) -> tuple[Image.Image, ImageInfo]:
@@ -66,7 +69,7 @@ def decode(data: bytes, wanted: tuple[int, int] | None, max_pixels: int) -> tupl
         UnsupportedImage: truncated or damaged too.
         TooManyPixels: as in `probe`.
     """
-    image = _open(data)
+    image = _open(data, max_pixels)
     info = _info(image, max_pixels)
     try:
         if wanted is not None:
@@ -93,7 +96,8 @@ def jpeg_scale(info: ImageInfo, wanted: tuple[int, int] | None) -> int:
     return next((scale for scale in (8, 4, 2) if fitting >= scale), 1)
 
 
-def _open(data: bytes) -> Image.Image:
+def _open(data: bytes, max_pixels: int) -> Image.Image:
+    _check_png_header(data, max_pixels)
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
@@ -102,11 +106,22 @@ def _open(data: bytes) -> Image.Image:
         raise UnsupportedImage(f"the image's header cannot be read: {error}") from error
 
 
-def _info(image: Image.Image, max_pixels: int) -> ImageInfo:
-    width, height = image.size
+def _check_png_header(data: bytes, max_pixels: int) -> None:
+    """Pillow reads a PNG up to its first pixels; one that ends before is refused for its announced size first."""
+    if data.startswith(PNG_SIGNATURE) and len(data) >= PNG_SIZE_AT + 8:
+        width, height = struct.unpack_from(">II", data, PNG_SIZE_AT)
+        _check_size(width, height, max_pixels)
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise TooManyPixels(f"{width}x{height} is {width * height / 1e6:.1f} megapixels, "
                             f"at most {max_pixels / 1e6:g} are allowed (PUNNET_MAX_MEGAPIXELS)")
+
+
+def _info(image: Image.Image, max_pixels: int) -> ImageInfo:
+    width, height = image.size
+    _check_size(width, height, max_pixels)
     rotated = _orientation(image) in ROTATED
     if rotated:
         width, height = height, width

@@ -48,21 +48,19 @@ class JobRequest:
 
 
 class JobQueue:
-    """All that the HTTP side does with jobs."""
+    """All that the HTTP side does with jobs. `in_thread` runs the store's calls where they block nobody: a folder's
+    in a native thread, Redis's as they are, for their sockets yield."""
 
-    def __init__(self, client: Redis, store: ImageStore, settings: Settings) -> None:
+    def __init__(self, client: Redis, store: ImageStore, settings: Settings,
+                 in_thread: Callable[[Callable[[], Any]], Any] = lambda call: call()) -> None:
+        self._in_thread = in_thread
         self._client = client
         self._store = store
         self._settings = settings
         self._queue = make_queue(client)
 
-    def submit(self, request: JobRequest, image: bytes, put: Callable[[Callable[[], None]], None]) -> JobRecord:
-        """Accept a job: once this returns, it will be answered.
-
-        Args:
-            request: what to do.
-            image: the encoded image.
-            put: runs the store's write where it does not block the caller.
+    def submit(self, request: JobRequest, image: bytes) -> JobRecord:
+        """Accept a job on an encoded image: once this returns, it will be answered.
 
         Raises:
             QueueFull, QueueUnavailable.
@@ -70,7 +68,7 @@ class JobQueue:
         job_id = uuid.uuid4().hex
         with _unavailable():
             self._check_room(len(image))
-            put(lambda: self._store.put(job_id, image))
+            self._in_thread(lambda: self._store.put(job_id, image))
             accepted_ms = float(cast(Any, self._client.incrbyfloat(ACCEPTED_MS, request.predicted_ms)))
             self._enqueue(job_id, request, accepted_ms)
         return self.read(job_id)
@@ -98,7 +96,7 @@ class JobQueue:
         record = self.read(job_id)
         with _unavailable():
             if not record.ended and self._take_out(job_id):
-                self._store.delete(job_id)
+                self._in_thread(lambda: self._store.delete(job_id))
         record = self.read(job_id)
         if not record.ended:
             raise JobRunning(f"job {job_id} is running; a running job cannot be stopped yet")
@@ -111,7 +109,7 @@ class JobQueue:
         max_bytes = int(self._settings.queue_max_mb * MEGA)
         if waiting >= self._settings.queue_max_jobs:
             raise QueueFull(f"{waiting} jobs wait already (PUNNET_QUEUE_MAX_JOBS)", self._place_free_s(waiting))
-        if self._store.total_bytes() + image_bytes > max_bytes:
+        if self._in_thread(self._store.total_bytes) + image_bytes > max_bytes:
             raise QueueFull(f"images of waiting jobs fill {self._settings.queue_max_mb:g} MB already "
                             "(PUNNET_QUEUE_MAX_MB)", self._place_free_s(waiting))
 

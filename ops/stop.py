@@ -39,6 +39,7 @@ def stop(settings: Settings) -> None:
         with contextlib.suppress(*UNREACHABLE):
             _drain(settings, daemon)
             _stop_in_order(settings, daemon)
+        with contextlib.suppress(*UNREACHABLE):
             daemon.shutdown()
         processes.wait_gone(settings.state_dir, MARGIN_S)
     _end_rest(settings)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 from xmlrpc.client import Fault, ServerProxy
 
-from supervisor.xmlrpc import SupervisorTransport
+from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from settings import ROOT, Settings
 
@@ -37,10 +37,15 @@ class Supervisor:
         return {info["name"]: info["pid"] for info in self._rpc.getAllProcessInfo()}
 
     def stop(self, program: str, wait: bool) -> None:
-        self._rpc.stopProcess(program, wait)
+        """Also where it has ended already."""
+        try:
+            self._rpc.stopProcess(program, wait)
+        except Fault as fault:
+            if fault.faultCode != Faults.NOT_RUNNING:
+                raise
 
     def restart(self, program: str) -> None:
-        self._rpc.stopProcess(program, True)
+        self.stop(program, wait=True)
         self._rpc.startProcess(program, False)
 
     def signal(self, program: str, name: str) -> None:

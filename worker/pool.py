@@ -59,6 +59,11 @@ class WarmWorker(SimpleWorker):
     log_result_lifespan = False
     max_connection_wait_time = 1.0  # seconds between attempts to reach a lost queue server; RQ's own grows to 60
 
+    def _set_ip_address(self, connection: Redis) -> None:
+        """RQ asks CLIENT INFO for it, which redis-py cannot read where the socket's path has a space."""
+        connection.client_setname(self.name)
+        self.ip_address = "unknown"
+
     def execute_job(self, job: Job, queue: Queue) -> None:
         ended = threading.Event()
         execution = self.prepare_execution(job)

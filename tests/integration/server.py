@@ -1,0 +1,157 @@
+"""A real Punnet for a test: started by ./start.sh with a state folder and a port of its own, stopped by ./stop.sh."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ops import processes
+from settings import ROOT
+
+T = TypeVar("T")
+BOUNDARY = "punnet-test-boundary"
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    def is_problem(self, status: int, slug: str) -> bool:
+        return (self.status == status and self.headers["Content-Type"] == "application/problem+json"
+                and self.json["type"] == f"/problems/{slug}" and self.json["status"] == status)
+
+
+@dataclass
+class Server:
+    """One instance below `home`; `settings` are PUNNET_ variables without the prefix."""
+
+    home: Path
+    settings: dict[str, Any] = field(default_factory=dict)
+    port: int = field(default_factory=lambda: free_port())
+
+    @property
+    def state_dir(self) -> Path:
+        return self.home / "var"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        given = {"STATE_DIR": self.state_dir, "LOG_DIR": self.home / "logs", "BIND": f"127.0.0.1:{self.port}",
+                 **self.settings}
+        outside = {name: value for name, value in os.environ.items() if not name.startswith("PUNNET_")}
+        return outside | {f"PUNNET_{name}": str(value) for name, value in given.items()}
+
+    def start(self, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self._run("start.sh", *options, check=check)
+
+    def stop(self) -> subprocess.CompletedProcess[str]:
+        return self._run("stop.sh")
+
+    def _run(self, script: str, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        # A file, not a pipe: the daemon keeps its standard output open.
+        with (self.home / f"{script}.out").open("w+") as out:
+            done = subprocess.run([str(ROOT / script), *options], env=self.environment, cwd="/", stdout=out,
+                                  stderr=subprocess.STDOUT, timeout=120, check=False)
+            out.seek(0)
+            text = out.read()
+        assert not check or done.returncode == 0, text
+        return subprocess.CompletedProcess(done.args, done.returncode, text, "")
+
+    def request(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None,
+                timeout_s: float = 90) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
+        try:
+            connection.request(method, path, body, headers or {})
+            response = connection.getresponse()
+            return Answer(response.status, response.headers, response.read())
+        finally:
+            connection.close()
+
+    def get(self, path: str, **options: Any) -> Answer:
+        return self.request("GET", path, **options)
+
+    def predict(self, image: bytes, model_type: str = "strawberry", headers: dict[str, str] | None = None,
+                **fields: str) -> Answer:
+        """A multipart upload."""
+        body = multipart({"model_type": model_type, **fields}, image)
+        kind = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+        return self.request("POST", "/predict", body, kind | (headers or {}))
+
+    def submit(self, image: bytes, model_type: str) -> str:
+        """A job's id."""
+        answer = self.predict(image, model_type, mode="async")
+        assert answer.status == 202, answer.body
+        return answer.json["id"]
+
+    def job(self, job_id: str, wait_s: float = 0) -> dict:
+        return self.get(f"/jobs/{job_id}?wait={wait_s}").json
+
+    def wait_for_state(self, job_id: str, state: str, timeout_s: float = 30) -> dict:
+        return wait_until(lambda: job if (job := self.job(job_id))["state"] == state else None, timeout_s)
+
+    def pids(self) -> dict[str, list[int]]:
+        """Role -> pids. A parent is told from its children by their parent's role."""
+        commands = {pid: _command(pid) for pid in processes.marked(self.state_dir)}
+        roles = defaultdict(list)
+        for pid, command in commands.items():
+            role = next((name for name in ("supervisord", "valkey", "gunicorn", "worker") if name in command), "other")
+            is_child = role in _command(_parent(pid)) and role in ("gunicorn", "worker")
+            roles[f"{role} child" if is_child else role].append(pid)
+        return dict(roles)
+
+
+def multipart(fields: dict[str, str], image: bytes | None, name: str = "img_file") -> bytes:
+    parts = [f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{value}\r\n'.encode()
+             for key, value in fields.items()]
+    if image is not None:
+        head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"; filename="a.jpg"\r\n\r\n'
+        parts.append(head.encode() + image + b"\r\n")
+    return b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
+
+
+def wait_until(look: Callable[[], T | None], timeout_s: float) -> T:
+    """The first true value of `look`; an error of a connection counts as none."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        try:
+            if value := look():
+                return value
+        except (OSError, http.client.HTTPException, KeyError, ValueError):
+            pass
+        time.sleep(0.02)
+    raise AssertionError(f"nothing within {timeout_s} s")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+def _command(pid: int) -> str:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return ""
+    return " ".join(words[1:4]) if Path(words[0]).name.startswith("python") else words[0]
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

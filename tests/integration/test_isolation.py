@@ -1,0 +1,99 @@
+"""What one client does is not felt by the others."""
+
+import http.client
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.integration.pictures import leaf, white
+from tests.integration.server import Server, wait_until
+
+MB = 1_000_000
+LIVEZ_LIMIT_S = 0.05
+
+
+@pytest.fixture(scope="module")
+def one_process(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[Server]:
+    """One gunicorn process, so that all clients meet in it."""
+    running = Server(tmp_path_factory.mktemp("one-process"), {"MODELS_DIR": models_dir, "WORKERS": 1})
+    running.start()
+    yield running
+    running.stop()
+
+
+@contextmanager
+def in_background(call: Callable[[], object]) -> Iterator[threading.Thread]:
+    thread = threading.Thread(target=call)
+    thread.start()
+    yield thread
+    thread.join(timeout=60)
+    assert not thread.is_alive()
+
+
+def livez_times(server: Server, while_alive: threading.Thread) -> list[float]:
+    """Seconds of one /livez after the other on one connection."""
+    connection, times = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10), []
+    while while_alive.is_alive():
+        began = time.monotonic()
+        connection.request("GET", "/livez")
+        assert connection.getresponse().read()
+        times.append(time.monotonic() - began)
+        time.sleep(0.01)
+    connection.close()
+    return times
+
+
+def test_livez_answers_while_a_2_second_inference_runs_inline(one_process: Server) -> None:
+    with in_background(lambda: one_process.predict(white(), "sleep2")) as inference:
+        times = livez_times(one_process, inference)
+    assert len(times) > 20
+    assert sorted(times)[int(len(times) * 0.99)] < LIVEZ_LIMIT_S
+
+
+def test_a_quick_picture_is_answered_while_the_long_lane_is_taken(one_process: Server) -> None:
+    """Predicted slow by nobody, the white picture holds the quick lane; a job does not."""
+    job_id = one_process.submit(white(), "sleep2")
+    one_process.wait_for_state(job_id, "processing")
+    assert one_process.predict(leaf(), "sleep5").status == 200
+    assert one_process.job(job_id)["state"] == "processing"
+    one_process.job(job_id, wait_s=30)
+
+
+def send_400_mb(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        client.sendall(f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nConnection: close\r\n"
+                       f"Content-Length: {400 * MB}\r\n\r\n".encode())
+        for _ in range(400):
+            client.sendall(bytes(MB))
+
+
+def test_livez_answers_while_a_400_mb_body_is_being_refused(one_process: Server) -> None:
+    with in_background(lambda: send_400_mb(one_process)) as sender:
+        times = livez_times(one_process, sender)
+    assert max(times) < LIVEZ_LIMIT_S
+
+
+def test_a_stopped_queue_server_leaves_inline_work_and_readiness(own_server: Server) -> None:
+    own_server.start()
+    job_id = own_server.submit(leaf(), "strawberry")
+    own_server.job(job_id, wait_s=30)
+    valkey = own_server.pids()["valkey"][0]
+    os.kill(valkey, 19)  # SIGSTOP: frozen, it accepts connections and never answers
+    try:
+        assert own_server.predict(leaf()).status == 200
+        assert own_server.get("/readyz").status == 200
+        began = time.monotonic()
+        answer = own_server.predict(leaf(), mode="async")
+        assert answer.is_problem(503, "queue-unavailable")
+        assert answer.headers["Retry-After"]
+        assert own_server.get(f"/jobs/{job_id}").is_problem(503, "queue-unavailable")
+        assert time.monotonic() - began < 5
+    finally:
+        os.kill(valkey, 18)  # SIGCONT
+    wait_until(lambda: own_server.predict(leaf(), mode="async").status == 202 or None, 10)
