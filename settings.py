@@ -51,19 +51,19 @@ class Settings(BaseSettings):
     workers: int = Field(default_factory=available_cores, ge=1, le=256, description="gunicorn processes")
     inline_slots: int = Field(1, ge=1, le=64, description="native threads per lane and process")
     job_workers: int = Field(default_factory=lambda: max(1, available_cores() // 2), ge=1, le=256)
-    quick_ms: float = Field(25, ge=0, description="predicted cost of the quick lane, at most")
-    inline_budget_ms: float = Field(250, ge=0, description="predicted cost of the long lane, at most")
+    quick_ms: float = Field(25, ge=0, allow_inf_nan=False, description="predicted cost of the quick lane, at most")
+    inline_budget_ms: float = Field(250, ge=0, allow_inf_nan=False, description="predicted cost of the long lane, at most")
     preload: bool = Field(True, description="load CPU models before the fork")
     reload: bool = Field(False, description="set by ./start.sh --reload: follow changes of code and models")
-    max_upload_mb: float = Field(32, gt=0, le=2048, description="of one image, in MB of 1,000,000 bytes")
-    max_megapixels: float = Field(100, gt=0, le=2000)
-    inflight_mb: float = Field(256, gt=0, description="request bodies held by one process at a time")
+    max_upload_mb: float = Field(32, gt=0, le=2048, allow_inf_nan=False, description="of one image, in MB of 1,000,000 bytes")
+    max_megapixels: float = Field(100, gt=0, le=2000, allow_inf_nan=False)
+    inflight_mb: float = Field(256, gt=0, allow_inf_nan=False, description="request bodies held by one process at a time")
     queue_max_jobs: int = Field(1000, ge=1)
-    queue_max_mb: float = Field(512, gt=0)
+    queue_max_mb: float = Field(512, gt=0, allow_inf_nan=False)
     job_timeout_s: int = Field(300, ge=1)
     result_ttl_s: int = Field(3600, ge=1)
     stop_timeout_s: int = Field(30, ge=1)
-    wait_max_s: float = Field(60, ge=0)
+    wait_max_s: float = Field(60, ge=0, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -91,6 +91,7 @@ class Settings(BaseSettings):
     @field_validator("state_dir")
     @classmethod
     def _sockets_fit(cls, value: Path) -> Path:
+        value = value.resolve()  # one name per folder: an instance's processes are found by it
         longest = len(os.fsencode(value / "supervisor.sock"))
         if longest > MAX_SOCKET_PATH_BYTES:
             raise ValueError(f"socket paths below it have {longest} bytes, at most {MAX_SOCKET_PATH_BYTES} work")

@@ -51,7 +51,7 @@ def make_services(settings: Settings) -> Services:
     return Services(
         settings, Limits(settings.quick_ms, settings.inline_budget_ms), engine,
         JobQueue(client, make_store(client, settings), settings, in_thread), events, lanes, in_flight,
-        Uploads(settings, in_flight, lanes.intake), Drain(settings, events))
+        Uploads(settings, in_flight, lanes), Drain(settings, events))
 
 
 def _register_hooks(app: Flask, service: Services) -> None:

@@ -17,6 +17,8 @@ T = TypeVar("T")
 # Of the long lane's threads, as of the job workers (docs/architecture.md, "Priorities").
 LOW_PRIORITY = 10
 INTAKE_THREADS = 2
+# Parsing more than this goes to a thread of the intake: below it, the hop costs more than the parsing.
+HUB_BYTES = 1 << 16
 
 
 class Lane:
@@ -101,6 +103,10 @@ class Lanes:
         self.quick = Lane(inline_slots)
         self.long = Lane(inline_slots, LOW_PRIORITY)
         self.intake = Lane(INTAKE_THREADS)
+
+    def off_hub(self, size_bytes: int, call: Callable[[], T]) -> T:
+        """Run a call that takes time by the size of its input where it does not hold up the hub."""
+        return self.intake.run(call)[0] if size_bytes > HUB_BYTES else call()
 
     def start(self) -> None:
         for lane in (self.quick, self.long, self.intake):

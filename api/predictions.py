@@ -35,7 +35,7 @@ class Call:
 def predict(model_type: str | None = None) -> Response:
     service, arrived = services(), time.perf_counter()
     call = parse(service, model_type)
-    predicted_ms = service.engine.predict_ms(call.model_type, service.engine.probe(call.image))
+    predicted_ms = predict_ms(service, call)
     decision = decide(predicted_ms, service.limits, call.preference)
     response = act(service, call, decision, arrived)
     if call.preference.applied:
@@ -56,6 +56,12 @@ def parse(service: Services, path_model: str | None) -> Call:
     return Call(model_type, service.uploads.image(parts), parameters, preference)
 
 
+def predict_ms(service: Services, call: Call) -> float:
+    """What the prediction will take, by the image's header. Raises UnsupportedImage, TooManyPixels."""
+    info = service.lanes.off_hub(len(call.image), lambda: service.engine.probe(call.image))
+    return service.engine.predict_ms(call.model_type, info)
+
+
 def act(service: Services, call: Call, decision: Decision, arrived: float) -> Response:
     """Run it in its lane, or make it a job."""
     if decision.route == "queue":
@@ -69,9 +75,9 @@ def _as_job(service: Services, call: Call, decision: Decision) -> Response:
     """Submit, hold as long as the caller wants, answer with the result if it came meanwhile."""
     job = JobRequest(call.model_type, call.parameters.model_dump(), decision.predicted_ms)
     record = service.queue.submit(job, call.image)
-    if decision.hold_s > 0:
-        record = service.events.hold(record.id, decision.hold_s, service.queue.read)
-    return answers.result(record)
+    if decision.hold_s == 0:
+        return answers.accepted(record)
+    return answers.result(service.events.hold(record.id, decision.hold_s, service.queue.read))
 
 
 def _model_type(service: Services, given: Any, in_path: str | None) -> str:

@@ -8,6 +8,8 @@ from typing import Literal, cast
 from api.errors import BadRequest
 
 Mode = Literal["auto", "sync", "async"]
+# One preference up to its parameters; a quoted text may hold commas.
+PREFERENCE = re.compile(r'(?:^|,)\s*([^,;"=]+(?:=\s*(?:"[^"]*"|[^,;"]*))?)(?:;(?:[^,"]|"[^"]*")*)?')
 MODES = ("auto", "sync", "async")
 
 
@@ -57,8 +59,8 @@ def _of_mode(mode: str, wait_max_s: float) -> Preference:
 def _of_header(header: str, wait_max_s: float) -> Preference:
     """Of a preference given twice the first counts (RFC 7240, section 2)."""
     given: dict[str, str] = {}
-    for part in header.split(","):
-        name, _, value = part.split(";")[0].partition("=")
+    for part in PREFERENCE.findall(header):
+        name, _, value = part.partition("=")
         given.setdefault(name.strip().lower(), value.strip().strip('"'))
     respond_async = given.get("respond-async") == ""
     hold_s = _whole_seconds(given.get("wait"))

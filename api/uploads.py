@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import parse_qsl
 
 from flask import Request
@@ -16,17 +16,16 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from api.bodies import InFlight, receive
 from api.errors import BadRequest, ImageNotFound, TooLarge, UnsupportedMediaType
-from api.lanes import Lane
+from api.lanes import Lanes
 from settings import Settings
 
-T = TypeVar("T")
 PATH_FIELD = "img_file"
 ENCODED_FIELDS = ("image", "file", "data")
 IMAGE_FIELDS = (PATH_FIELD, *ENCODED_FIELDS)
 # Multipart headers, JSON punctuation and fields beside the image.
 OVERHEAD_BYTES = 1 << 16
-# Parsing more than this would hold up the hub; it goes to a thread of the intake.
-HUB_BYTES = 1 << 16
+# 30 MB of "a&" would keep the parser busy for 24 s.
+MAX_FIELDS = 100
 HOW_TO = ("send one image: a file part or a path named img_file, base64 in 'image', "
           "or the bytes as body with an image content type")
 
@@ -76,11 +75,11 @@ class Parts:
 class Uploads:
     """Reads the uploads of one process."""
 
-    def __init__(self, settings: Settings, in_flight: InFlight, intake: Lane) -> None:
+    def __init__(self, settings: Settings, in_flight: InFlight, lanes: Lanes) -> None:
         self._image_root = settings.image_root
         self._max_bytes = settings.max_upload_bytes
         self._in_flight = in_flight
-        self._intake = intake
+        self._lanes = lanes
 
     def parts(self, request: Request) -> Parts:
         """Read and parse the body and the query.
@@ -90,7 +89,7 @@ class Uploads:
         """
         parse, limit = self._form_of(request)
         body = receive(request, limit, self._in_flight)
-        parts = self._off_hub(len(body), lambda: parse(body)) if parse is _parse_json else parse(body)
+        parts = parse(body) if parse is _parse_raw else self._lanes.off_hub(len(body), lambda: parse(body))
         for name, value in request.args.items(multi=True):
             parts.add(name, value)
         return parts
@@ -130,17 +129,14 @@ class Uploads:
         if isinstance(image, ImagePath):
             return self._read_path(image.path)
         if isinstance(image, EncodedImage):
-            return self._off_hub(len(image.text), lambda: decode_text(image.text))
+            return self._lanes.off_hub(len(image.text), lambda: decode_text(image.text))
         return image
 
     def _read_path(self, path: str) -> bytes:
         root = self._image_root
         if root is None:
             raise ImageNotFound("paths are turned off on this server (PUNNET_IMAGE_ROOT is empty): upload the image")
-        return self._intake.run(lambda: read_below(root, path, self._max_bytes))[0]
-
-    def _off_hub(self, size: int, call: Callable[[], T]) -> T:
-        return self._intake.run(call)[0] if size > HUB_BYTES else call()
+        return self._lanes.intake.run(lambda: read_below(root, path, self._max_bytes))[0]
 
 
 def too_large(size: int, limit: int) -> TooLarge:
@@ -201,10 +197,13 @@ def _parse_raw(body: bytes) -> Parts:
 
 
 def _parse_form(body: bytes) -> Parts:
-    if not body.isascii():
+    try:
+        return _parts(parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=MAX_FIELDS))
+    except UnicodeDecodeError as error:  # no image is UTF-8
         raise UnsupportedMediaType("the body is no form; for an image's bytes send the header 'Content-Type: "
-                                   "image/jpeg' (curl: -H 'Content-Type: image/jpeg')")
-    return _parts(parse_qsl(body.decode("ascii"), keep_blank_values=True, encoding="utf-8", errors="replace"))
+                                   "image/jpeg' (curl: -H 'Content-Type: image/jpeg')") from error
+    except ValueError as error:
+        raise BadRequest(f"the form has more than {MAX_FIELDS} fields") from error
 
 
 def _parse_json(body: bytes) -> Parts:
@@ -231,7 +230,8 @@ def _parse_multipart(body: bytes, boundary: str) -> Parts:
 
 def _segments(body: bytes, boundary: str) -> Iterable[tuple[MultipartSegment, bytes]]:
     segment, data = None, b""
-    with PushMultipartParser(boundary, content_length=len(body), max_segment_size=len(body)) as parser:
+    with PushMultipartParser(boundary, content_length=len(body), max_segment_size=len(body),
+                             max_segment_count=MAX_FIELDS) as parser:
         for event in (*parser.parse(body), *parser.parse(b"")):
             if isinstance(event, MultipartSegment):
                 segment, data = event, b""

@@ -5,6 +5,7 @@ from gevent import monkey
 monkey.patch_all()  # before anything else is imported: models are loaded before the fork, in the arbiter
 
 import ctypes  # noqa: E402
+import logging  # noqa: E402
 import os  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
@@ -17,6 +18,9 @@ from settings import load_settings  # noqa: E402
 
 _settings = load_settings()
 _PR_SET_PDEATHSIG = 1
+# What the app logs goes to standard error, which gunicorn captures into its error log.
+logging.basicConfig(level=_settings.logging_level.upper(),
+                    format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
 
 bind = _settings.bind
 worker_class = "gevent"
@@ -25,9 +29,10 @@ worker_connections = 10_000  # an idle long-poll costs 18 KiB
 backlog = 2048
 # A reload needs code that is imported after the fork.
 preload_app = _settings.preload and not _settings.reload
-keepalive = 5  # seconds; below graceful_timeout, or an idle connection would use up a stop's patience
+# Seconds; below graceful_timeout, or an idle connection would use up a stop's patience.
+keepalive = max(1, min(5, _settings.stop_timeout_s - 1))
 graceful_timeout = _settings.stop_timeout_s
-timeout = 30  # seconds without a sign from the hub, which never computes
+timeout = 120  # seconds without a sign from the hub, which never computes; models loaded after the fork take some
 loglevel = _settings.logging_level
 accesslog = str(_settings.log_dir / "access.log")
 errorlog = str(_settings.log_dir / "error.log")

@@ -5,7 +5,7 @@ import math
 import struct
 from dataclasses import dataclass
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from inference.errors import TooManyPixels, UnsupportedImage
 
@@ -16,6 +16,9 @@ JPEG_FORMATS = ("JPEG", "MPO")
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_SIZE_AT = 16  # bytes: the signature, then length and name of the first chunk
 ORIENTATION_TAG = 0x0112
+TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+         5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+         8: Image.Transpose.ROTATE_90}
 ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 # libjpeg's scaled decoding keeps at least this many times the wanted size, and the resize does the rest:
 # 9 MP to 224 px in 32 ms instead of 90, 1.0 would save 5 ms more and alias (bench/stages.py, 2026-11-22).
@@ -75,7 +78,8 @@ def decode(data: bytes, wanted: tuple[int, int] | None, max_pixels: int) -> tupl
         if wanted is not None:
             draft_size = draft_target(wanted, info.rotated)
             image.draft("RGB", draft_size)
-        upright = ImageOps.exif_transpose(_to_rgb(image))
+        orientation = _orientation(image)
+        upright = _turned(_to_rgb(image), orientation)
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, …
         raise UnsupportedImage(f"the {info.format} image cannot be decoded: {error}") from error
     return upright, info
@@ -129,16 +133,24 @@ def _info(image: Image.Image, max_pixels: int) -> ImageInfo:
 
 
 def _orientation(image: Image.Image) -> int:
-    if not (image.info.get("exif") or image.format == "TIFF"):
+    """EXIF's orientation, 1 to 8; 1 where there is none, or where the decoder applies it (TIFF)."""
+    if image.format == "TIFF" or not image.info.get("exif"):
         return 1
+    exif = Image.Exif()
     try:
-        return int(image.getexif().get(ORIENTATION_TAG, 1))
+        exif.load(image.info["exif"])
+        return int(exif.get(ORIENTATION_TAG, 1))
     except Exception:  # a damaged EXIF block does not make a readable picture unreadable
         return 1
+
+
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    """Not ImageOps.exif_transpose: it follows XMP too, which browsers do not, and the size told would be wrong."""
+    return image.transpose(TURNS[orientation]) if orientation in TURNS else image
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or image.mode == "I":
         # 16-bit grey: convert() would clip everything above 255 to white.
-        image = image.point(lambda value: value / 256).convert("L")
+        image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
     return image.convert("RGB")

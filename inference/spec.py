@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -37,7 +37,7 @@ class InputTable(_Table):
     """`[input]`: how an image becomes the model's input, (pixel * scale - mean) / std."""
 
     name: str | None = None
-    size: int | SizeTable | None = None
+    size: Annotated[int, Field(gt=0)] | SizeTable | None = None
     resize: Resize | None = None
     layout: Layout | None = None
     color: Color | None = None
@@ -232,7 +232,10 @@ def _classes(outputs: Sequence[TensorInfo]) -> int | None:
 
 def _labels_txt(folder: Path) -> tuple[str, ...] | None:
     path = folder / LABELS_TXT
-    return tuple(path.read_text().splitlines()) if path.is_file() else None
+    try:
+        return tuple(path.read_text("utf-8").splitlines()) if path.is_file() else None
+    except UnicodeDecodeError as error:
+        raise ModelNotUsable(f"{LABELS_TXT} is not UTF-8: save it as UTF-8") from error
 
 
 def _numbered(classes: int | None) -> tuple[str, ...] | None:

@@ -173,7 +173,7 @@ class JobQueue:
     def _eta_s(self, job: Job) -> float:
         before_ms = job.meta["accepted_ms"] - _number(self._client.get(ENDED_MS))
         left_ms = max(job.meta["predicted_ms"], before_ms / self._settings.job_workers)
-        return round(left_ms / 1000, 3)
+        return math.ceil(left_ms) / 1000
 
 
 def make_queue(client: Redis) -> Queue:

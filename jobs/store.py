@@ -50,7 +50,8 @@ class FolderStore:
             raise ImageLost(f"the stored image of job {job_id} is gone") from error
 
     def delete(self, job_id: str) -> None:
-        (self._folder / job_id).unlink(missing_ok=True)
+        for name in (job_id, job_id + PARTIAL):
+            (self._folder / name).unlink(missing_ok=True)
 
     def total_bytes(self) -> int:
         return sum(status.st_size for _, status in self._files())

@@ -25,7 +25,7 @@ def main() -> None:
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     settings.spool_dir.mkdir(exist_ok=True)
     engine = Engine(settings.models_dir, settings.max_pixels)
-    engine.load()
+    engine.load(before_fork=True)
     pool = WarmPool(_pool_name(str(settings.state_dir)), lambda: worker_client(settings),
                     lambda client: Runtime(engine, make_store(client, settings)),
                     settings.job_workers, settings.stop_timeout_s)

@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -176,7 +177,9 @@ class WarmPool(WorkerPool):
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until work() sets its own: not the pool's
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         client = self._make_client()
-        runtime.set(self._runtime_of(client))
+        current = self._runtime_of(client)
+        current.engine.load()  # what may not be loaded before a fork
+        runtime.set(current)
         WarmWorker([make_queue(client)], name=name, connection=client, serializer=JSONSerializer).work(
             logging_level=None)
 
@@ -288,7 +291,9 @@ def _requeue_or_fail(pipeline: Pipeline, queue: Queue, job: Job, deaths: int) ->
     pipeline.hset(job.key, DEATHS, deaths)
     if deaths >= MAX_DEATHS:
         log.error("job %s ended %d workers: it fails", job.id, deaths)
+        job.ended_at = datetime.now(UTC)
         job.set_status(JobStatus.FAILED, pipeline=pipeline)
+        job.save(pipeline=pipeline)
         job._handle_failure(f"{deaths} workers died while they ran it", pipeline)
         mark_ended(pipeline, job)
         return

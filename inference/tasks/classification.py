@@ -39,5 +39,5 @@ def activate(values: NDArray[np.float64], activation: Activation) -> NDArray[np.
         powers = np.exp(values - values.max())
         return powers / powers.sum()
     if activation == "sigmoid":
-        return 1 / (1 + np.exp(-values))
+        return np.exp(-np.logaddexp(0, -values))  # 1 / (1 + e^-x) without its overflow
     return values

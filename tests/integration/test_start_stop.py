@@ -14,6 +14,7 @@ import pytest
 from settings import ROOT
 from tests.integration.pictures import leaf, white
 from tests.integration.server import Answer, Server, free_port, kill, wait_until
+from tests.onnx_models import classifier
 
 
 def test_start_prints_a_curl_line_that_works(own_server: Server) -> None:
@@ -215,3 +216,13 @@ def test_a_killed_supervisors_children_end_with_it(own_server: Server) -> None:
     own_server.start()
     kill(own_server.pids()["supervisord"][0])
     wait_until(lambda: own_server.pids() == {} or None, 5)
+
+
+def test_reload_follows_models_while_running(own_server: Server, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    classifier(models / "first" / "model.onnx")
+    own_server.settings["MODELS_DIR"] = models
+    own_server.start("--reload")
+    classifier(models / "second" / "model.onnx")
+    wait_until(lambda: own_server.predict(leaf(), "second").status == 200 or None, 20)
+    assert own_server.job(wait_until(lambda: own_server.submit(leaf(), "second"), 20), wait_s=30)["status"] == 200
