@@ -37,7 +37,8 @@ def available_cores() -> int:
 class Settings(BaseSettings):
     """The settings of the contract, one field each, named as the environment names them less `PUNNET_`."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=ROOT / ".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=ROOT / ".env", extra="ignore", frozen=True,
+                                      allow_inf_nan=False)
 
     bind: str = Field("127.0.0.1:4958", description="host:port; other than loopback needs keys")
     api_keys: str = Field("", description="comma-separated name:key")
@@ -51,19 +52,19 @@ class Settings(BaseSettings):
     workers: int = Field(default_factory=available_cores, ge=1, le=256, description="gunicorn processes")
     inline_slots: int = Field(1, ge=1, le=64, description="native threads per lane and process")
     job_workers: int = Field(default_factory=lambda: max(1, available_cores() // 2), ge=1, le=256)
-    quick_ms: float = Field(25, ge=0, allow_inf_nan=False, description="predicted cost of the quick lane, at most")
-    inline_budget_ms: float = Field(250, ge=0, allow_inf_nan=False, description="predicted cost of the long lane, at most")
+    quick_ms: float = Field(25, ge=0, description="predicted cost of the quick lane, at most")
+    inline_budget_ms: float = Field(250, ge=0, description="predicted cost of the long lane, at most")
     preload: bool = Field(True, description="load CPU models before the fork")
     reload: bool = Field(False, description="set by ./start.sh --reload: follow changes of code and models")
-    max_upload_mb: float = Field(32, gt=0, le=2048, allow_inf_nan=False, description="of one image, in MB of 1,000,000 bytes")
-    max_megapixels: float = Field(100, gt=0, le=2000, allow_inf_nan=False)
-    inflight_mb: float = Field(256, gt=0, allow_inf_nan=False, description="request bodies held by one process at a time")
+    max_upload_mb: float = Field(32, gt=0, le=2048, description="of one image, in MB of 1,000,000 bytes")
+    max_megapixels: float = Field(100, gt=0, le=2000)
+    inflight_mb: float = Field(256, gt=0, description="request bodies held by one process at a time")
     queue_max_jobs: int = Field(1000, ge=1)
-    queue_max_mb: float = Field(512, gt=0, allow_inf_nan=False)
+    queue_max_mb: float = Field(512, gt=0)
     job_timeout_s: int = Field(300, ge=1)
     result_ttl_s: int = Field(3600, ge=1)
     stop_timeout_s: int = Field(30, ge=1)
-    wait_max_s: float = Field(60, ge=0, allow_inf_nan=False)
+    wait_max_s: float = Field(60, ge=0)
 
     @model_validator(mode="before")
     @classmethod

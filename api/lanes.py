@@ -88,9 +88,9 @@ class Lane:
 
 def _guarded(call: Callable[[], T], niceness: int) -> tuple[T | None, Exception | None]:
     """In the native thread: an exception crosses as a value, or gevent would print its traceback."""
-    if niceness:
-        os.setpriority(os.PRIO_PROCESS, 0, niceness)  # 0: on Linux the calling thread
     try:
+        if niceness > os.getpriority(os.PRIO_PROCESS, 0):  # 0: on Linux the calling thread; nobody may go back
+            os.setpriority(os.PRIO_PROCESS, 0, niceness)
         return call(), None
     except Exception as error:
         return None, error

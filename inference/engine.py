@@ -172,6 +172,8 @@ def _loaded(entry: ModelEntry, before_fork: bool) -> ModelEntry:
         return ModelEntry(files, "ready", model=_load(files, files.onnx, toml))
     except InferenceError as error:
         return ModelEntry(files, "failed", reason=str(error))
+    except Exception as error:  # whatever one model's files bring, the others serve
+        return ModelEntry(files, "failed", reason=f"it cannot be loaded: {type(error).__name__}: {error}")
 
 
 def _survives_fork(toml: ModelToml) -> bool:

@@ -3,6 +3,7 @@
 import io
 import math
 import struct
+import sys
 from dataclasses import dataclass
 
 from PIL import Image, UnidentifiedImageError
@@ -15,6 +16,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 JPEG_FORMATS = ("JPEG", "MPO")
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_SIZE_AT = 16  # bytes: the signature, then length and name of the first chunk
+HEADER_READS = 20_000  # a photograph of any served format needs at most 40
 ORIENTATION_TAG = 0x0112
 TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
          5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
@@ -100,10 +102,25 @@ def jpeg_scale(info: ImageInfo, wanted: tuple[int, int] | None) -> int:
     return next((scale for scale in (8, 4, 2) if fitting >= scale), 1)
 
 
+class _BoundedReads(io.BytesIO):
+    """Pillow walks a header's pieces in Python: 32 MB of empty JPEG segments would take it 26 s."""
+
+    reads_left = HEADER_READS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads_left -= 1
+        if self.reads_left < 0:
+            raise OSError(f"it has more than {HEADER_READS} pieces")
+        return super().read(size)
+
+
 def _open(data: bytes, max_pixels: int) -> Image.Image:
     _check_png_header(data, max_pixels)
+    file = _BoundedReads(data)
     try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(file, formats=FORMATS)
+        file.reads_left = sys.maxsize  # from here on its pixels are read
+        return image
     except UnidentifiedImageError as error:
         raise UnsupportedImage(f"not an image of a served format ({', '.join(FORMATS)})") from error
     except Exception as error:  # a damaged header: each plugin raises its own kind

@@ -16,6 +16,7 @@ Activation = Literal["softmax", "sigmoid", "none"]
 Layout = Literal["NCHW", "NHWC"]
 Color = Literal["RGB", "BGR", "L"]
 CHANNELS = {"RGB": 3, "BGR": 3, "L": 1}
+MAX_SIDE = 8192  # pixels of a model's input
 MODEL_TOML = "model.toml"
 LABELS_TXT = "labels.txt"
 ONNX_SHAPES = "ONNX shapes"
@@ -29,15 +30,15 @@ class _Table(BaseModel):
 class SizeTable(_Table):
     """`size = { width = 640, height = 480 }`, pixels."""
 
-    width: int = Field(gt=0)
-    height: int = Field(gt=0)
+    width: int = Field(gt=0, le=MAX_SIDE)
+    height: int = Field(gt=0, le=MAX_SIDE)
 
 
 class InputTable(_Table):
     """`[input]`: how an image becomes the model's input, (pixel * scale - mean) / std."""
 
     name: str | None = None
-    size: Annotated[int, Field(gt=0)] | SizeTable | None = None
+    size: Annotated[int, Field(gt=0, le=MAX_SIDE)] | SizeTable | None = None
     resize: Resize | None = None
     layout: Layout | None = None
     color: Color | None = None
@@ -211,7 +212,11 @@ def _size_of_table(table: InputTable) -> Size | None:
 
 def _size_of(image: TensorInfo, layout: Layout) -> Size | None:
     height, width = image.shape[2:4] if layout == "NCHW" else image.shape[1:3]
-    return (width, height) if isinstance(width, int) and isinstance(height, int) else None
+    if not (isinstance(width, int) and isinstance(height, int)):
+        return None
+    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
+        raise ModelNotUsable(f"the input is {width}x{height} pixels; 1 to {MAX_SIDE} a side are served")
+    return width, height
 
 
 def _per_channel(fact: str, values: tuple[float, ...], channels: int) -> tuple[float, ...]:

@@ -39,5 +39,6 @@ def _client(settings: Settings, **options: Any) -> Redis:
         pool = BlockingConnectionPool(connection_class=UnixDomainSocketConnection,
                                       path=str(settings.queue_socket), **options)
     else:
-        pool = BlockingConnectionPool.from_url(settings.redis_url, **options)
+        alive = {} if settings.redis_url.startswith("unix://") else {"socket_keepalive": True}
+        pool = BlockingConnectionPool.from_url(settings.redis_url, **alive, **options)
     return Redis(connection_pool=pool)

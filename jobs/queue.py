@@ -71,7 +71,7 @@ class JobQueue:
             self._in_thread(lambda: self._store.put(job_id, image))
             accepted_ms = float(cast(Any, self._client.incrbyfloat(ACCEPTED_MS, request.predicted_ms)))
             self._enqueue(job_id, request, accepted_ms)
-        return self.read(job_id)
+        return self._read_accepted(job_id, request)
 
     def read(self, job_id: str) -> JobRecord:
         """Where a job stands.
@@ -101,6 +101,13 @@ class JobQueue:
         if not record.ended:
             raise JobRunning(f"job {job_id} is running; a running job cannot be stopped yet")
         return record
+
+    def _read_accepted(self, job_id: str, request: JobRequest) -> JobRecord:
+        """Accepted is accepted, also where the queue server went away in this moment."""
+        try:
+            return self.read(job_id)
+        except QueueUnavailable:
+            return JobRecord(job_id, "queued", request.model_type, datetime.now(UTC))
 
     def _check_room(self, image_bytes: int) -> None:
         waiting, running = self._client.llen(self._queue.key), self._client.zcard(self._queue.started_job_registry.key)
@@ -221,7 +228,7 @@ def _outcome(job: Job, status: JobStatus) -> Outcome | None:
         if value is None:  # the result's time ended a moment before the job's
             raise _gone(job.id, known=True)
         return Outcome.from_json(value)
-    if status == JobStatus.FAILED:
+    if status in (JobStatus.FAILED, JobStatus.STOPPED):
         return Outcome(kind=WORKER_LOST, detail="the job failed several times for reasons of the machinery; "
                                                 "the worker's log tells them, then post the image again")
     return None

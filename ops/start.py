@@ -23,8 +23,8 @@ PROGRESS_S = 5.0
 # gunicorn or the workers ended so often before the first answer: they will not come up by waiting.
 FAILED_STARTS = 3
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
-DATA_ADVICE = ("\nIts data lie in {folder} and were left as they are: restore them, mend the file with valkey-check-aof, "
-               "or move the folder away to start empty.")
+DATA_ADVICE = ("\nIts data lie in {folder} and were left as they are: restore them, "
+               "mend the file with valkey-check-aof, or move the folder away to start empty.")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 LOG_LINES = 15
 

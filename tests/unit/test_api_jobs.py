@@ -1,0 +1,178 @@
+"""/jobs and the answers that lead there, behind Flask's test client."""
+
+import itertools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import pytest
+from flask.testing import FlaskClient
+from redis import Redis
+from rq import Queue
+
+from inference.engine import Engine
+from tests.unit.conftest import MakeClient, services_of, start_running, work_off
+from tests.unit.pictures import photo
+
+LONG_S = 60
+PATIENCE_S = 20
+
+
+def submit(client: FlaskClient, query: str = "mode=async", **headers: str) -> Any:
+    return client.post(f"/predict?model_type=leaf&{query}", data=photo(), content_type="image/jpeg", headers=headers)
+
+
+@pytest.fixture
+def instant(redis: Redis, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is done before the caller of `submit` looks again."""
+    enqueue = Queue.enqueue_call
+
+    def enqueue_and_work(self: Queue, *arguments: Any, **options: Any) -> Any:
+        job = enqueue(self, *arguments, **options)
+        work_off(redis, engine)
+        return job
+
+    monkeypatch.setattr(Queue, "enqueue_call", enqueue_and_work)
+
+
+def test_an_accepted_job_is_told_as_the_contract_says(client: FlaskClient) -> None:
+    answer = submit(client)
+    document = answer.get_json()
+    url = f"/jobs/{document['id']}"
+    assert (answer.status_code, answer.headers["Location"]) == (202, url)
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert document["created_at"].endswith("Z")
+    assert {key: value for key, value in document.items() if key not in ("id", "created_at", "eta_s")} == {
+        "status": 202, "state": "queued", "model_type": "leaf", "queue_position": 1,
+        "progress": {"done": 0, "total": 1}, "started_at": None, "completed_at": None,
+        "urls": {"get": url, "result": f"{url}/result", "events": f"{url}/events", "cancel": url}}
+    assert document["eta_s"] >= 0
+
+
+def test_the_job_document_is_200_in_every_state(client: FlaskClient, redis: Redis, engine: Engine) -> None:
+    url = submit(client).headers["Location"]
+    start_running(redis, url.removeprefix("/jobs/"))
+    running = client.get(url)
+    assert (running.status_code, running.get_json()["state"], running.get_json()["status"]) == (200, "processing", 202)
+    assert running.get_json()["started_at"] is not None
+
+
+def test_a_succeeded_job_carries_its_result(client: FlaskClient, redis: Redis, engine: Engine) -> None:
+    url = submit(client).headers["Location"]
+    work_off(redis, engine)
+    document = client.get(url).get_json()
+    assert (document["status"], document["state"], document["progress"]) == (200, "succeeded", {"done": 1, "total": 1})
+    assert (document["queue_position"], document["eta_s"]) == (None, None)
+    assert document["result"] == client.get(f"{url}/result").get_json()["result"]
+    assert document["image"] == {"width": 64, "height": 48, "format": "JPEG"}
+    assert document["timings_ms"]["total"] >= document["timings_ms"]["queue"]
+
+
+def test_the_result_of_a_waiting_job_is_202(client: FlaskClient) -> None:
+    url = submit(client).headers["Location"]
+    answer = client.get(f"{url}/result")
+    assert (answer.status_code, answer.headers["Location"]) == (202, url)
+    assert "Retry-After" in answer.headers
+
+
+def test_a_canceled_job_is_410_in_its_result(client: FlaskClient) -> None:
+    url = submit(client).headers["Location"]
+    canceled = client.delete(url)
+    assert (canceled.status_code, canceled.get_json()["state"], canceled.get_json()["status"]) == (200, "canceled", 410)
+    assert client.delete(url).get_json() == canceled.get_json()
+    assert client.get(url).status_code == 200
+    result = client.get(f"{url}/result")
+    assert (result.status_code, result.get_json()["type"]) == (410, "/problems/job-canceled")
+
+
+def test_deleting_an_ended_job_gives_its_document(client: FlaskClient, redis: Redis, engine: Engine) -> None:
+    url = submit(client).headers["Location"]
+    work_off(redis, engine)
+    assert client.delete(url).get_json() == client.get(url).get_json()
+
+
+def test_a_running_job_cannot_be_canceled_yet(client: FlaskClient, redis: Redis) -> None:
+    url = submit(client).headers["Location"]
+    start_running(redis, url.removeprefix("/jobs/"))
+    assert client.delete(url).status_code == 409
+
+
+def test_a_job_after_its_time_is_410(client: FlaskClient, redis: Redis, engine: Engine) -> None:
+    url = submit(client).headers["Location"]
+    work_off(redis, engine)
+    redis.delete(f"rq:job:{url.removeprefix('/jobs/')}")
+    for path in (url, f"{url}/result"):
+        assert (client.get(path).status_code, client.get(path).get_json()["type"]) == (410, "/problems/job-expired")
+
+
+def test_with_a_budget_of_nothing_everything_becomes_a_job(make_client: MakeClient) -> None:
+    assert submit(make_client(quick_ms=0, inline_budget_ms=0), "").status_code == 202
+
+
+@pytest.mark.usefixtures("instant")
+@pytest.mark.parametrize(("query", "headers"), [("mode=async", {}), ("", {"Prefer": "respond-async"})])
+def test_async_is_always_202_however_fast_the_worker_was(client: FlaskClient, query: str,
+                                                         headers: dict[str, str]) -> None:
+    answer = submit(client, query, **headers)
+    assert answer.status_code == 202
+    assert answer.headers["Location"] == f"/jobs/{answer.get_json()['id']}"
+
+
+@pytest.mark.usefixtures("instant")
+@pytest.mark.parametrize(("query", "headers"), [("mode=sync", {}), ("", {"Prefer": "wait=5"})])
+def test_who_waits_gets_the_answer_of_a_job_itself(make_client: MakeClient, query: str,
+                                                   headers: dict[str, str]) -> None:
+    answer = submit(make_client(quick_ms=0, inline_budget_ms=0), query, **headers)
+    assert (answer.status_code, answer.get_json()["route"]) == (200, "queue")
+    assert answer.headers.get("Preference-Applied") == headers.get("Prefer")
+
+
+@pytest.mark.parametrize("query", ["mode=sync", "mode=async"])
+def test_who_waits_in_vain_gets_202(make_client: MakeClient, query: str) -> None:
+    answer = submit(make_client(quick_ms=0, inline_budget_ms=0, wait_max_s=0.05), query)
+    assert (answer.status_code, answer.get_json()["state"]) == (202, "queued")
+
+
+@pytest.mark.parametrize("path", ["", "/result"])
+def test_wait_holds_until_time_is_up(client: FlaskClient, path: str) -> None:
+    url, began = submit(client).headers["Location"], time.monotonic()
+    assert client.get(f"{url}{path}?wait=0.05").get_json()["state"] == "queued"
+    assert 0.05 <= time.monotonic() - began < PATIENCE_S
+
+
+def test_held_requests_are_answered_where_they_stand_when_the_service_stops(client: FlaskClient) -> None:
+    url = submit(client).headers["Location"]
+    services_of(client).events.release()
+    began = time.monotonic()
+    assert client.get(f"{url}?wait={LONG_S}").get_json()["state"] == "queued"
+    assert time.monotonic() - began < PATIENCE_S
+
+
+def slow_header() -> bytes:
+    """1 MB of empty JPEG segments before any picture: Pillow reads them one by one, for about a second."""
+    return b"\xff\xd8" + b"\xff\xe1\x00\x02" * 250_000
+
+
+def many_fields() -> bytes:
+    """1 MB of fields: half a second to parse."""
+    return b"model_type=leaf&" + b"a&" * 500_000
+
+
+@pytest.mark.parametrize(("body", "content_type"), [
+    (slow_header, "image/jpeg"), (many_fields, "application/x-www-form-urlencoded")])
+def test_no_body_holds_up_the_other_connections(client: FlaskClient, body: Callable[[], bytes],
+                                                content_type: str) -> None:
+    data, ticks = body(), [time.monotonic()]
+
+    def tick() -> None:
+        while True:
+            gevent.sleep(0.01)
+            ticks.append(time.monotonic())
+
+    ticking = gevent.spawn(tick)
+    answer = client.post("/predict?model_type=leaf", data=data, content_type=content_type)
+    gevent.sleep(0.02)
+    ticking.kill()
+    assert 400 <= answer.status_code < 500
+    assert max(after - before for before, after in itertools.pairwise(ticks)) < 0.25

@@ -1,0 +1,62 @@
+import pytest
+
+from api.errors import BadRequest
+from api.preferences import Preference, parse, wait_seconds
+
+WAIT_MAX_S = 60
+
+
+@pytest.mark.parametrize(("mode", "expected"), [
+    ("auto", Preference("auto")), ("async", Preference("async")), ("sync", Preference("sync", WAIT_MAX_S))])
+@pytest.mark.parametrize("prefer", [None, "respond-async", "wait=7", "respond-async, wait=7"])
+def test_mode_beats_the_header(mode: str, expected: Preference, prefer: str | None) -> None:
+    assert parse(mode, prefer, WAIT_MAX_S) == expected
+
+
+@pytest.mark.parametrize("mode", ["", "SYNC", "later", 5, [], {}])
+def test_an_unknown_mode_is_refused(mode: str) -> None:
+    with pytest.raises(BadRequest, match="auto, sync, async"):
+        parse(mode, None, WAIT_MAX_S)
+
+
+@pytest.mark.parametrize(("header", "expected"), [
+    ("respond-async", Preference("async", 0, "respond-async")),
+    ("Respond-Async", Preference("async", 0, "respond-async")),
+    ("respond-async; note=x", Preference("async", 0, "respond-async")),
+    ('respond-async=""', Preference("async", 0, "respond-async")),
+    ("wait=7", Preference("sync", 7, "wait=7")),
+    ("wait = 7", Preference("sync", 7, "wait=7")),
+    ('wait="7"', Preference("sync", 7, "wait=7")),
+    ("wait=0", Preference("sync", 0, "wait=0")),
+    ("wait=600", Preference("sync", 60, "wait=60")),
+    ("wait=7, wait=9", Preference("sync", 7, "wait=7")),
+    ("respond-async, wait=5", Preference("async", 5, "respond-async, wait=5")),
+    ("wait=5,respond-async", Preference("async", 5, "respond-async, wait=5")),
+    ("handling=lenient, wait=5", Preference("sync", 5, "wait=5")),
+])
+def test_a_good_header_is_followed_and_told(header: str, expected: Preference) -> None:
+    assert parse(None, header, WAIT_MAX_S) == expected
+
+
+@pytest.mark.parametrize("header", [
+    "", ",", "wait", "wait=", "wait=soon", "wait=-1", "wait=1.5", "wait=1e3", "wait=9999999999999", "wait=\xb2",
+    "respond-async=yes", "return=minimal", ";", "=", "wait=7 8", 'note="a, wait=5"',
+])
+def test_a_malformed_or_foreign_header_is_ignored(header: str) -> None:
+    assert parse(None, header, WAIT_MAX_S) == Preference()
+
+
+def test_without_any_wish_it_is_auto() -> None:
+    assert parse(None, None, WAIT_MAX_S) == Preference("auto", 0, "")
+
+
+@pytest.mark.parametrize(("text", "seconds"), [
+    (None, 0), ("0", 0), ("0.5", 0.5), ("7", 7), ("61", 60), ("1e9", 60), ("inf", 60)])
+def test_wait_is_clamped(text: str | None, seconds: float) -> None:
+    assert wait_seconds(text, WAIT_MAX_S) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-1", "nan", "1,5", "-inf"])
+def test_a_wait_that_is_no_number_is_refused(text: str) -> None:
+    with pytest.raises(BadRequest, match="is not a number of seconds"):
+        wait_seconds(text, WAIT_MAX_S)

@@ -1,0 +1,196 @@
+import dataclasses
+import json
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import fakeredis
+import pytest
+from redis import Redis
+
+from inference.engine import Engine
+from jobs.errors import JobExpired, JobNotFound, JobRunning, QueueFull, QueueUnavailable
+from jobs.queue import QUEUE, TOMBSTONE, JobQueue, make_queue, make_store, retry_after_s
+from jobs.store import FolderStore, RedisStore
+from settings import Settings
+from tests.unit.conftest import REQUEST, MakeSettings, start_running, work_off
+from tests.unit.pictures import photo
+
+
+def test_a_job_waits_then_runs_then_has_succeeded(queue: JobQueue, redis: Redis, engine: Engine) -> None:
+    waiting = queue.submit(REQUEST, photo())
+    assert (waiting.state, waiting.queue_position, waiting.started_at, waiting.ended) == ("queued", 1, None, False)
+    work_off(redis, engine)
+    done = queue.read(waiting.id)
+    assert (done.state, done.queue_position, done.eta_s, done.ended) == ("succeeded", None, None, True)
+    assert done.outcome is not None
+    assert done.outcome.prediction is not None
+    assert done.outcome.prediction["model_type"] == "leaf"
+    assert done.started_at is not None
+    assert done.completed_at is not None
+    assert done.created_at <= done.started_at <= done.completed_at
+    assert done.total_ms >= done.queue_ms >= 0
+
+
+def test_a_refused_picture_is_a_failed_job_with_the_refusal_and_is_not_tried_again(
+        queue: JobQueue, redis: Redis, engine: Engine) -> None:
+    job_id = queue.submit(REQUEST, b"no picture").id
+    work_off(redis, engine)
+    record = queue.read(job_id)
+    assert record.outcome is not None
+    assert (record.state, record.outcome.kind) == ("failed", "UnsupportedImage")
+    assert redis.llen(make_queue(redis).key) == 0
+
+
+def test_trouble_of_the_machinery_is_tried_again_and_then_told(queue: JobQueue, redis: Redis, engine: Engine,
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = []
+
+    def trouble(*_: Any) -> None:
+        tries.append(1)
+        raise OSError("disk")
+
+    monkeypatch.setattr(Engine, "predict", trouble)
+    job_id = queue.submit(REQUEST, photo()).id
+    work_off(redis, engine)
+    record = queue.read(job_id)
+    assert record.outcome is not None
+    assert (record.state, record.outcome.kind, len(tries)) == ("failed", "WorkerLost", 4)
+    assert record.completed_at is not None
+
+
+def test_the_image_is_gone_once_its_job_has_ended(queue: JobQueue, redis: Redis, engine: Engine) -> None:
+    queue.submit(REQUEST, photo())
+    assert RedisStore(redis).total_bytes() > 0
+    work_off(redis, engine)
+    assert RedisStore(redis).total_bytes() == 0
+
+
+def test_position_and_eta_follow_the_work_before_it(queue: JobQueue, redis: Redis) -> None:
+    ids = [queue.submit(dataclasses.replace(REQUEST, predicted_ms=1000 * number), photo()).id for number in (1, 2, 3)]
+    records = [queue.read(job_id) for job_id in ids]
+    assert [record.queue_position for record in records] == [1, 2, 3]
+    assert [record.eta_s for record in records] == [1, 3, 6]
+    assert [retry_after_s(record) for record in records] == [1, 3, 6]
+
+
+@pytest.fixture
+def settings(make_settings: MakeSettings) -> Settings:
+    return make_settings(job_workers=1)
+
+
+def test_the_backlog_is_forgotten_once_nothing_is_left(queue: JobQueue, redis: Redis, engine: Engine) -> None:
+    for _ in range(3):
+        queue.submit(REQUEST, photo())
+    work_off(redis, engine)
+    assert queue.submit(REQUEST, photo()).eta_s == REQUEST.predicted_ms / 1000
+
+
+def test_a_running_job_is_processing_and_cannot_be_canceled(queue: JobQueue, redis: Redis) -> None:
+    job_id = queue.submit(REQUEST, photo()).id
+    start_running(redis, job_id)
+    record = queue.read(job_id)
+    assert (record.state, record.queue_position, record.completed_at) == ("processing", None, None)
+    assert record.started_at is not None
+    with pytest.raises(JobRunning):
+        queue.cancel(job_id)
+
+
+def test_a_canceled_job_leaves_the_queue_with_its_image(queue: JobQueue, redis: Redis, engine: Engine) -> None:
+    first, second = (queue.submit(REQUEST, photo()).id for _ in range(2))
+    record = queue.cancel(first)
+    assert (record.state, record.outcome, record.started_at) == ("canceled", None, None)
+    assert record.completed_at is not None
+    assert queue.read(second).queue_position == 1
+    assert RedisStore(redis).total_bytes() == len(photo())
+    work_off(redis, engine)
+    assert (queue.read(first).state, queue.read(second).state) == ("canceled", "succeeded")
+
+
+def test_canceling_an_ended_job_changes_nothing(queue: JobQueue, redis: Redis, engine: Engine) -> None:
+    done, canceled = queue.submit(REQUEST, photo()).id, queue.submit(REQUEST, photo()).id
+    queue.cancel(canceled)
+    work_off(redis, engine)
+    for job_id in (done, canceled):
+        before = queue.read(job_id)
+        assert queue.cancel(job_id) == before
+
+
+@pytest.mark.parametrize("job_id", ["absent", "", "a:b", "x" * 500, "../x", "ü"])
+@pytest.mark.parametrize("call", [JobQueue.read, JobQueue.cancel])
+def test_an_id_that_never_was_is_not_found(queue: JobQueue, job_id: str, call: Callable) -> None:
+    with pytest.raises(JobNotFound):
+        call(queue, job_id)
+
+
+def test_a_job_after_its_time_has_expired_and_is_known_for_a_day(queue: JobQueue, redis: Redis, engine: Engine,
+                                                                 settings: Settings) -> None:
+    job_id = queue.submit(REQUEST, photo()).id
+    work_off(redis, engine)
+    key = f"rq:job:{job_id}"
+    assert 0 < redis.ttl(key) <= settings.result_ttl_s
+    redis.delete(key)
+    with pytest.raises(JobExpired):
+        queue.read(job_id)
+    left_s = redis.ttl(TOMBSTONE + job_id)
+    assert 24 * 3600 < left_s <= 24 * 3600 + settings.result_ttl_s
+
+
+def test_a_result_that_went_a_moment_before_its_job_has_expired(queue: JobQueue, redis: Redis, engine: Engine) -> None:
+    job_id = queue.submit(REQUEST, photo()).id
+    work_off(redis, engine)
+    redis.delete(f"rq:results:{job_id}")
+    with pytest.raises(JobExpired):
+        queue.read(job_id)
+
+
+def test_a_full_queue_says_when_to_come_back(redis: Redis, make_settings: MakeSettings) -> None:
+    queue = JobQueue(redis, RedisStore(redis), make_settings(queue_max_jobs=2, job_workers=1))
+    for _ in range(2):
+        queue.submit(dataclasses.replace(REQUEST, predicted_ms=4000), photo())
+    with pytest.raises(QueueFull, match="PUNNET_QUEUE_MAX_JOBS") as caught:
+        queue.submit(REQUEST, photo())
+    assert caught.value.retry_after_s == 4
+    assert RedisStore(redis).total_bytes() == 2 * len(photo())
+
+
+def test_images_fill_the_queue_too(redis: Redis, make_settings: MakeSettings) -> None:
+    queue = JobQueue(redis, RedisStore(redis), make_settings(queue_max_mb=0.01))
+    queue.submit(REQUEST, b"x" * 6000)
+    with pytest.raises(QueueFull, match="PUNNET_QUEUE_MAX_MB") as caught:
+        queue.submit(REQUEST, b"x" * 6000)
+    assert caught.value.retry_after_s >= 1
+    assert queue.submit(REQUEST, b"x" * 4000).queue_position == 2
+
+
+@pytest.mark.parametrize("call", [
+    lambda queue: queue.submit(REQUEST, b"x"), lambda queue: queue.read("a"), lambda queue: queue.cancel("a")])
+def test_a_queue_server_that_is_away_is_told(queue: JobQueue, server: fakeredis.FakeServer,
+                                             call: Callable[[JobQueue], object]) -> None:
+    server.connected = False
+    with pytest.raises(QueueUnavailable):
+        call(queue)
+
+
+def test_nothing_in_redis_is_pickled_and_no_image_is_in_a_job(queue: JobQueue, redis: Redis, engine: Engine) -> None:
+    done = queue.submit(REQUEST, photo()).id
+    work_off(redis, engine)
+    waiting = queue.submit(REQUEST, photo()).id
+    for job_id in (done, waiting):
+        stored: Any = redis.hgetall(f"rq:job:{job_id}")
+        task, _, arguments, keywords = json.loads(zlib.decompress(stored[b"data"]))
+        assert (task, arguments) == ("worker.tasks.predict", [])
+        assert keywords == {"job_id": job_id, "model_type": "leaf", "parameters": REQUEST.parameters}
+        assert json.loads(stored[b"meta"])["model_type"] == "leaf"
+        assert len(b"".join(stored.values())) < 2000
+
+
+@pytest.mark.parametrize(("embedded", "kind"), [(True, FolderStore), (False, RedisStore)])
+def test_images_lie_beside_our_own_server_and_in_an_outside_one(make_settings: MakeSettings, redis: Redis,
+                                                                embedded: bool, kind: type) -> None:
+    settings = make_settings(redis_url="" if embedded else "redis://outside")
+    assert isinstance(make_store(redis, settings), kind)
+
+
+def test_there_is_one_queue() -> None:
+    assert make_queue(fakeredis.FakeRedis()).name == QUEUE

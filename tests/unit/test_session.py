@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inference.errors import InferenceFailed, ModelNotUsable
+from inference.session import Session, TensorInfo
+from tests.onnx_models import classifier, classifier_logits
+from tests.unit.conftest import in_child
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return classifier(tmp_path / "model.onnx")
+
+
+def test_importing_it_starts_no_thread() -> None:
+    """Telemetry's thread would kill every process that forks."""
+    code = "import os, inference.session\nprint(len(os.listdir('/proc/self/task')))"
+    assert in_child(code).strip() == "1"
+
+
+def test_loading_and_running_a_one_threaded_model_starts_no_thread(model: Path) -> None:
+    code = ("import os, sys, pathlib, numpy\nfrom inference.session import Session\n"
+            "session = Session(pathlib.Path(os.environ['MODEL']))\n"
+            "session.run({'image': numpy.zeros((1, 3, 32, 32), numpy.float32)})\n"
+            "print(len(os.listdir('/proc/self/task')))")
+    assert in_child(code, MODEL=str(model)).strip() == "1"
+
+
+def test_it_tells_inputs_and_outputs(model: Path) -> None:
+    session = Session(model)
+    assert session.inputs == (TensorInfo("image", ("batch", 3, 32, 32), "FP32"),)
+    assert session.outputs == (TensorInfo("logits", ("batch", 2), "FP32"),)
+    assert session.inputs[0].to_dict() == {"name": "image", "shape": ["batch", 3, 32, 32], "datatype": "FP32"}
+    assert session.metadata == {}
+
+
+def test_it_computes_what_the_model_says(model: Path) -> None:
+    batch = np.random.default_rng(0).random((2, 3, 32, 32), np.float32)
+    [logits] = Session(model).run({"image": batch})
+    assert np.allclose(logits, classifier_logits(batch), atol=1e-5)
+
+
+@pytest.mark.parametrize("feeds", [
+    {"other": np.zeros((1, 3, 32, 32), np.float32)}, {"image": np.zeros((1, 3, 8, 8), np.float32)},
+    {"image": np.zeros((1, 3, 32, 32), np.float64)},
+], ids=["name", "shape", "type"])
+def test_feeds_that_do_not_fit_are_a_failed_inference(model: Path, feeds: dict) -> None:
+    with pytest.raises(InferenceFailed, match="the model failed"):
+        Session(model).run(feeds)
+
+
+@pytest.mark.parametrize(("content", "reason"), [
+    (b"", "is empty"), (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n", "git lfs pull"),
+    (b"no model at all", "cannot load"), (b"\x08\x09\x12\x04test", "cannot load"),
+], ids=["empty", "lfs pointer", "text", "broken"])
+def test_a_file_that_is_no_model_is_told_in_one_line(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ModelNotUsable, match=reason) as caught:
+        Session(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_provider_is_named(model: Path) -> None:
+    with pytest.raises(ModelNotUsable, match="MoonExecutionProvider"):
+        Session(model, ["MoonExecutionProvider"])
