@@ -17,6 +17,8 @@ PHASES = ("queue", "decode", "preprocess", "inference", "postprocess", "total")
 
 def check_acceptable(request: Request) -> None:
     """Raises NotAcceptable, or NotImplementedYet where only a picture would do."""
+    if request.headers.get("Accept", "*/*") == "*/*":
+        return
     accept = request.accept_mimetypes
     if not accept or accept["application/json"]:
         return

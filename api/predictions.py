@@ -13,6 +13,7 @@ from api.admission import Decision, decide
 from api.errors import BadRequest, NotImplementedYet
 from api.preferences import Preference
 from api.services import Services, services
+from inference.image import OpenedImage
 from jobs.queue import JobRequest
 
 blueprint = Blueprint("predictions", __name__)
@@ -25,7 +26,7 @@ class Call:
     """A checked request: which model, which image, how to answer."""
 
     model_type: str
-    image: bytes
+    image: OpenedImage
     parameters: BaseModel
     preference: Preference
 
@@ -35,7 +36,7 @@ class Call:
 def predict(model_type: str | None = None) -> Response:
     service, arrived = services(), time.perf_counter()
     call = parse(service, model_type)
-    predicted_ms = predict_ms(service, call)
+    predicted_ms = service.engine.predict_ms(call.model_type, call.image.info)
     decision = decide(predicted_ms, service.limits, call.preference)
     response = act(service, call, decision, arrived)
     if call.preference.applied:
@@ -53,13 +54,9 @@ def parse(service: Services, path_model: str | None) -> Call:
     preference = preferences.parse(parts.fields.pop("mode", None), request.headers.get("Prefer"),
                                    service.settings.wait_max_s)
     parameters = service.engine.parameters(model_type, parts.fields)
-    return Call(model_type, service.uploads.image(parts), parameters, preference)
-
-
-def predict_ms(service: Services, call: Call) -> float:
-    """What the prediction will take, by the image's header. Raises UnsupportedImage, TooManyPixels."""
-    info = service.lanes.off_hub(len(call.image), lambda: service.engine.probe(call.image))
-    return service.engine.predict_ms(call.model_type, info)
+    data = service.uploads.image(parts)
+    image = service.lanes.off_hub(len(data), lambda: service.engine.open(data))
+    return Call(model_type, image, parameters, preference)
 
 
 def act(service: Services, call: Call, decision: Decision, arrived: float) -> Response:
@@ -74,7 +71,7 @@ def act(service: Services, call: Call, decision: Decision, arrived: float) -> Re
 def _as_job(service: Services, call: Call, decision: Decision) -> Response:
     """Submit, hold as long as the caller wants, answer with the result if it came meanwhile."""
     job = JobRequest(call.model_type, call.parameters.model_dump(), decision.predicted_ms)
-    record = service.queue.submit(job, call.image)
+    record = service.queue.submit(job, call.image.data)
     if decision.hold_s == 0:
         return answers.accepted(record)
     return answers.result(service.events.hold(record.id, decision.hold_s, service.queue.read))

@@ -50,7 +50,7 @@ def _loop(seconds: float) -> tuple[int, float, float]:
     _barrier.wait()
     start, start_cpu, count = time.perf_counter(), time.process_time(), 0
     for picture in itertools.cycle(_pictures):
-        _engine.predict(MODEL, picture, parameters)
+        _engine.predict(MODEL, _engine.open(picture), parameters)
         count += 1
         if time.perf_counter() - start >= seconds:
             break

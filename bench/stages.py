@@ -58,17 +58,18 @@ def _pictures() -> dict[str, bytes]:
 
 def _stages(engine: Engine, data: bytes) -> list[Stage]:
     model, parameters = engine.model(MODEL), engine.parameters(MODEL, {})
-    image, info = decoding.decode(data, WANTED, 10**9)
+    opened = engine.open(data)
+    image = decoding.decode(opened, WANTED)
     pixels = to_planes(stretch(image, WANTED), "RGB")
     outputs = model.session.run(_feed(model, image))
     return [
-        Stage("probe", lambda: engine.probe(data)),
+        Stage("open: the header", lambda: engine.open(data)),
         *(stage for margin in MARGINS for stage in _decoding(data, margin)),
         Stage("normalise, channel by channel", lambda: normalise(pixels, SCALE, MEAN, STD, "NCHW")),
         Stage("normalise, one expression", lambda: _broadcast(pixels)),
         Stage(f"session.run, {model.spec.input.size[0]} px", _run(model, image)),
-        Stage("postprocess", lambda: model.task.to_result(outputs, model.spec, info, parameters)),
-        Stage("all: Engine.predict", lambda: engine.predict(MODEL, data, parameters)),
+        Stage("postprocess", lambda: model.task.to_result(outputs, model.spec, opened.info, parameters)),
+        Stage("all: Engine.predict", lambda: engine.predict(MODEL, engine.open(data), parameters)),
     ]
 
 
@@ -84,7 +85,7 @@ def _decode(data: bytes, margin: float | None) -> Image.Image:
     served = decoding.DRAFT_MARGIN
     try:
         decoding.DRAFT_MARGIN = margin or served
-        return decoding.decode(data, None if margin is None else WANTED, 10**9)[0]
+        return decoding.decode(decoding.open_image(data, 10**9), None if margin is None else WANTED)
     finally:
         decoding.DRAFT_MARGIN = served
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from inference import repository, spec
 from inference.cost import DecodeCost, encoded, fastest_ms, measure_decoding, synthetic_picture
 from inference.errors import BadParameter, InferenceError, InferenceFailed, ModelNotFound, ModelNotUsable
-from inference.image import ImageInfo, decode, probe
+from inference.image import ImageInfo, OpenedImage, decode, open_image
 from inference.repository import ModelFiles
 from inference.session import CPU, Session
 from inference.spec import InputSpec, ModelSpec, ModelToml
@@ -110,9 +110,9 @@ class Engine:
         except ValidationError as error:
             raise BadParameter(_parameter_problem(error, self.model(model_type).task)) from error
 
-    def probe(self, data: bytes) -> ImageInfo:
-        """Header facts; raises UnsupportedImage, TooManyPixels."""
-        return probe(data, self._max_pixels)
+    def open(self, data: bytes) -> OpenedImage:
+        """Read an image's header; raises UnsupportedImage, TooManyPixels."""
+        return open_image(data, self._max_pixels)
 
     def predict_ms(self, model_type: str, info: ImageInfo) -> float:
         """What `predict` will take, from the header alone."""
@@ -124,13 +124,13 @@ class Engine:
         return {"run_ms": self.model(model_type).run_ms,
                 "decode_ms_per_megapixel": dict(self._decode_cost.ms_per_megapixel)}
 
-    def predict(self, model_type: str, data: bytes, parameters: BaseModel) -> Prediction:
-        """Decode, preprocess, run, postprocess.
+    def predict(self, model_type: str, image: OpenedImage, parameters: BaseModel) -> Prediction:
+        """Decode, preprocess, run, postprocess. The image is used up.
 
         Raises:
-            ModelNotFound, UnsupportedImage, TooManyPixels, InferenceFailed.
+            ModelNotFound, UnsupportedImage, InferenceFailed.
         """
-        return _predict(self.model(model_type), data, parameters, self._max_pixels)
+        return _predict(self.model(model_type), image, parameters)
 
 
 def preprocess(image: Image.Image, wanted: InputSpec) -> NDArray:
@@ -139,19 +139,19 @@ def preprocess(image: Image.Image, wanted: InputSpec) -> NDArray:
     return normalise(to_planes(resized, wanted.color), wanted.scale, wanted.mean, wanted.std, wanted.layout)
 
 
-def _predict(model: LoadedModel, data: bytes, parameters: BaseModel, max_pixels: int) -> Prediction:
+def _predict(model: LoadedModel, image: OpenedImage, parameters: BaseModel) -> Prediction:
     start = time.perf_counter()
-    image, info = decode(data, model.spec.input.size, max_pixels)
+    pixels = decode(image, model.spec.input.size)
     decoded = time.perf_counter()
-    batch = preprocess(image, model.spec.input)
+    batch = preprocess(pixels, model.spec.input)
     prepared = time.perf_counter()
     outputs = model.session.run({model.spec.input.name: batch})
     inferred = time.perf_counter()
-    result = _to_result(model, outputs, info, parameters)
+    result = _to_result(model, outputs, image.info, parameters)
     phases = {"decode": decoded - start, "preprocess": prepared - decoded, "inference": inferred - prepared,
               "postprocess": time.perf_counter() - inferred}
     timings_ms = {phase: round(seconds * 1000, 3) for phase, seconds in phases.items()}
-    return Prediction(model.spec.name, model.spec.version, info, result, timings_ms)
+    return Prediction(model.spec.name, model.spec.version, image.info, result, timings_ms)
 
 
 def _to_result(model: LoadedModel, outputs: list[NDArray], info: ImageInfo, parameters: BaseModel) -> dict:
@@ -194,7 +194,7 @@ def _warm_up(model: LoadedModel) -> float:
     width, height = model.spec.input.size
     data = encoded(synthetic_picture((width, height)), "JPEG", quality=90)
     parameters = model.task.parameters()
-    return fastest_ms(lambda: _predict(model, data, parameters, width * height))
+    return fastest_ms(lambda: _predict(model, open_image(data, width * height), parameters))
 
 
 def _parameter_problem(error: ValidationError, task: Task) -> str:

@@ -1,4 +1,4 @@
-"""Image bytes -> facts from the header, and pixels with the least work. The only import of Pillow's decoders."""
+"""Image bytes -> facts from the header, then pixels with the least work. The only import of Pillow's decoders."""
 
 import io
 import math
@@ -49,42 +49,47 @@ class ImageInfo:
         return {"width": self.width, "height": self.height, "format": self.format}
 
 
-def probe(data: bytes, max_pixels: int) -> ImageInfo:
+@dataclass(frozen=True)
+class OpenedImage:
+    """An image whose header was read and whose pixels were not. To be decoded once, in any thread."""
+
+    data: bytes
+    info: ImageInfo
+    unread: Image.Image
+
+
+def open_image(data: bytes, max_pixels: int) -> OpenedImage:
     """Read an image's header; no pixel is decoded.
 
     Raises:
         UnsupportedImage: not an image, or of a format that is not served.
         TooManyPixels: more than `max_pixels` by its header.
     """
-    return _info(_open(data, max_pixels), max_pixels)
+    image = _open(data, max_pixels)
+    return OpenedImage(data, _info(image, max_pixels), image)
 
 
-def decode(data: bytes, wanted: tuple[int, int] | None, max_pixels: int) -> tuple[Image.Image, ImageInfo]:
+def decode(opened: OpenedImage, wanted: tuple[int, int] | None) -> Image.Image:
     """Decode to an upright RGB image, at a reduced scale where the format can and `wanted` allows.
 
     Args:
-        data: the encoded image.
+        opened: the image; it is used up.
         wanted: (width, height) in pixels that the model will see, or None for full size.
-        max_pixels: as in `probe`.
 
     Returns:
-        the image, at least `wanted` large unless it is smaller itself, and the header's facts (full size).
+        the image, at least `wanted` large unless it is smaller itself.
 
     Raises:
-        UnsupportedImage: truncated or damaged too.
-        TooManyPixels: as in `probe`.
+        UnsupportedImage: truncated or damaged.
     """
-    image = _open(data, max_pixels)
-    info = _info(image, max_pixels)
+    image, info = opened.unread, opened.info
     try:
         if wanted is not None:
-            draft_size = draft_target(wanted, info.rotated)
-            image.draft("RGB", draft_size)
+            image.draft("RGB", draft_target(wanted, info.rotated))
         orientation = _orientation(image)
-        upright = _turned(_to_rgb(image), orientation)
+        return _turned(_to_rgb(image), orientation)
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, …
         raise UnsupportedImage(f"the {info.format} image cannot be decoded: {error}") from error
-    return upright, info
 
 
 def draft_target(wanted: tuple[int, int], rotated: bool) -> tuple[int, int]:

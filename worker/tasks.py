@@ -33,7 +33,7 @@ def predict(job_id: str, model_type: str, parameters: Mapping[str, Any]) -> dict
     is raised, so that only that is tried again."""
     current = runtime.get()
     try:
-        image = current.store.get(job_id)
+        image = current.engine.open(current.store.get(job_id))
         checked = current.engine.parameters(model_type, parameters)
         outcome = Outcome(prediction=current.engine.predict(model_type, image, checked).to_dict())
     except InferenceError as error:

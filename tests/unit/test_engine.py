@@ -22,7 +22,7 @@ from inference.engine import Engine
 engine = Engine(pathlib.Path(os.environ["MODELS"]), 10**8)
 engine.load(before_fork=True)
 data = pathlib.Path(os.environ["PICTURE"]).read_bytes()
-result = lambda: engine.predict("leaf", data, engine.parameters("leaf", {{}})).result
+result = lambda: engine.predict("leaf", engine.open(data), engine.parameters("leaf", {{}})).result
 expected = result()
 for _ in range({FORKS}):
     child = os.fork()
@@ -44,7 +44,7 @@ def with_toml(models_dir: Path, name: str, toml: str, **model: object) -> None:
 
 
 def scores(engine: Engine, name: str, data: bytes) -> dict[str, float]:
-    result = engine.predict(name, data, engine.parameters(name, {})).result
+    result = engine.predict(name, engine.open(data), engine.parameters(name, {})).result
     return {entry["label"]: entry["score"] for entry in result["predictions"]}
 
 
@@ -74,7 +74,7 @@ def test_scaled_decoding_changes_a_prediction_only_a_little(tmp_path: Path) -> N
 
 
 def test_a_prediction_tells_what_it_saw_and_where_the_time_went(engine: Engine) -> None:
-    prediction = engine.predict("leaf", photo((64, 48)), engine.parameters("leaf", {})).to_dict()
+    prediction = engine.predict("leaf", engine.open(photo((64, 48))), engine.parameters("leaf", {})).to_dict()
     assert (prediction["model_type"], prediction["model_version"]) == ("leaf", "1")
     assert prediction["image"] == {"width": 64, "height": 48, "format": "JPEG"}
     assert {entry["label"] for entry in prediction["result"]["predictions"]} == set(LABELS)
@@ -127,7 +127,7 @@ def test_a_model_of_two_pixels_is_served(tmp_path: Path) -> None:
 
 def test_an_unknown_model_is_told_with_those_there_are(engine: Engine) -> None:
     with pytest.raises(ModelNotFound, match="there is: empty, leaf"):
-        engine.predict("moon", photo(), engine.parameters("leaf", {}))
+        engine.predict("moon", engine.open(photo()), engine.parameters("leaf", {}))
 
 
 @pytest.mark.parametrize("toml", ["threads = 2", 'providers = ["AzureExecutionProvider", "CPUExecutionProvider"]'])
@@ -152,7 +152,7 @@ def test_loading_again_loads_only_what_is_missing(tmp_path: Path) -> None:
 ])
 def test_a_picture_is_refused_by_what_is_wrong_with_it(engine: Engine, data: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
-        engine.predict("leaf", data, engine.parameters("leaf", {}))
+        engine.predict("leaf", engine.open(data), engine.parameters("leaf", {}))
 
 
 @pytest.mark.parametrize(("given", "named"), [
@@ -176,7 +176,7 @@ def test_outputs_that_do_not_fit_the_task_are_told(tmp_path: Path, monkeypatch: 
 
 
 def test_predicted_cost_grows_with_the_picture(engine: Engine) -> None:
-    small, large = (engine.predict_ms("leaf", engine.probe(photo(size))) for size in ((64, 64), (1200, 1200)))
+    small, large = (engine.predict_ms("leaf", engine.open(photo(size)).info) for size in ((64, 64), (1200, 1200)))
     assert engine.cost("leaf")["run_ms"] < small < large
 
 

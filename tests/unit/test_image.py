@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from inference import image as module
 from inference.errors import TooManyPixels, UnsupportedImage
-from inference.image import ImageInfo, decode, jpeg_scale, probe
+from inference.image import ImageInfo, jpeg_scale, open_image
 from tests.unit.pictures import (
     big_endian_grey16_tiff,
     chunk,
@@ -20,6 +21,15 @@ from tests.unit.pictures import (
 MAX_PIXELS = 50_000_000
 LOSSY_ERROR = 30  # of 255, in the middle of a quadrant
 RAMP = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
+
+
+def probe(data: bytes, max_pixels: int) -> ImageInfo:
+    return open_image(data, max_pixels).info
+
+
+def decode(data: bytes, wanted: tuple[int, int] | None, max_pixels: int) -> tuple[Image.Image, ImageInfo]:
+    opened = open_image(data, max_pixels)
+    return module.decode(opened, wanted), opened.info
 
 
 def pixels_of(data: bytes, wanted: tuple[int, int] | None = None) -> np.ndarray:

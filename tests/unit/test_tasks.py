@@ -38,7 +38,7 @@ def raising(error: BaseException) -> Callable[..., None]:
 def test_a_picture_becomes_the_prediction_of_an_inline_call(store: RedisStore, engine: Engine) -> None:
     store.put("a", photo())
     found = outcome(top_k=1)
-    inline = engine.predict("leaf", photo(), engine.parameters("leaf", {"top_k": 1}))
+    inline = engine.predict("leaf", engine.open(photo()), engine.parameters("leaf", {"top_k": 1}))
     assert found.succeeded
     assert found.prediction is not None
     assert found.prediction["result"] == inline.result
@@ -56,7 +56,7 @@ def test_a_refusal_bears_the_name_of_the_inline_exception(store: RedisStore, eng
     found = outcome(model_type, **parameters)
     assert (found.succeeded, found.kind) == (False, kind)
     with pytest.raises(getattr(errors, kind)) as caught:
-        engine.predict(model_type, data, engine.parameters(model_type, parameters))
+        engine.predict(model_type, engine.open(data), engine.parameters(model_type, parameters))
     assert found.detail == str(caught.value)
 
 
