@@ -16,7 +16,7 @@ PREFIX = "PUNNET_"
 MAX_SOCKET_PATH_BYTES = 95
 MEGA = 1_000_000
 # What ops/start.py hands to supervisord.conf beside the settings; no settings themselves.
-INTERNAL_VARIABLES = {PREFIX + name for name in ("SUPERVISED", "ROOT", "PYTHON", "EMBEDDED", "STOP_WAIT_S")}
+INTERNAL_VARIABLES = {PREFIX + name for name in ("SUPERVISED", "ROOT", "PYTHON", "EMBEDDED", "STOP_WAIT_S", "MINFDS")}
 
 
 class SettingsError(Exception):
@@ -110,7 +110,7 @@ class Settings(BaseSettings):
     def _keys_are_named(cls, value: str) -> str:
         for pair in filter(None, map(str.strip, value.split(","))):
             name, _, key = pair.partition(":")
-            if not name or not key:
+            if not name.strip() or not key.strip():
                 raise ValueError("should be name:key pairs, separated by commas")
         return value
 
@@ -148,7 +148,7 @@ class Settings(BaseSettings):
     def keys(self) -> tuple[str, ...]:
         """The secrets of `api_keys`, without their names."""
         pairs = filter(None, map(str.strip, self.api_keys.split(",")))
-        return tuple(pair.partition(":")[2] for pair in pairs)
+        return tuple(pair.partition(":")[2].strip() for pair in pairs)
 
     @property
     def embedded(self) -> bool:
@@ -176,9 +176,19 @@ class Settings(BaseSettings):
         return self.state_dir / "draining"
 
     @property
+    def patience_file(self) -> Path:
+        """The patience that a running instance was started with, for a stop from another shell."""
+        return self.state_dir / "stop-timeout-s"
+
+    @property
     def drained_dir(self) -> Path:
         """Holds a file for each gunicorn worker that has nothing left to answer while draining."""
         return self.state_dir / "drained"
+
+    @property
+    def preloads(self) -> bool:
+        """Whether models are loaded before the fork; a reload needs code and models that are imported after it."""
+        return self.preload and not self.reload
 
     @property
     def logging_level(self) -> str:

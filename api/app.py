@@ -8,6 +8,7 @@ import uuid
 from flask import Flask, Response, g, request
 
 from api import errors, health, jobs, models, predictions
+from api.access_log import ARRIVED_KEY, AccessLog
 from api.admission import Limits
 from api.bodies import InFlight, RefusedBodies, release
 from api.errors import Unauthorized
@@ -41,7 +42,7 @@ def make_services(settings: Settings) -> Services:
     """The parts, with models loaded that may be loaded before a fork."""
     engine = Engine(settings.models_dir, settings.max_pixels)
     engine.measure_decoding()
-    if settings.preload and not settings.reload:
+    if settings.preloads:
         engine.load(before_fork=True)
     client = front_client(settings)
     events = JobEvents(lambda: subscriber_client(settings))
@@ -51,7 +52,7 @@ def make_services(settings: Settings) -> Services:
     return Services(
         settings, Limits(settings.quick_ms, settings.inline_budget_ms), engine,
         JobQueue(client, make_store(client, settings), settings, in_thread), events, lanes, in_flight,
-        Uploads(settings, in_flight, lanes), Drain(settings, events))
+        Uploads(settings, in_flight, lanes), Drain(settings, events), AccessLog(settings.log_dir / "access.log"))
 
 
 def _register_hooks(app: Flask, service: Services) -> None:
@@ -59,8 +60,10 @@ def _register_hooks(app: Flask, service: Services) -> None:
     def begin() -> None:
         service.drain.open_requests += 1
         g.counted = True
-        given = request.headers.get("X-Request-ID", "")
+        request.environ[ARRIVED_KEY] = time.perf_counter()
+        given = request.environ.get("HTTP_X_REQUEST_ID", "")
         g.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        request.environ["punnet.request-id"] = g.request_id
         time.sleep(0)  # gevent's: a busy keep-alive connection lets the others in (4017 -> 52 ms, design.md)
         if request.endpoint not in health.OPEN_ENDPOINTS:
             check_key(service.settings.keys)

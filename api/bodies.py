@@ -13,10 +13,14 @@ from flask import Request
 from api.errors import BadRequest, Busy, TooLarge
 
 STEP_BYTES = 1 << 20
-READ_KEY = "punnet.body-read"
+# gunicorn parses chunks in Python, down to one byte each: a yield comes sooner.
+CHUNKED_STEP_BYTES = 1 << 13
+IDLE_BODY_S = 20.0
+READ_KEY, HELD_KEY = "punnet.body-read", "punnet.held-bytes"
 # A refused body up to this size is read to its end, and the connection kept; a larger one costs it.
 SMALL_BYTES = 1 << 16
 LINGER_S = 5.0
+_SCRATCH = bytearray(STEP_BYTES)  # where all discarded bytes go; nobody reads it
 Environ = dict[str, Any]
 
 
@@ -41,14 +45,14 @@ def receive(request: Request, limit_bytes: int, in_flight: InFlight) -> bytes:
 
     Raises:
         TooLarge: more than `limit_bytes`, announced or found while reading.
-        BadRequest: the client stopped before its announced length.
+        BadRequest: the client stopped before its announced length, or sends nothing for 20 s.
         Busy: no room in this process.
     """
     announced = request.content_length
     if announced is not None and announced > limit_bytes:
         raise TooLarge(f"the body has {announced} bytes, at most {limit_bytes} are taken (PUNNET_MAX_UPLOAD_MB)")
-    _hold(request.environ, announced or 0, in_flight)
-    body = _read(request.environ, limit_bytes, in_flight if announced is None else None)
+    hold(request.environ, announced or 0, in_flight)
+    body = b"".join(_steps(request.environ, limit_bytes, in_flight if announced is None else None))
     if announced is not None and len(body) < announced:
         raise BadRequest(f"the body ended after {len(body)} of its announced {announced} bytes")
     request.environ[READ_KEY] = True
@@ -57,27 +61,45 @@ def receive(request: Request, limit_bytes: int, in_flight: InFlight) -> bytes:
 
 def release(environ: Environ, in_flight: InFlight) -> None:
     """Give back what this request's body took."""
-    in_flight.give_back(environ.pop("punnet.held-bytes", 0))
+    in_flight.give_back(environ.pop(HELD_KEY, 0))
 
 
-def _hold(environ: Environ, size: int, in_flight: InFlight) -> None:
+def hold(environ: Environ, size: int, in_flight: InFlight) -> None:
+    """Count bytes that this request holds until `release`. Raises Busy."""
     in_flight.take(size)
-    environ["punnet.held-bytes"] = environ.get("punnet.held-bytes", 0) + size
+    environ[HELD_KEY] = environ.get(HELD_KEY, 0) + size
 
 
-def _read(environ: Environ, limit_bytes: int, counting: InFlight | None) -> bytes:
-    """Read to the end; a body of unknown length (chunked) is counted as it arrives."""
-    steps, total = [], 0
-    while step := environ["wsgi.input"].read(STEP_BYTES):
+def _steps(environ: Environ, limit_bytes: int, counting: InFlight | None) -> Iterator[bytes]:
+    """The body in steps, each followed by a yield; one of unknown length (chunked) is counted as it arrives."""
+    total, wanted = 0, STEP_BYTES if counting is None else CHUNKED_STEP_BYTES
+    while step := _read(environ, wanted, IDLE_BODY_S):
         total += len(step)
         if total > limit_bytes:
             raise TooLarge(f"the body has more than {limit_bytes} bytes (PUNNET_MAX_UPLOAD_MB)")
         if counting is not None:
-            _hold(environ, len(step), counting)
-        steps.append(step)
-        if len(step) == STEP_BYTES:
+            hold(environ, len(step), counting)
+        yield step
+        if len(step) == wanted:
             time.sleep(0)
-    return steps[0] if len(steps) == 1 else b"".join(steps)
+
+
+def _read(environ: Environ, size: int, idle_s: float) -> bytes:
+    """Up to `size` bytes of the body.
+
+    Raises:
+        BadRequest: nothing came for `idle_s`, the client is gone, or its chunks are malformed.
+    """
+    connection = environ.get("gunicorn.socket")
+    try:
+        if connection is not None:
+            connection.settimeout(idle_s)
+        return environ["wsgi.input"].read(size)
+    except Exception as error:  # gunicorn's own exceptions for malformed chunks, and the socket's
+        raise BadRequest(f"the body cannot be read: {error or type(error).__name__}") from error
+    finally:
+        if connection is not None:
+            connection.settimeout(None)
 
 
 class RefusedBodies:
@@ -99,10 +121,9 @@ class RefusedBodies:
         if not _has_unread_body(environ):
             return answer
         if int(environ.get("CONTENT_LENGTH") or STEP_BYTES) <= SMALL_BYTES:
-            environ["wsgi.input"].read(SMALL_BYTES)
-            return answer
+            return _then(answer, lambda: _read_rest(environ))
         _close_after(start_response)
-        return _then_discard(answer, environ)
+        return _then(answer, lambda: discard(environ.get("gunicorn.socket")))
 
 
 def _has_unread_body(environ: Environ) -> bool:
@@ -117,24 +138,33 @@ def _close_after(start_response: Callable[..., Any]) -> None:
         force_close()
 
 
-def _then_discard(answer: Iterable[bytes], environ: Environ) -> Iterator[bytes]:
+def _then(answer: Iterable[bytes], afterwards: Callable[[], None]) -> Iterator[bytes]:
     try:
         yield from answer
     finally:
         if hasattr(answer, "close"):
             answer.close()
-    if connection := environ.get("gunicorn.socket"):
-        discard(connection)
+    afterwards()
 
 
-def discard(connection: socket.socket) -> None:
+def _read_rest(environ: Environ) -> None:
+    """A small body, so that the connection can be kept; one that does not come costs it."""
+    try:
+        _read(environ, SMALL_BYTES, LINGER_S)
+    except BadRequest:
+        discard(environ.get("gunicorn.socket"))
+
+
+def discard(connection: socket.socket | None) -> None:
     """Half-close, then read and forget until the client closes, for at most 5 s."""
-    until, scratch = time.monotonic() + LINGER_S, bytearray(STEP_BYTES)
+    if connection is None:
+        return
+    until = time.monotonic() + LINGER_S
     try:
         connection.shutdown(socket.SHUT_WR)
         while (left := until - time.monotonic()) > 0:
             connection.settimeout(left)
-            if not connection.recv_into(scratch):
+            if not connection.recv_into(_SCRATCH):
                 return
             time.sleep(0)
     except OSError:  # the client is gone, or slow: it has had its answer

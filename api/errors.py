@@ -12,6 +12,7 @@ from jobs import errors as job_errors
 from jobs import outcome
 
 log = logging.getLogger(__name__)
+MAX_DETAIL = 500  # characters: a detail may quote what the caller sent
 RETRY_AFTER_S = 2  # of a 503: as long as it takes until a supervised process is back
 
 
@@ -110,7 +111,7 @@ def register(app: Flask) -> None:
 def document(problem: Problem, detail: str) -> dict:
     """The RFC 9457 problem document for this request."""
     return {"type": f"/problems/{problem.slug}", "title": problem.title, "status": problem.status,
-            "detail": detail, "request_id": g.request_id}
+            "detail": detail[:MAX_DETAIL], "request_id": g.request_id}
 
 
 def problem_of(outcome_kind: str) -> Problem:
@@ -137,13 +138,18 @@ def _answer(error: Exception) -> Response:
 
 
 def _problem_for(error: Exception) -> Problem:
-    for kind in type(error).__mro__:
-        if kind.__name__ in PROBLEMS:
-            return PROBLEMS[kind.__name__]
+    problem = _known(error)
+    if problem is not None:
+        return problem
     if isinstance(error, HTTPException):
         return Problem(error.code or 500, "bad-request", error.name)
     log.exception("request %s: unexpected error", g.request_id, exc_info=error)
     return INTERNAL
+
+
+def _known(error: Exception) -> Problem | None:
+    kinds = (kind.__name__ for kind in type(error).__mro__)
+    return next((PROBLEMS[kind] for kind in kinds if kind in PROBLEMS), None)
 
 
 def _detail(error: Exception) -> str:
@@ -151,10 +157,6 @@ def _detail(error: Exception) -> str:
         return f"nothing at {request.path}; predictions are posted to /predict"
     if isinstance(error, HTTPException):
         return error.description or error.name
-    if _problem_for_known(error):
+    if _known(error):
         return str(error)
     return f"unexpected {type(error).__name__}; the server's log has it under this request_id"
-
-
-def _problem_for_known(error: Exception) -> bool:
-    return any(kind.__name__ in PROBLEMS for kind in type(error).__mro__)

@@ -36,4 +36,5 @@ def _held(job_id: str) -> JobRecord:
     """The job's record, after holding the caller for `?wait=` seconds if it has not ended."""
     service = services()
     wait_s = preferences.wait_seconds(request.args.get("wait"), service.settings.wait_max_s)
-    return service.events.hold(job_id, wait_s, service.queue.read)
+    record = service.queue.read(job_id)
+    return record if record.ended or not wait_s else service.events.hold(record, wait_s, service.queue.read)

@@ -10,13 +10,17 @@ from pydantic import BaseModel
 
 from api import answers, preferences
 from api.admission import Decision, decide
+from api.bodies import release
 from api.errors import BadRequest, NotImplementedYet
+from api.lanes import HUB_BYTES
 from api.preferences import Preference
 from api.services import Services, services
 from inference.image import OpenedImage
 from jobs.queue import JobRequest
+from jobs.record import JobRecord
 
 blueprint = Blueprint("predictions", __name__)
+JPEG_START = b"\xff\xd8"
 LATER_FIELDS = ("webhook",)
 LATER_HEADERS = ("Idempotency-Key",)
 
@@ -37,10 +41,16 @@ def predict(model_type: str | None = None) -> Response:
     service, arrived = services(), time.perf_counter()
     call = parse(service, model_type)
     predicted_ms = service.engine.predict_ms(call.model_type, call.image.info)
-    decision = decide(predicted_ms, service.limits, call.preference)
-    response = act(service, call, decision, arrived)
-    if call.preference.applied:
-        response.headers["Preference-Applied"] = call.preference.applied
+    preference = call.preference
+    decision = decide(predicted_ms, service.limits, preference)
+    if decision.route == "queue":
+        record = submit(service, call, decision)
+        del call  # the image is in the store; nobody needs it here while the caller is held
+        response = answer_job(service, record, decision.hold_s)
+    else:
+        response = run_inline(service, call, decision, arrived)
+    if preference.applied:
+        response.headers["Preference-Applied"] = preference.applied
     return response
 
 
@@ -54,27 +64,34 @@ def parse(service: Services, path_model: str | None) -> Call:
     preference = preferences.parse(parts.fields.pop("mode", None), request.headers.get("Prefer"),
                                    service.settings.wait_max_s)
     parameters = service.engine.parameters(model_type, parts.fields)
-    data = service.uploads.image(parts)
-    image = service.lanes.off_hub(len(data), lambda: service.engine.open(data))
-    return Call(model_type, image, parameters, preference)
+    return Call(model_type, _open(service, service.uploads.image(request, parts)), parameters, preference)
 
 
-def act(service: Services, call: Call, decision: Decision, arrived: float) -> Response:
-    """Run it in its lane, or make it a job."""
-    if decision.route == "queue":
-        return _as_job(service, call, decision)
+def run_inline(service: Services, call: Call, decision: Decision, arrived: float) -> Response:
+    """Run it in its lane: 200."""
     lane = service.lanes.quick if decision.route == "quick" else service.lanes.long
     prediction, queue_ms = lane.run(lambda: service.engine.predict(call.model_type, call.image, call.parameters))
     return answers.inline(uuid.uuid4().hex, prediction, queue_ms, (time.perf_counter() - arrived) * 1000)
 
 
-def _as_job(service: Services, call: Call, decision: Decision) -> Response:
-    """Submit, hold as long as the caller wants, answer with the result if it came meanwhile."""
+def submit(service: Services, call: Call, decision: Decision) -> JobRecord:
+    """Make it a job."""
     job = JobRequest(call.model_type, call.parameters.model_dump(), decision.predicted_ms)
-    record = service.queue.submit(job, call.image.data)
-    if decision.hold_s == 0:
+    return service.queue.submit(job, call.image.data)
+
+
+def answer_job(service: Services, record: JobRecord, hold_s: float) -> Response:
+    """202; for a caller who wants to be held, the result if it comes meanwhile."""
+    if hold_s == 0:
         return answers.accepted(record)
-    return answers.result(service.events.hold(record.id, decision.hold_s, service.queue.read))
+    release(request.environ, service.in_flight)
+    return answers.result(service.events.hold(record, hold_s, service.queue.read))
+
+
+def _open(service: Services, data: bytes) -> OpenedImage:
+    """A small JPEG's header is read on the hub; what is long, or may have texts to inflate (PNG), elsewhere."""
+    size = len(data) if data.startswith(JPEG_START) else HUB_BYTES + 1
+    return service.lanes.off_hub(size, lambda: service.engine.open(data))
 
 
 def _model_type(service: Services, given: Any, in_path: str | None) -> str:

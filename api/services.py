@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from flask import current_app
 
+from api.access_log import AccessLog
 from api.admission import Limits
 from api.bodies import InFlight
 from api.errors import Draining, Starting
@@ -58,13 +59,15 @@ class Services:
     in_flight: InFlight
     uploads: Uploads
     drain: Drain
+    access_log: AccessLog
 
     def start(self) -> None:
         """Threads, greenlets and connections: after the fork, never before."""
-        self.engine.load()
         self.lanes.start()
         self.events.start()
         self.drain.start()
+        if self.engine.loading:  # meanwhile /livez answers, and /readyz says that it is starting
+            threading.Thread(target=lambda: self.lanes.intake.run(self.engine.load), name="load").start()
 
     def check_open(self) -> None:
         """Raises Starting or Draining where no new work is taken."""

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 from flask import Request
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
-from api.bodies import InFlight, receive
+from api.bodies import InFlight, hold, receive
 from api.errors import BadRequest, ImageNotFound, TooLarge, UnsupportedMediaType
 from api.lanes import Lanes
 from settings import Settings
@@ -94,18 +94,18 @@ class Uploads:
             parts.add(name, value)
         return parts
 
-    def image(self, parts: Parts) -> bytes:
+    def image(self, request: Request, parts: Parts) -> bytes:
         """The bytes of the one image.
 
         Raises:
             BadRequest: none, or more than one; text that is no base64.
             ImageNotFound: no such path below the image root.
-            TooLarge.
+            TooLarge, Busy.
         """
         if len(parts.images) != 1:
             raise BadRequest(f"no image: {HOW_TO}" if not parts.images else
                              f"{len(parts.images)} images: one request, one picture")
-        data = self._fetch(parts.images[0])
+        data = self._fetch(request, parts.images[0])
         if len(data) > self._max_bytes:
             raise too_large(len(data), self._max_bytes)
         return data
@@ -125,12 +125,13 @@ class Uploads:
             return _parse_raw, self._max_bytes
         raise UnsupportedMediaType(f"content type {media} carries no image: {HOW_TO}")
 
-    def _fetch(self, image: Image) -> bytes:
-        if isinstance(image, ImagePath):
-            return self._read_path(image.path)
-        if isinstance(image, EncodedImage):
-            return self._lanes.off_hub(len(image.text), lambda: decode_text(image.text))
-        return image
+    def _fetch(self, request: Request, image: Image) -> bytes:
+        if isinstance(image, bytes):
+            return image
+        data = self._read_path(image.path) if isinstance(image, ImagePath) else (
+            self._lanes.off_hub(len(image.text), lambda: decode_text(image.text)))
+        hold(request.environ, len(data), self._in_flight)  # it was no part of the body
+        return data
 
     def _read_path(self, path: str) -> bytes:
         root = self._image_root

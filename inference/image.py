@@ -16,7 +16,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 JPEG_FORMATS = ("JPEG", "MPO")
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_SIZE_AT = 16  # bytes: the signature, then length and name of the first chunk
-HEADER_READS = 20_000  # a photograph of any served format needs at most 40
+HEADER_READS = 2_000  # a photograph of any served format needs at most 40
 ORIENTATION_TAG = 0x0112
 TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
          5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
@@ -88,6 +88,8 @@ def decode(opened: OpenedImage, wanted: tuple[int, int] | None) -> Image.Image:
             image.draft("RGB", draft_target(wanted, info.rotated))
         orientation = _orientation(image)
         return _turned(_to_rgb(image), orientation)
+    except MemoryError:
+        raise  # the machine's trouble, not the image's
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, …
         raise UnsupportedImage(f"the {info.format} image cannot be decoded: {error}") from error
 
@@ -128,6 +130,8 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
         return image
     except UnidentifiedImageError as error:
         raise UnsupportedImage(f"not an image of a served format ({', '.join(FORMATS)})") from error
+    except MemoryError:
+        raise
     except Exception as error:  # a damaged header: each plugin raises its own kind
         raise UnsupportedImage(f"the image's header cannot be read: {error}") from error
 

@@ -38,17 +38,14 @@ class JobEvents:
         self._released = True
         self._wake_all()
 
-    def hold(self, job_id: str, timeout_s: float, read: Callable[[str], JobRecord]) -> JobRecord:
+    def hold(self, record: JobRecord, timeout_s: float, read: Callable[[str], JobRecord]) -> JobRecord:
         """The job's record once it has ended, or where it stands after `timeout_s`.
 
         A queue server that goes away meanwhile is waited for: the job is safe in it.
-
-        Raises:
-            what `read` raises at first.
         """
         deadline = time.monotonic() + timeout_s
-        with self._watching(job_id) as news:
-            record = read(job_id)
+        with self._watching(record.id) as news:
+            record = _read_again(record, read)  # what happened before we watched
             while not record.ended and not self._released and (left := deadline - time.monotonic()) > 0:
                 news.wait(left)
                 news.clear()

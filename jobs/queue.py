@@ -215,6 +215,8 @@ def _unavailable() -> Iterator[None]:
         yield
     except RedisError as error:
         raise QueueUnavailable("the queue server does not answer; try again in a few seconds") from error
+    except OSError as error:  # of the spool folder; redis-py's own errors are RedisErrors
+        raise QueueUnavailable(f"the image cannot be stored: {error.strerror or error}") from error
 
 
 def _gone(job_id: str, known: bool) -> JobNotFound | JobExpired:

@@ -40,8 +40,12 @@ class FolderStore:
 
     def put(self, job_id: str, data: bytes) -> None:
         partial = self._folder / (job_id + PARTIAL)
-        partial.write_bytes(data)
-        partial.rename(self._folder / job_id)
+        try:
+            partial.write_bytes(data)
+            partial.rename(self._folder / job_id)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
 
     def get(self, job_id: str) -> bytes:
         try:

@@ -5,31 +5,21 @@ set), waits for the lock of its role (two queue servers start on one folder with
 becomes the program: same pid, so supervisord's signals reach it.
 """
 
-import ctypes
 import fcntl
 import os
-import signal
 import sys
 from pathlib import Path
 
+from lifeline import die_with_parent
 from settings import ROOT, Settings, load_settings
-
-PR_SET_PDEATHSIG = 1
 
 
 def main(role: str) -> None:
     settings = load_settings()
-    _die_with_parent()
+    die_with_parent(int((settings.state_dir / "supervisord.pid").read_text()))
     _take_lock(settings.state_dir / f"{role}.lock")
     arguments = COMMANDS[role](settings)
     os.execv(arguments[0], arguments)
-
-
-def _die_with_parent() -> None:
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the call
-        sys.exit("supervisord is gone")
 
 
 def _take_lock(path: Path) -> None:

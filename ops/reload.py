@@ -1,5 +1,6 @@
 """`python -m ops.reload`: for development. Follows the files of code and models, restarts what uses them."""
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator
@@ -9,7 +10,8 @@ from ops.supervisor import Supervisor
 from settings import ROOT, Settings, load_settings
 
 POLL_S = 0.5
-CODE = ("api", "inference", "jobs", "worker", "gunicorn", "settings.py", "wsgi.py", ".env")
+# Settings are read once: changing them takes a stop and a start.
+CODE = ("api", "inference", "jobs", "worker", "wsgi.py")
 
 
 def main() -> None:
@@ -33,8 +35,9 @@ def fingerprint(settings: Settings) -> set[tuple[str, int, int]]:
 
 def _files(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
     for path in [root] if root.is_file() else root.rglob("*"):
-        if path.is_file() and path.suffix not in (".pyc", ".log"):
-            yield path, path.stat()
+        with contextlib.suppress(FileNotFoundError):  # an editor's temporary file
+            if path.is_file() and path.suffix != ".pyc":
+                yield path, path.stat()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import http.client
 import os
+import resource
 import shlex
 import shutil
 import signal
@@ -22,11 +23,12 @@ POLL_S = 0.05
 PROGRESS_S = 5.0
 # gunicorn or the workers ended so often before the first answer: they will not come up by waiting.
 FAILED_STARTS = 3
-ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 DATA_ADVICE = ("\nIts data lie in {folder} and were left as they are: restore them, "
                "mend the file with valkey-check-aof, or move the folder away to start empty.")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 LOG_LINES = 15
+OPEN_FILES = 16384
 
 
 class StartError(Exception):
@@ -35,6 +37,7 @@ class StartError(Exception):
 
 def main() -> None:
     options = _options()
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         if options.reload:
             os.environ[f"{PREFIX}RELOAD"] = "true"
@@ -42,6 +45,11 @@ def main() -> None:
         sys.exit(start(settings, options.foreground))
     except (SettingsError, StartError) as error:
         sys.exit(f"punnet: {error}")
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """TERM is as good as Ctrl-C."""
+    raise KeyboardInterrupt
 
 
 def start(settings: Settings, foreground: bool) -> int:
@@ -54,15 +62,27 @@ def start(settings: Settings, foreground: bool) -> int:
         print(f"punnet: {name} is no setting; is it misspelt?", file=sys.stderr)
     _make_folders(settings)
     with processes.control_lock(settings.state_dir):
-        if Supervisor(settings).is_running():
+        if Supervisor(settings).is_running() and not settings.draining_file.exists():
             print(f"Punnet is running already at {url(settings)}; nothing was started.")
             return 0
+        daemon = _start(settings, foreground)
+    print(_greeting(settings), flush=True)
+    return _attend(daemon, settings) if foreground else 0
+
+
+def _start(settings: Settings, foreground: bool) -> subprocess.Popen[bytes]:
+    try:
+        if Supervisor(settings).is_running():
+            print("Finishing a stop that was interrupted ...", flush=True)
+            stop(settings)
         _end_leftovers(settings)
         _check_port(settings)
         daemon = _launch(settings, foreground)
         _wait_ready(settings)
-    print(_greeting(settings), flush=True)
-    return _attend(daemon, settings) if foreground else 0
+    except KeyboardInterrupt:
+        stop(settings)
+        raise StartError("interrupted; all is stopped again") from None
+    return daemon
 
 
 def url(settings: Settings) -> str:
@@ -114,13 +134,20 @@ def _launch(settings: Settings, foreground: bool) -> subprocess.Popen[bytes]:
     variables = {"SUPERVISED": settings.state_dir, "STATE_DIR": settings.state_dir, "LOG_DIR": settings.log_dir,
                  "ROOT": ROOT, "PYTHON": shlex.quote(sys.executable),
                  "EMBEDDED": str(settings.embedded).lower(), "RELOAD": str(settings.reload).lower(),
-                 "STOP_WAIT_S": settings.stop_timeout_s + 10}
+                 "STOP_WAIT_S": settings.stop_timeout_s + 10, "MINFDS": _open_files()}
+    settings.patience_file.write_text(str(settings.stop_timeout_s))
     environment = os.environ | {PREFIX + name: str(value) for name, value in variables.items()}
     # Its own group: a terminal's Ctrl-C reaches this process, which stops all in order.
     daemon = subprocess.Popen(supervisor.command(foreground), cwd=ROOT, env=environment, process_group=0)
     if not foreground and daemon.wait() != 0:
         raise StartError(f"supervisord did not start; see {settings.log_dir / 'supervisor.log'}")
     return daemon
+
+
+def _open_files() -> int:
+    """Enough for the connections of a gunicorn worker, or what this machine allows."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
 
 
 def _wait_ready(settings: Settings) -> None:
@@ -202,18 +229,15 @@ def _sample(root: Path | None) -> str | None:
 
 def _attend(daemon: subprocess.Popen[bytes], settings: Settings) -> int:
     """Wait for supervisord; TERM and Ctrl-C stop all, in order."""
-    asked: list[int] = []
-
-    def on_signal(number: int, frame: object) -> None:
-        if not asked:
-            asked.append(number)
-            with processes.control_lock(settings.state_dir):
-                stop(settings)
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
-    code = daemon.wait()
-    return code if not asked else 0
+    try:
+        return daemon.wait()
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with processes.control_lock(settings.state_dir):
+            stop(settings)
+        daemon.wait()
+        return 0
 
 
 if __name__ == "__main__":

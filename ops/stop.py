@@ -1,14 +1,17 @@
 """`python -m ops.stop`: what stop.sh runs. Drain, let running work finish, end the rest, the queue server last."""
 
 import contextlib
+import os
 import shutil
 import sys
 import time
 from pathlib import Path
 
+from dotenv import dotenv_values
+
 from ops import processes
 from ops.supervisor import UNREACHABLE, Supervisor
-from settings import Settings, SettingsError, load_settings
+from settings import PREFIX, ROOT, Settings, SettingsError, load_settings
 
 POLL_S = 0.05
 # Beyond the patience of the programs themselves: the pool's last look, supervisord's own loop.
@@ -17,15 +20,26 @@ ORDER = ("reloader", "gunicorn", "workers", "valkey")
 
 
 def main() -> None:
-    try:
-        settings = load_settings()
-    except SettingsError as error:
-        sys.exit(f"punnet: {error}")
+    settings = _settings()
     if not settings.state_dir.is_dir():
         print("Punnet is not running.")
         return
     with processes.control_lock(settings.state_dir):
         stop(settings)
+
+
+def _settings() -> Settings:
+    """A setting that was made wrong while the service runs must not keep it from being stopped."""
+    try:
+        return load_settings()
+    except SettingsError as error:
+        print(f"punnet: {error}", file=sys.stderr)
+        name = f"{PREFIX}STATE_DIR"
+        state_dir = os.environ.get(name) or dotenv_values(ROOT / ".env").get(name)
+        for other in [key for key in os.environ if key.startswith(PREFIX)]:
+            del os.environ[other]
+        os.environ[name] = state_dir or ""
+        return Settings(_env_file=None)
 
 
 def stop(settings: Settings) -> None:
@@ -48,10 +62,16 @@ def stop(settings: Settings) -> None:
     print(f"Punnet is stopped, after {time.monotonic() - began:.1f} s. Queued jobs stay for the next start.")
 
 
+def _patience_s(settings: Settings) -> int:
+    """As the instance was started with, which may be another shell's."""
+    file = settings.patience_file
+    return int(file.read_text()) if file.is_file() else settings.stop_timeout_s
+
+
 def _drain(settings: Settings, daemon: Supervisor) -> None:
     """No new work; workers finish their jobs, gunicorn its requests, for as long as the patience lasts."""
-    print(f"Draining: running work may take up to {settings.stop_timeout_s} s ...", flush=True)
-    deadline = time.monotonic() + settings.stop_timeout_s
+    print(f"Draining: running work may take up to {_patience_s(settings)} s ...", flush=True)
+    deadline = time.monotonic() + _patience_s(settings)
     settings.draining_file.touch()
     daemon.stop("workers", wait=False)
     arbiter = daemon.pids()["gunicorn"]
@@ -64,7 +84,7 @@ def _stop_in_order(settings: Settings, daemon: Supervisor) -> None:
     for program, pid in sorted(daemon.pids().items(), key=lambda item: ORDER.index(item[0])):
         if pid:
             daemon.stop(program, wait=False)
-            processes.wait_gone(settings.state_dir, settings.stop_timeout_s + MARGIN_S, only=pid)
+            processes.wait_gone(settings.state_dir, _patience_s(settings) + MARGIN_S, only=pid)
 
 
 def _drained(arbiter: int, drained_dir: Path) -> bool:

@@ -1,7 +1,6 @@
 """The running supervisord, over its socket. The only import of supervisor."""
 
 import sys
-from pathlib import Path
 from typing import Any
 from xmlrpc.client import Fault, ServerProxy
 
@@ -15,8 +14,8 @@ UNREACHABLE = (OSError, Fault)
 
 def command(foreground: bool) -> list[str]:
     """How to start supervisord; its configuration must be named by an absolute path."""
-    executable = str(Path(sys.executable).with_name("supervisord"))
-    return [executable, "-c", str(ROOT / "supervisord.conf")] + (["-n"] if foreground else [])
+    configuration = str(ROOT / "supervisord.conf")
+    return [sys.executable, "-m", "supervisor.supervisord", "-c", configuration] + (["-n"] if foreground else [])
 
 
 class Supervisor:

@@ -17,7 +17,8 @@ ensure_venv() {
         flock 9  # two instances of one checkout may start at once
         [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && exit 0
         echo "Installing $requirements into .venv (once, about half a minute) ..."
-        if ! .venv/bin/python --version 2>/dev/null | grep -qxF "$("$python" --version)"; then
+        if ! .venv/bin/python --version 2>/dev/null | grep -qxF "$("$python" --version)" ||
+                ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
             rm -rf .venv
             "$python" -m venv .venv || { echo "punnet: cannot make .venv (Debian: apt install python3-venv)" >&2; exit 1; }
         fi

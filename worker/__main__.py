@@ -1,10 +1,10 @@
 """`python -m worker`: load the models once, fork the workers, watch them."""
 
-import hashlib
 import logging
 import os
-import socket
 import sys
+import uuid
+from pathlib import Path
 
 from inference.engine import Engine
 from jobs.connection import worker_client
@@ -25,16 +25,20 @@ def main() -> None:
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     settings.spool_dir.mkdir(exist_ok=True)
     engine = Engine(settings.models_dir, settings.max_pixels)
-    engine.load(before_fork=True)
-    pool = WarmPool(_pool_name(str(settings.state_dir)), lambda: worker_client(settings),
+    if settings.preloads:
+        engine.load(before_fork=True)
+    pool = WarmPool(_pool_name(settings.state_dir), lambda: worker_client(settings),
                     lambda client: Runtime(engine, make_store(client, settings)),
-                    settings.job_workers, settings.stop_timeout_s)
+                    settings.job_workers, settings.job_timeout_s, settings.stop_timeout_s)
     pool.start(logging_level=settings.logging_level.upper())
 
 
-def _pool_name(state_dir: str) -> str:
-    """One pool per state folder and machine."""
-    return f"{socket.gethostname()}-{hashlib.sha256(state_dir.encode()).hexdigest()[:8]}"
+def _pool_name(state_dir: Path) -> str:
+    """Drawn once per state folder: host names and paths may be the same in two containers."""
+    file = state_dir / "pool-name"
+    if not file.is_file():
+        file.write_text(f"pool-{uuid.uuid4().hex[:12]}")
+    return file.read_text()
 
 
 if __name__ == "__main__":

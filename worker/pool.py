@@ -1,112 +1,53 @@
-"""Warm workers: forked with the models already loaded, watched, replaced; what a dead one held is put back.
+"""Warm workers, forked with the models already loaded, watched, replaced; what a dead one held is put back.
 
-RQ's default worker forks for each job and would load the model each time. Its SimpleWorker keeps it warm, but sends
-no heartbeat while it works and its death is noticed after minutes. So: SimpleWorkers as children of RQ's WorkerPool,
-with a thread that renews the lease of the running job, and a parent that looks each second at what is held by whom.
+A SimpleWorker's death is noticed by RQ after minutes. Here the parent looks each second at what is held by whom.
 """
 
-import ctypes
 import logging
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, cast
 
 from redis import Redis
-from redis.client import Pipeline
-from redis.exceptions import RedisError, WatchError
-from rq import Queue, SimpleWorker
+from redis.exceptions import RedisError
 from rq.executions import Execution
-from rq.job import Job, JobStatus
+from rq.job import Job
 from rq.serializers import JSONSerializer
-from rq.timeouts import UnixSignalDeathPenalty
 from rq.worker_pool import WorkerPool
 
-from jobs.queue import QUEUE, announce, make_queue, mark_ended
-from worker.tasks import Deadline, Runtime, runtime
+from jobs.outcome import DEADLINE, Outcome
+from jobs.queue import QUEUE, make_queue
+from lifeline import die_with_parent
+from worker.handback import end, put_back
+from worker.tasks import Runtime, runtime
+from worker.warm import LEASE_S, WarmWorker
 
-# A job's lease: renewed each RENEW_S by its worker, given up for lost after LEASE_S.
-LEASE_S = 15
-RENEW_S = 3
 # A job between leaving the queue and being registered as running is in nobody's name for milliseconds. One that is
-# seen there twice, this far apart, was left by a dead worker.
+# seen there for so long was left by a dead worker.
 UNOWNED_S = 3
-# A picture that kills its worker each time is not given to a sixth.
-MAX_DEATHS = 5
-DEATHS = "punnet_deaths"  # a field of RQ's job hash
+# After a longer pause between two checks (a suspended machine), leases prove nothing until they could be renewed.
+GAP_S = 5
+# A native call does not hear RQ's alarm; so much later its worker is ended.
+TIMEOUT_MARGIN_S = 5
 STORE_SWEEP_S = 60
 STORE_GRACE_S = 300
-PR_SET_PDEATHSIG = 1
 log = logging.getLogger(__name__)
 
 
-class DeadlinePenalty(UnixSignalDeathPenalty):
-    """RQ's alarm, raising what no `except Exception` on the way swallows."""
+@dataclass(frozen=True)
+class Hold:
+    """A worker's hold on a job: until when its lease lasts and since when it runs, seconds since the epoch."""
 
-    def __init__(self, timeout: int, exception: type[BaseException] = Deadline, **_: object) -> None:
-        super().__init__(timeout, Deadline)
-
-
-class WarmWorker(SimpleWorker):
-    """Runs jobs in its own process, with models that were loaded before it was forked."""
-
-    death_penalty_class = DeadlinePenalty
-    log_job_description = False
-    log_result_lifespan = False
-    max_connection_wait_time = 1.0  # seconds between attempts to reach a lost queue server; RQ's own grows to 60
-
-    def _set_ip_address(self, connection: Redis) -> None:
-        """RQ asks CLIENT INFO for it, which redis-py cannot read where the socket's path has a space."""
-        connection.client_setname(self.name)
-        self.ip_address = "unknown"
-
-    def execute_job(self, job: Job, queue: Queue) -> None:
-        ended = threading.Event()
-        execution = self.prepare_execution(job)
-        lease = threading.Thread(target=self._renew_lease, args=(job, execution, ended), daemon=True)
-        lease.start()
-        try:
-            self.perform_job(job, queue, execution)
-        finally:
-            ended.set()
-            lease.join()
-        self.set_state("idle")
-        self._forget_image(job)
-
-    def prepare_job_execution(self, job: Job, remove_from_intermediate_queue: bool = False) -> None:
-        super().prepare_job_execution(job, remove_from_intermediate_queue)
-        announce(self.connection, job.id)
-
-    def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
-        return LEASE_S
-
-    def cleanup_execution(self, job: Job, pipeline: Pipeline, execution: Execution | None = None) -> None:
-        """Called inside the transaction that persists how a run went."""
-        super().cleanup_execution(job, pipeline, execution)
-        if job.get_status(refresh=False) == JobStatus.FINISHED or not job.should_retry:
-            mark_ended(pipeline, job)
-
-    def run_maintenance_tasks(self) -> None:
-        """The pool does it: RQ's own would fail what it finds, the pool puts it back."""
-
-    def request_force_stop(self, signum: int, frame: object) -> None:
-        """A second TERM changes nothing: RQ's would fail the running job. The pool ends who takes too long."""
-
-    def _renew_lease(self, job: Job, execution: Execution, ended: threading.Event) -> None:
-        while not ended.wait(RENEW_S):
-            try:
-                self.maintain_heartbeats(job, execution)
-            except RedisError as error:
-                log.warning("lease of job %s not renewed: %s", job.id, error)
-
-    def _forget_image(self, job: Job) -> None:
-        if job.get_status() in (JobStatus.FINISHED, JobStatus.FAILED):
-            runtime.get().store.delete(job.id)
+    job_id: str
+    execution_id: str
+    expires_at: float
+    worker: str
+    since: float
 
 
 class WarmPool(WorkerPool):
@@ -117,7 +58,7 @@ class WarmPool(WorkerPool):
     """
 
     def __init__(self, name: str, make_client: Callable[[], Redis], runtime_of: Callable[[Redis], Runtime],
-                 workers: int, stop_timeout_s: float) -> None:
+                 workers: int, job_timeout_s: float, stop_timeout_s: float) -> None:
         super().__init__([QUEUE], make_client(), num_workers=workers, worker_class=WarmWorker,
                          serializer=JSONSerializer)
         self.name = name
@@ -125,11 +66,13 @@ class WarmPool(WorkerPool):
         self._make_client = make_client
         self._runtime_of = runtime_of
         self._store = runtime_of(self.connection).store
+        self._job_timeout_s = job_timeout_s
         self._stop_timeout_s = stop_timeout_s
         self._stop_at = float("inf")
         self._unowned_since: dict[str, float] = {}
         self._store_swept_at = 0.0
         self._reachable = True
+        self._checked_at = self._sound_since = time.monotonic()
 
     def start_worker(self, count: int | None = None, burst: bool = False, _sleep: float = 0,
                      logging_level: str = "INFO") -> None:
@@ -146,7 +89,7 @@ class WarmPool(WorkerPool):
         """Each second: reap, put back what nobody holds, fork what is missing. Without a queue server, wait."""
         self.reap_workers()
         try:
-            self._put_back_abandoned()
+            self._settle_holds()
             self._sweep_store()
             super().check_workers(respawn)
             self._say_reachable(True)
@@ -155,6 +98,7 @@ class WarmPool(WorkerPool):
 
     def all_workers_have_stopped(self) -> bool:
         """While stopping: after the patience, end the rest; once all are gone, put back what they held."""
+        self.stop_workers()  # again: one that was just being forked did not hear the first
         if time.monotonic() > self._stop_at:
             self._kill_workers()
         stopped = super().all_workers_have_stopped()
@@ -168,12 +112,12 @@ class WarmPool(WorkerPool):
 
     def handle_dead_worker(self, worker_data: Any) -> None:
         super().handle_dead_worker(worker_data)
-        if worker_data.process.exitcode:
+        if worker_data.process.exitcode and self.status != self.Status.STOPPED:
             log.error("worker %d died with exit code %d", worker_data.pid, worker_data.process.exitcode)
 
     def _run_worker(self, name: str, pool_pid: int) -> None:
         """The child's life, from fork to exit."""
-        _die_with_parent(pool_pid)
+        die_with_parent(pool_pid)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until work() sets its own: not the pool's
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         client = self._make_client()
@@ -192,28 +136,52 @@ class WarmPool(WorkerPool):
 
     def _put_back_at_stop(self) -> None:
         try:
-            self._put_back_abandoned(blame=False)
+            self._settle_holds(blame=False)
         except RedisError as error:
             log.error("jobs of stopped workers stay with them until the next start: %s", error)
 
-    def _put_back_abandoned(self, blame: bool = True) -> None:
-        held = self._held()
-        for entry, expires_at in held.items():
-            job_id, execution_id = entry.split(":")
-            if self._is_abandoned(job_id, execution_id, expires_at):
-                put_back(self.rq_queue, job_id, execution_id, blame)
-        self._put_back_unowned({entry.split(":")[0] for entry in held})
+    def _settle_holds(self, blame: bool = True) -> None:
+        """Put back what nobody runs any more, end what runs too long."""
+        holds = self._holds()
+        self._note_gaps()
+        for hold in holds:
+            if self._is_abandoned(hold):
+                put_back(self.rq_queue, hold.job_id, hold.execution_id, blame)
+            elif time.time() - hold.since > self._job_timeout_s + TIMEOUT_MARGIN_S:
+                self._end_overdue(hold)
+        self._put_back_unowned({hold.job_id for hold in holds})
 
-    def _held(self) -> dict[str, float]:
-        """Running jobs as "job:execution" and when their lease ends."""
+    def _holds(self) -> list[Hold]:
         entries: Any = self.connection.zrange(self.rq_queue.started_job_registry.key, 0, -1, withscores=True)
-        return {entry.decode(): score for entry, score in entries}
+        return [self._hold(entry.decode(), expires_at) for entry, expires_at in entries]
 
-    def _is_abandoned(self, job_id: str, execution_id: str, expires_at: float) -> bool:
+    def _hold(self, entry: str, expires_at: float) -> Hold:
+        job_id, execution_id = entry.split(":")
         key = Execution(execution_id, job_id, self.connection).key
-        owner = (self.connection.hget(key, "worker_name") or b"").decode()  # type: ignore[union-attr]
-        own, _, child = owner.rpartition(".")
-        return expires_at < time.time() or (own == self.name and child not in self.worker_dict)
+        worker, since = cast(list[bytes | None], self.connection.hmget(key, "worker_name", "created_at"))
+        return Hold(job_id, execution_id, expires_at, (worker or b"").decode(), float(since or time.time()))
+
+    def _note_gaps(self) -> None:
+        """A lease that could not be renewed, or not be looked at, is no sign of a death."""
+        now = time.monotonic()
+        if not self._reachable or now - self._checked_at > GAP_S:
+            self._sound_since = now
+        self._checked_at = now
+
+    def _is_abandoned(self, hold: Hold) -> bool:
+        own, _, child = hold.worker.rpartition(".")
+        if own == self.name and child not in self.worker_dict:
+            return True
+        return hold.expires_at < time.time() and time.monotonic() - self._sound_since > LEASE_S
+
+    def _end_overdue(self, hold: Hold) -> None:
+        own, _, child = hold.worker.rpartition(".")
+        if own != self.name:
+            return  # another pool's to end
+        log.error("job %s runs longer than PUNNET_JOB_TIMEOUT_S: its worker is ended", hold.job_id)
+        os.kill(self.worker_dict[child].pid, signal.SIGKILL)
+        end(self.rq_queue, hold.job_id, hold.execution_id,
+            Outcome(kind=DEADLINE, detail="the job ran longer than PUNNET_JOB_TIMEOUT_S allows"))
 
     def _put_back_unowned(self, held: set[str]) -> None:
         now = time.monotonic()
@@ -239,74 +207,3 @@ class WarmPool(WorkerPool):
         if reachable != self._reachable:
             self._reachable = reachable
             log.warning("queue server is back" if reachable else f"queue server does not answer: {error}")
-
-
-def put_back(queue: Queue, job_id: str, execution_id: str | None, blame: bool) -> None:
-    """Return a job that nobody runs any more to the head of the queue, once, whoever else tries.
-
-    Args:
-        queue: the queue it came from.
-        job_id: the job.
-        execution_id: the dead worker's hold on it; None where it had none yet.
-        blame: count the death against the job; after `MAX_DEATHS` it fails.
-    """
-    client = queue.connection
-    with client.pipeline() as pipeline:
-        while True:
-            try:
-                if _still_held(pipeline, queue, job_id, execution_id):
-                    _move(pipeline, queue, job_id, execution_id, blame)
-                return
-            except WatchError:
-                continue  # its worker was alive after all, or another pool is at it: look again
-
-
-def _still_held(pipeline: Pipeline, queue: Queue, job_id: str, execution_id: str | None) -> bool:
-    """Watches where the hold is recorded, and whether it still is."""
-    registry, intermediate = queue.started_job_registry.key, queue.intermediate_queue_key
-    if execution_id is None:
-        pipeline.watch(intermediate)
-        return pipeline.lpos(intermediate, job_id) is not None
-    pipeline.watch(registry)
-    return pipeline.zscore(registry, f"{job_id}:{execution_id}") is not None
-
-
-def _move(pipeline: Pipeline, queue: Queue, job_id: str, execution_id: str | None, blame: bool) -> None:
-    key = Job.key_for(job_id)
-    exists = bool(pipeline.exists(key))
-    deaths = int(pipeline.hget(key, DEATHS) or 0) + blame
-    job = Job.fetch(job_id, queue.connection, JSONSerializer) if exists else None
-    pipeline.multi()
-    pipeline.lrem(queue.intermediate_queue_key, 0, job_id)
-    if execution_id is not None:
-        execution = Execution(execution_id, job_id, queue.connection)
-        pipeline.zrem(queue.started_job_registry.key, execution.composite_key)
-        pipeline.delete(execution.key)
-    if job is not None:
-        _requeue_or_fail(pipeline, queue, job, deaths)
-    pipeline.execute()
-
-
-def _requeue_or_fail(pipeline: Pipeline, queue: Queue, job: Job, deaths: int) -> None:
-    pipeline.hset(job.key, DEATHS, deaths)
-    if deaths >= MAX_DEATHS:
-        log.error("job %s ended %d workers: it fails", job.id, deaths)
-        job.ended_at = datetime.now(UTC)
-        job.set_status(JobStatus.FAILED, pipeline=pipeline)
-        job.save(pipeline=pipeline)
-        job._handle_failure(f"{deaths} workers died while they ran it", pipeline)
-        mark_ended(pipeline, job)
-        return
-    log.warning("job %s is put back in the queue", job.id)
-    job.set_status(JobStatus.QUEUED, pipeline=pipeline)
-    queue.push_job_id(job.id, pipeline=pipeline, at_front=True)
-    announce(pipeline, job.id)
-
-
-def _die_with_parent(parent_pid: int) -> None:
-    """The kernel kills this process when the pool dies, so that none is left to run jobs twice."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent_pid:  # it died before the call
-        os._exit(1)
-
-

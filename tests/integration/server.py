@@ -50,7 +50,7 @@ class Server:
     @property
     def environment(self) -> dict[str, str]:
         given = {"STATE_DIR": self.state_dir, "LOG_DIR": self.home / "logs", "BIND": f"127.0.0.1:{self.port}",
-                 **self.settings}
+                 "JOB_WORKERS": 1, **self.settings}
         outside = {name: value for name, value in os.environ.items() if not name.startswith("PUNNET_")}
         return outside | {f"PUNNET_{name}": str(value) for name, value in given.items()}
 

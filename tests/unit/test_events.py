@@ -43,7 +43,8 @@ class Holding:
 
     def __init__(self, events: JobEvents, job: Job) -> None:
         self._held: list[JobRecord] = []
-        self._thread = threading.Thread(target=lambda: self._held.append(events.hold("a", LONG_S, job.read)))
+        first = record("queued")
+        self._thread = threading.Thread(target=lambda: self._held.append(events.hold(first, LONG_S, job.read)))
         self._thread.start()
         assert job.was_read.wait(PATIENCE_S)
 
@@ -100,19 +101,19 @@ def test_news_that_are_no_end_go_on_waiting(events: JobEvents, redis: Redis) -> 
 def test_an_ended_job_is_not_waited_for(events: JobEvents) -> None:
     job = Job()
     job.current = record("canceled")
-    assert events.hold("a", LONG_S, job.read).state == "canceled"
+    assert events.hold(record("queued"), LONG_S, job.read).state == "canceled"
 
 
 @pytest.mark.parametrize("timeout_s", [0, 0.05])
 def test_the_wait_ends_in_time_with_where_the_job_stands(events: JobEvents, timeout_s: float) -> None:
     began = time.monotonic()
-    assert events.hold("a", timeout_s, Job().read).state == "queued"
+    assert events.hold(record("queued"), timeout_s, Job().read).state == "queued"
     assert timeout_s <= time.monotonic() - began < PATIENCE_S
 
 
 def test_an_end_that_nobody_announced_is_seen_at_the_timeout(events: JobEvents) -> None:
     states = iter([record("queued"), *[record("succeeded")] * 3])
-    assert events.hold("a", 0.05, lambda _: next(states)).state == "succeeded"
+    assert events.hold(record("queued"), 0.05, lambda _: next(states)).state == "succeeded"
 
 
 def test_release_lets_everybody_go_now_and_from_now_on(events: JobEvents) -> None:
@@ -120,7 +121,7 @@ def test_release_lets_everybody_go_now_and_from_now_on(events: JobEvents) -> Non
     holding = Holding(events, job)
     events.release()
     assert holding.result().state == "queued"
-    assert events.hold("a", LONG_S, job.read).state == "queued"
+    assert events.hold(record("queued"), LONG_S, job.read).state == "queued"
 
 
 def test_a_queue_server_that_goes_away_is_waited_for(events: JobEvents, redis: Redis) -> None:
@@ -139,7 +140,7 @@ def test_a_job_that_is_not_there_is_told_at_once(events: JobEvents) -> None:
         raise JobNotFound(job_id)
 
     with pytest.raises(JobNotFound):
-        events.hold("a", LONG_S, absent)
+        events.hold(record("queued"), LONG_S, absent)
 
 
 def test_the_subscription_comes_back_and_all_read_again(redis: Redis, server: fakeredis.FakeServer) -> None:

@@ -40,7 +40,6 @@ def test_the_values_that_others_rely_on(configuration: dict) -> None:
     assert own["control_socket_disable"] is True
     assert own["preload_app"] is True
     assert own["capture_output"] is True
-    assert own["accesslog"].endswith("/access.log")
     assert own["errorlog"].endswith("/error.log")
 
 
@@ -59,7 +58,7 @@ def test_nothing_is_loaded_before_the_fork_where_the_settings_say_so(variables: 
 def test_numbers_and_places_follow_the_settings() -> None:
     own = told(PUNNET_WORKERS="3", PUNNET_BIND="127.0.0.1:5000", PUNNET_LOG_LEVEL="all", PUNNET_LOG_DIR="logs")["own"]
     assert (own["workers"], own["bind"], own["loglevel"]) == (3, "127.0.0.1:5000", "debug")
-    assert own["accesslog"] == str(ROOT / "logs" / "access.log")
+    assert own["errorlog"] == str(ROOT / "logs" / "error.log")
 
 
 def test_gevent_patches_before_anything_else_is_imported() -> None:

@@ -7,15 +7,16 @@ import pytest
 
 from settings import ROOT
 
-PARTS = {"api", "inference", "jobs", "worker", "ops", "settings"}
+PARTS = {"api", "inference", "jobs", "worker", "ops", "settings", "lifeline"}
 MAY_IMPORT = {
     "api": {"inference", "jobs", "settings"},
-    "worker": {"inference", "jobs", "settings"},
+    "worker": {"inference", "jobs", "settings", "lifeline"},
     "jobs": {"settings"},
     "inference": set(),
     "settings": set(),
-    "ops": {"settings"},
-    "gunicorn": {"settings"},
+    "lifeline": set(),
+    "ops": {"settings", "lifeline"},
+    "gunicorn": {"settings", "lifeline"},
 }
 FILES = sorted(path for part in MAY_IMPORT for path in
                ((ROOT / part).rglob("*.py") if (ROOT / part).is_dir() else [ROOT / f"{part}.py"]))
@@ -49,7 +50,7 @@ def test_a_part_imports_only_the_parts_below_it(path: Path) -> None:
 
 @pytest.mark.parametrize(("library", "allowed"), [
     ("onnxruntime", {"inference/session.py"}),
-    ("rq", {"jobs/queue.py", "worker/pool.py"}),
+    ("rq", {"jobs/queue.py", "worker/pool.py", "worker/warm.py", "worker/handback.py"}),
     ("gevent", {"api/lanes.py", "gunicorn/gunicorn_cfg.py"}),
     ("supervisor", {"ops/supervisor.py"}),
     ("multipart", {"api/uploads.py"}),
@@ -60,7 +61,8 @@ def test_a_library_is_imported_in_its_place_only(library: str, allowed: set[str]
 
 
 @pytest.mark.parametrize(("library", "folders", "beside"), [
-    ("redis", {"jobs"}, {"worker/pool.py"}), ("flask", {"api"}, set()), ("werkzeug", {"api"}, set()),
+    ("redis", {"jobs"}, {"worker/pool.py", "worker/warm.py", "worker/handback.py"}),
+    ("flask", {"api"}, set()), ("werkzeug", {"api"}, set()),
     ("PIL", {"inference"}, set()), ("numpy", {"inference"}, set()),
 ])
 def test_a_library_stays_in_its_folder(library: str, folders: set[str], beside: set[str]) -> None:

@@ -1,4 +1,6 @@
 import logging
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,15 +11,20 @@ from rq import Queue
 from rq.executions import Execution
 from rq.job import Job
 from rq.serializers import JSONSerializer
+from rq.worker_pool import WorkerData
 
 from inference.engine import Engine
+from jobs.outcome import DEADLINE
 from jobs.queue import CHANNEL, JobQueue, make_queue
 from jobs.store import RedisStore
 from tests.unit.conftest import REQUEST, start_running, work_off
 from tests.unit.pictures import photo
 from worker import pool as pool_module
-from worker.pool import LEASE_S, MAX_DEATHS, UNOWNED_S, WarmPool, put_back
+from worker import warm as warm_module
+from worker.handback import DEATHS, MAX_DEATHS, put_back
+from worker.pool import UNOWNED_S, WarmPool
 from worker.tasks import Runtime
+from worker.warm import LEASE_S
 
 LONG_AGO_S = 1000
 
@@ -29,7 +36,8 @@ def rq_queue(redis: Redis) -> Queue:
 
 @pytest.fixture
 def pool(redis: Redis, engine: Engine) -> WarmPool:
-    return WarmPool("pool", lambda: redis, lambda client: Runtime(engine, RedisStore(client)), 1, stop_timeout_s=5)
+    return WarmPool("pool", lambda: redis, lambda client: Runtime(engine, RedisStore(client)), 1,
+                    job_timeout_s=300, stop_timeout_s=5)
 
 
 @pytest.fixture
@@ -125,14 +133,67 @@ def test_the_pool_leaves_a_living_childs_job_alone(pool: WarmPool, queue: JobQue
     assert queue.read(running.job_id).state == "processing"
 
 
-@pytest.mark.parametrize(("expired", "state"), [(False, "processing"), (True, "queued")])
-def test_another_machines_job_is_left_alone_until_its_lease_ends(
-        pool: WarmPool, queue: JobQueue, redis: Redis, rq_queue: Queue, expired: bool, state: str) -> None:
+@pytest.mark.parametrize(("expired", "watched_s", "state"), [
+    (False, LONG_AGO_S, "processing"), (True, LONG_AGO_S, "queued"), (True, 1, "processing")])
+def test_another_machines_job_is_left_alone_until_its_lease_ends_under_watch(
+        pool: WarmPool, queue: JobQueue, redis: Redis, rq_queue: Queue, expired: bool, watched_s: float,
+        state: str) -> None:
+    """A lease that ended while the queue server was away, or this machine slept, could not be renewed."""
+    pool._sound_since = time.monotonic() - watched_s
     held = start_running(redis, queue.submit(REQUEST, photo()).id, owner="elsewhere.child")
     if expired:
         expire_lease(redis, rq_queue, held)
     pool.check_workers(respawn=False)
     assert queue.read(held.job_id).state == state
+
+
+def test_a_lost_queue_server_begins_the_watch_anew(pool: WarmPool, server: fakeredis.FakeServer) -> None:
+    pool._sound_since = float("-inf")
+    for connected in (False, True):
+        server.connected = connected
+        pool.check_workers(respawn=False)
+    assert time.monotonic() - pool._sound_since < 5
+
+
+def test_a_job_that_ended_is_not_run_again(queue: JobQueue, redis: Redis, rq_queue: Queue, engine: Engine) -> None:
+    """Put back by mistake, its image is gone: a second run would end it as lost."""
+    job_id = queue.submit(REQUEST, photo()).id
+    work_off(redis, engine)
+    rq_queue.push_job_id(job_id)
+    work_off(redis, engine)
+    assert queue.read(job_id).state == "succeeded"
+    assert rq_queue.intermediate_queue.get_job_ids() == []
+
+
+def test_a_job_that_outlasts_its_limit_natively_is_ended(pool: WarmPool, queue: JobQueue, redis: Redis,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    held = start_running(redis, queue.submit(REQUEST, photo()).id)
+    redis.hset(held.key, "created_at", time.time() - LONG_AGO_S)
+    killed: list[int] = []
+    monkeypatch.setattr(pool_module.os, "kill", lambda pid, number: killed.append(pid))
+    monkeypatch.setattr(pool, "reap_workers", lambda: None)
+    pool.worker_dict["child"] = WorkerData("child", 4711, None)  # type: ignore[arg-type]
+    pool.check_workers(respawn=False)
+    ended = queue.read(held.job_id)
+    assert (killed, ended.state) == ([4711], "failed")
+    assert ended.outcome is not None and ended.outcome.kind == DEADLINE
+
+
+def test_a_running_jobs_lease_is_renewed(queue: JobQueue, redis: Redis, rq_queue: Queue, engine: Engine,
+                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warm_module, "RENEW_S", 0.01)
+    renewed = threading.Event()
+    renew = warm_module.WarmWorker.maintain_heartbeats
+
+    def note(*arguments: Any) -> None:
+        renew(*arguments)
+        renewed.set()
+
+    monkeypatch.setattr(warm_module.WarmWorker, "maintain_heartbeats", note)
+    monkeypatch.setattr(Engine, "predict", lambda *_: renewed.wait(10) or pytest.fail("not renewed"))
+    queue.submit(REQUEST, photo())
+    work_off(redis, engine)
+    assert renewed.is_set()
 
 
 def test_a_job_that_nobody_holds_is_put_back_after_a_moment(pool: WarmPool, queue: JobQueue, redis: Redis,
@@ -154,7 +215,7 @@ def test_at_a_stop_what_the_children_held_is_put_back_without_blame(pool: WarmPo
                                                                     running: Execution) -> None:
     assert pool.all_workers_have_stopped()
     assert queue.read(running.job_id).state == "queued"
-    assert int(redis.hget(Job.key_for(running.job_id), pool_module.DEATHS) or 0) == 0
+    assert int(redis.hget(Job.key_for(running.job_id), DEATHS) or 0) == 0
 
 
 def test_without_a_queue_server_the_pool_waits_and_says_so_once(
@@ -191,7 +252,7 @@ def test_models_that_do_not_survive_a_fork_are_loaded_in_the_child(pool: WarmPoo
                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
     loads: list[tuple] = []
     monkeypatch.setattr(Engine, "load", lambda self, *arguments: loads.append(arguments))
-    monkeypatch.setattr(pool_module, "_die_with_parent", lambda parent_pid: None)
+    monkeypatch.setattr(pool_module, "die_with_parent", lambda parent_pid: None)
     monkeypatch.setattr(pool_module.signal, "signal", lambda *_: None)
     monkeypatch.setattr(pool_module.WarmWorker, "work", lambda self, **_: None)
     pool._run_worker("pool.child", 1)

@@ -88,7 +88,7 @@ def raw(content_type: str | None) -> Request:
 def test_every_form_of_the_contract_carries_the_image_and_the_model(uploads: Uploads, sent: Request) -> None:
     parts = uploads.parts(sent)
     assert parts.fields["model_type"] == "leaf"
-    assert uploads.image(parts) == IMAGE
+    assert uploads.image(sent, parts) == IMAGE
 
 
 @pytest.mark.parametrize(("sent", "count"), [
@@ -101,11 +101,12 @@ def test_every_form_of_the_contract_carries_the_image_and_the_model(uploads: Upl
 ])
 def test_none_and_two_images_are_refused(uploads: Uploads, sent: Request, count: int) -> None:
     with pytest.raises(BadRequest, match="no image" if count == 0 else f"{count} images"):
-        uploads.image(uploads.parts(sent))
+        uploads.image(sent, uploads.parts(sent))
 
 
 def test_an_empty_file_is_an_image_that_cannot_be_read_later(uploads: Uploads) -> None:
-    assert uploads.image(uploads.parts(multipart(("img_file", "empty.jpg", b"")))) == b""
+    sent = multipart(("img_file", "empty.jpg", b""))
+    assert uploads.image(sent, uploads.parts(sent)) == b""
 
 
 @pytest.mark.parametrize(("sent", "error", "told"), [
@@ -126,7 +127,7 @@ def test_an_empty_file_is_an_image_that_cannot_be_read_later(uploads: Uploads) -
 ])
 def test_what_cannot_be_taken_is_told(uploads: Uploads, sent: Request, error: type[Exception], told: str) -> None:
     with pytest.raises(error, match=told):
-        uploads.image(uploads.parts(sent))
+        uploads.image(sent, uploads.parts(sent))
 
 
 def test_the_same_field_twice_with_the_same_value_is_fine(uploads: Uploads) -> None:
@@ -165,7 +166,7 @@ def test_text_that_is_no_base64_is_refused(text: str) -> None:
 ])
 def test_large_texts_and_files_are_not_read_on_the_hub(uploads: Uploads, intake: Intake, sent: Request,
                                                        calls: int) -> None:
-    uploads.image(uploads.parts(sent))
+    uploads.image(sent, uploads.parts(sent))
     assert intake.calls == calls
 
 

@@ -49,6 +49,8 @@ def test_only_models_that_survive_a_fork_are_loaded_before_it(run_main: list[int
 
 
 def test_pools_of_two_state_folders_have_two_names(tmp_path: Path) -> None:
-    first, second = (main_module._pool_name(str(tmp_path / name)) for name in "ab")
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    first, second = (main_module._pool_name(tmp_path / name) for name in "ab")
     assert first != second
-    assert first == main_module._pool_name(str(tmp_path / "a"))
+    assert first == main_module._pool_name(tmp_path / "a")

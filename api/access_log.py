@@ -1,0 +1,53 @@
+"""The access log: one line a request.
+
+gunicorn's own costs 0.1 ms of a request of 0.9 (bench/quick.py, 2026-11-22): it makes some sixty fields of each
+request and uses eight. Rotation needs no signal: a file that was moved away is opened anew.
+"""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+ARRIVED_KEY = "punnet.arrived"
+
+
+class AccessLog:
+    """Appends to one file, whole lines at a time, so that several processes may share it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = -1
+        self._inode = -1
+        self._second, self._stamp = 0, ""
+
+    def write(self, environ: dict[str, Any], status: str, sent_bytes: int, request_id: str) -> None:
+        """Note an answered request; `environ` bears when it arrived."""
+        micros = (time.perf_counter() - environ.get(ARRIVED_KEY, time.perf_counter())) * 1e6
+        agent = environ.get("HTTP_USER_AGENT", "-").replace('"', "'")
+        target = environ.get("RAW_URI", environ.get("PATH_INFO", "")).replace('"', "%22")
+        asked = f'{environ["REQUEST_METHOD"]} {target} {environ.get("SERVER_PROTOCOL", "")}'
+        line = (f'{environ.get("REMOTE_ADDR", "-")} [{self._now()}] "{asked}" {status[:3]} {sent_bytes} '
+                f'{micros:.0f}us "{agent}" {request_id}\n')
+        os.write(self._file(), line.encode("utf-8", "replace"))
+
+    def _now(self) -> str:
+        second = int(time.time())
+        if second != self._second:
+            self._second, self._stamp = second, time.strftime("%d/%b/%Y:%H:%M:%S %z", time.localtime(second))
+        return self._stamp
+
+    def _file(self) -> int:
+        try:
+            moved = self._path.stat().st_ino != self._inode
+        except FileNotFoundError:
+            moved = True
+        if moved:
+            self._open()
+        return self._descriptor
+
+    def _open(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._inode = os.fstat(self._descriptor).st_ino

@@ -1,0 +1,30 @@
+import re
+from pathlib import Path
+
+from api.access_log import ARRIVED_KEY, AccessLog
+
+ENVIRON = {"REMOTE_ADDR": "127.0.0.1", "REQUEST_METHOD": "POST", "RAW_URI": "/predict", "SERVER_PROTOCOL": "HTTP/1.1",
+           "HTTP_USER_AGENT": 'a "quoted" client', ARRIVED_KEY: 0.0}
+
+
+def test_a_request_is_one_line_with_its_id(tmp_path: Path) -> None:
+    AccessLog(tmp_path / "access.log").write(ENVIRON, "200 OK", 457, "abc")
+    line = (tmp_path / "access.log").read_text()
+    assert re.fullmatch(r'127\.0\.0\.1 \[[^]]+\] "POST /predict HTTP/1\.1" 200 457 \d+us '
+                        r'"a \'quoted\' client" abc\n', line)
+
+
+def test_a_log_that_was_moved_away_is_begun_anew(tmp_path: Path) -> None:
+    log, file = AccessLog(tmp_path / "access.log"), tmp_path / "access.log"
+    log.write(ENVIRON, "200 OK", 1, "first")
+    file.rename(tmp_path / "access.log.1")
+    log.write(ENVIRON, "200 OK", 1, "second")
+    assert "second" in file.read_text()
+    assert "first" in (tmp_path / "access.log.1").read_text()
+
+
+def test_two_processes_add_to_the_same_file(tmp_path: Path) -> None:
+    logs = [AccessLog(tmp_path / "access.log") for _ in range(2)]
+    for log in logs * 2:
+        log.write(ENVIRON, "404 NOT FOUND", 9, "x")
+    assert len((tmp_path / "access.log").read_text().splitlines()) == 4
