@@ -1,4 +1,5 @@
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -137,3 +138,8 @@ def test_misspelt_variables_are_found(environment: pytest.MonkeyPatch) -> None:
 def test_settings_do_not_change(settings: Settings) -> None:
     with pytest.raises(ValueError, match="frozen"):
         settings.workers = 7  # type: ignore[misc]
+
+
+def test_every_setting_is_in_the_docs() -> None:
+    documented = set(re.findall(r"PUNNET_([A-Z_]+)", (ROOT / "docs" / "api.md").read_text()))
+    assert documented >= {name.upper() for name in Settings.model_fields} - {"RELOAD"}
