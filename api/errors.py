@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from dataclasses import dataclass
 
 from flask import Flask, Response, g, request
@@ -126,6 +127,7 @@ def render(problem: Problem, detail: str) -> Response:
 
 
 def _answer(error: Exception) -> Response:
+    time.sleep(0)  # gevent's: a connection that is refused again and again lets the others in
     problem = _problem_for(error)
     response = render(problem, _detail(error))
     if problem.status in (429, 503):

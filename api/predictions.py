@@ -1,7 +1,7 @@
 """POST /predict: an image in, an answer or a job out."""
 
+import secrets
 import time
-import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +71,7 @@ def run_inline(service: Services, call: Call, decision: Decision, arrived: float
     """Run it in its lane: 200."""
     lane = service.lanes.quick if decision.route == "quick" else service.lanes.long
     prediction, queue_ms = lane.run(lambda: service.engine.predict(call.model_type, call.image, call.parameters))
-    return answers.inline(uuid.uuid4().hex, prediction, queue_ms, (time.perf_counter() - arrived) * 1000)
+    return answers.inline(secrets.token_hex(16), prediction, queue_ms, (time.perf_counter() - arrived) * 1000)
 
 
 def submit(service: Services, call: Call, decision: Decision) -> JobRecord:
