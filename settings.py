@@ -6,6 +6,7 @@ import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -108,6 +109,8 @@ class Settings(BaseSettings):
     @field_validator("api_keys")
     @classmethod
     def _keys_are_named(cls, value: str) -> str:
+        if value.strip() and not value.strip(" ,"):
+            raise ValueError("holds no key; leave it empty for none")
         for pair in filter(None, map(str.strip, value.split(","))):
             name, _, key = pair.partition(":")
             if not name.strip() or not key.strip():
@@ -119,7 +122,23 @@ class Settings(BaseSettings):
     def _redis_url_has_a_scheme(cls, value: str) -> str:
         if value and not value.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("should begin with redis://, rediss:// or unix://")
+        try:
+            _ = urlsplit(value).port
+        except ValueError:
+            raise ValueError("has a port that is no number") from None
         return value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _log_level_in_any_case(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_upload_fits(self) -> "Settings":
+        if self.inflight_mb < self.max_upload_mb:
+            raise ValueError(f"{PREFIX}INFLIGHT_MB={self.inflight_mb:g} has no room for one image of "
+                             f"{PREFIX}MAX_UPLOAD_MB={self.max_upload_mb:g}")
+        return self
 
     @model_validator(mode="after")
     def _protected_mode(self) -> "Settings":

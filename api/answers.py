@@ -78,7 +78,7 @@ def _ending(record: JobRecord) -> dict:
         return {}
     if record.outcome.prediction is None:
         problem = errors.problem_of(record.outcome.kind)
-        return {"status": problem.status, "error": errors.document(problem, record.outcome.detail)}
+        return {"status": problem.status, "error": errors.document(problem, record.outcome.detail, record.request_id)}
     timed = _with_times(record.outcome.prediction, record.queue_ms, record.total_ms)
     return {"status": 200} | {key: timed[key] for key in ("model_version", "image", "result", "timings_ms")}
 
@@ -89,14 +89,13 @@ def _with_times(prediction: dict, queue_ms: float, total_ms: float) -> dict:
 
 
 def _prediction(prediction: dict, prediction_id: str, route: str) -> Response:
-    response = _json({"status": 200, "id": prediction_id, "route": route, **prediction}, 200)
     times = prediction["timings_ms"]
-    response.headers["Server-Timing"] = ", ".join(f"{phase};dur={times[phase]}" for phase in PHASES)
-    return response
+    timing = ", ".join(f"{phase};dur={times[phase]}" for phase in PHASES)
+    return _json({"status": 200, "id": prediction_id, "route": route, **prediction}, 200, ("Server-Timing", timing))
 
 
-def _json(document: dict, http_status: int) -> Response:
-    return Response(json.dumps(document), http_status, content_type="application/json")
+def _json(document: dict, http_status: int, *headers: tuple[str, str]) -> Response:
+    return Response(json.dumps(document).encode(), http_status, [("Content-Type", "application/json"), *headers])
 
 
 def _time(moment: datetime | None) -> str | None:

@@ -52,7 +52,10 @@ def receive(request: Request, limit_bytes: int, in_flight: InFlight) -> bytes:
     if announced is not None and announced > limit_bytes:
         raise TooLarge(f"the body has {announced} bytes, at most {limit_bytes} are taken (PUNNET_MAX_UPLOAD_MB)")
     hold(request.environ, announced or 0, in_flight)
-    body = b"".join(_steps(request.environ, limit_bytes, in_flight if announced is None else None))
+    if announced is not None and announced <= STEP_BYTES:
+        body = _read(request.environ, announced, IDLE_BODY_S)
+    else:
+        body = b"".join(_steps(request.environ, limit_bytes, in_flight if announced is None else None))
     if announced is not None and len(body) < announced:
         raise BadRequest(f"the body ended after {len(body)} of its announced {announced} bytes")
     request.environ[READ_KEY] = True

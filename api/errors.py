@@ -109,10 +109,10 @@ def register(app: Flask) -> None:
     app.register_error_handler(Exception, _answer)
 
 
-def document(problem: Problem, detail: str) -> dict:
-    """The RFC 9457 problem document for this request."""
+def document(problem: Problem, detail: str, request_id: str | None = None) -> dict:
+    """The RFC 9457 problem document for this request, or for the one that `request_id` names."""
     return {"type": f"/problems/{problem.slug}", "title": problem.title, "status": problem.status,
-            "detail": detail[:MAX_DETAIL], "request_id": g.request_id}
+            "detail": detail[:MAX_DETAIL], "request_id": request_id or g.request_id}
 
 
 def problem_of(outcome_kind: str) -> Problem:

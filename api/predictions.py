@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 from pydantic import BaseModel
 
 from api import answers, preferences
@@ -76,7 +76,7 @@ def run_inline(service: Services, call: Call, decision: Decision, arrived: float
 
 def submit(service: Services, call: Call, decision: Decision) -> JobRecord:
     """Make it a job."""
-    job = JobRequest(call.model_type, call.parameters.model_dump(), decision.predicted_ms)
+    job = JobRequest(call.model_type, call.parameters.model_dump(), decision.predicted_ms, g.request_id)
     return service.queue.submit(job, call.image.data)
 
 

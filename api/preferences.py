@@ -73,4 +73,4 @@ def _of_header(header: str, wait_max_s: float) -> Preference:
 
 
 def _whole_seconds(text: str | None) -> int | None:
-    return int(text) if text is not None and re.fullmatch(r"\d{1,9}", text) else None
+    return int(text) if text is not None and re.fullmatch(r"[0-9]{1,30}", text) else None

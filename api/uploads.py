@@ -90,7 +90,7 @@ class Uploads:
         parse, limit = self._form_of(request)
         body = receive(request, limit, self._in_flight)
         parts = parse(body) if parse is _parse_raw else self._lanes.off_hub(len(body), lambda: parse(body))
-        for name, value in request.args.items(multi=True):
+        for name, value in parse_qsl(request.environ["QUERY_STRING"], keep_blank_values=True):
             parts.add(name, value)
         return parts
 
@@ -112,7 +112,7 @@ class Uploads:
 
     def _form_of(self, request: Request) -> tuple[Callable[[bytes], Parts], int]:
         """How to parse a body of this content type, and how large it may be."""
-        media = request.mimetype
+        media = request.environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
         encoded_limit = self._max_bytes * 4 // 3 + OVERHEAD_BYTES
         if media == "multipart/form-data":
             boundary = request.mimetype_params.get("boundary", "")
@@ -207,14 +207,18 @@ def _parse_form(body: bytes) -> Parts:
         raise BadRequest(f"the form has more than {MAX_FIELDS} fields") from error
 
 
+class _Pairs(list):
+    """A JSON object's members: a name that is given twice is not lost, as it is in a dict."""
+
+
 def _parse_json(body: bytes) -> Parts:
     try:
-        values = json.loads(body)
+        values = json.loads(body, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"the body is not JSON: {error}") from error
-    if not isinstance(values, dict):
+    if not isinstance(values, _Pairs):
         raise BadRequest("the JSON body should be an object with the fields of the request")
-    return _parts(values.items())
+    return _parts(values)
 
 
 def _parse_multipart(body: bytes, boundary: str) -> Parts:
@@ -244,11 +248,18 @@ def _segments(body: bytes, boundary: str) -> Iterable[tuple[MultipartSegment, by
 
 def _add_segment(parts: Parts, segment: MultipartSegment, data: bytes) -> None:
     if segment.filename is None:
-        parts.add(segment.name, data.decode("utf-8"))
+        parts.add(segment.name, _text(segment.name, data))
     elif segment.name not in IMAGE_FIELDS:
         raise BadRequest(f"file part '{segment.name}': name it {PATH_FIELD}")
     elif segment.filename or data:  # a browser sends an empty, nameless part for no file chosen
         parts.images.append(data)
+
+
+def _text(name: str, data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"field {name} is no text: send an image as a file part, with a file name") from error
 
 
 def _parts(items: Iterable[tuple[str, Any]]) -> Parts:

@@ -21,6 +21,8 @@ REPEATS = 3
 ENOUGH_MS = 1000
 PROGRESSIVE = "JPEG progressive"
 # Formats that are not measured cost as much as PNG, the slowest of the common ones.
+# Of a progressive JPEG, such as the one that is measured; each further one is another pass.
+USUAL_SCANS = 10
 UNMEASURED_LIKE = "PNG"
 
 
@@ -32,7 +34,7 @@ class DecodeCost:
 
     def predict_ms(self, info: ImageInfo, wanted: Size) -> float:
         rate = self.ms_per_megapixel.get(decode_key(info, wanted), self.ms_per_megapixel[UNMEASURED_LIKE])
-        return rate * info.megapixels
+        return rate * info.megapixels * max(1.0, info.scans / USUAL_SCANS)
 
 
 def decode_key(info: ImageInfo, wanted: Size) -> str:

@@ -1,5 +1,6 @@
 """Engine.predict: the one way from image bytes to a prediction, inline and in jobs alike."""
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from inference.spec import InputSpec, ModelSpec, ModelToml
 from inference.tasks import TASKS, Task
 from inference.transforms import RESIZERS, normalise, to_planes
 
+log = logging.getLogger(__name__)
 State = Literal["loading", "ready", "failed"]
 
 
@@ -70,7 +72,9 @@ class Engine:
         """Load what is not loaded yet; with `before_fork` only models that survive one (one thread, on the CPU)."""
         for name, entry in self._entries.items():
             if entry.state == "loading":
-                self._entries[name] = _loaded(entry, before_fork)
+                self._entries[name] = loaded = _loaded(entry, before_fork)
+                if loaded.state == "failed":
+                    log.warning("model %s cannot be served: %s", name, loaded.reason)
 
     def measure_decoding(self) -> None:
         """Learn what decoding costs on this machine; `predict_ms` needs it, `predict` does not."""

@@ -14,8 +14,14 @@ from inference.errors import TooManyPixels, UnsupportedImage
 # behind it that drones and phones write, is opened by the JPEG plugin.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 JPEG_FORMATS = ("JPEG", "MPO")
+START_OF_SCAN = b"\xff\xda"  # in compressed data an FF byte is always followed by 00
+MAX_SCANS = 100  # encoders write about 10
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_SIZE_AT = 16  # bytes: the signature, then length and name of the first chunk
+# 3.5 million rationals in one tag take Pillow 8 s; an orientation needs two bytes, a TIFF's colour profile some kB.
+MAX_EXIF_BYTES = 1 << 18
+TIFF_HEADER_BYTES = 1 << 20
+TIFF_STARTS = (b"II", b"MM")
 HEADER_READS = 2_000  # a photograph of any served format needs at most 40
 ORIENTATION_TAG = 0x0112
 TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -40,6 +46,7 @@ class ImageInfo:
     format: str
     progressive: bool = False
     rotated: bool = False
+    scans: int = 1
 
     @property
     def megapixels(self) -> float:
@@ -66,7 +73,7 @@ def open_image(data: bytes, max_pixels: int) -> OpenedImage:
         TooManyPixels: more than `max_pixels` by its header.
     """
     image = _open(data, max_pixels)
-    return OpenedImage(data, _info(image, max_pixels), image)
+    return OpenedImage(data, _info(image, _scans(image, data), max_pixels), image)
 
 
 def decode(opened: OpenedImage, wanted: tuple[int, int] | None) -> Image.Image:
@@ -88,10 +95,10 @@ def decode(opened: OpenedImage, wanted: tuple[int, int] | None) -> Image.Image:
             image.draft("RGB", draft_target(wanted, info.rotated))
         orientation = _orientation(image)
         return _turned(_to_rgb(image), orientation)
-    except MemoryError:
-        raise  # the machine's trouble, not the image's
+    except (MemoryError, UnsupportedImage):
+        raise  # the machine's trouble, not the image's; or told already
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, …
-        raise UnsupportedImage(f"the {info.format} image cannot be decoded: {error}") from error
+        raise UnsupportedImage(f"the {info.format} image cannot be decoded: {error or type(error).__name__}") from error
 
 
 def draft_target(wanted: tuple[int, int], rotated: bool) -> tuple[int, int]:
@@ -112,13 +119,22 @@ def jpeg_scale(info: ImageInfo, wanted: tuple[int, int] | None) -> int:
 class _BoundedReads(io.BytesIO):
     """Pillow walks a header's pieces in Python: 32 MB of empty JPEG segments would take it 26 s."""
 
-    reads_left = HEADER_READS
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.reads_left = HEADER_READS
+        self.bytes_left = TIFF_HEADER_BYTES if data.startswith(TIFF_STARTS) else sys.maxsize
 
     def read(self, size: int | None = -1, /) -> bytes:
+        found = super().read(size)
         self.reads_left -= 1
-        if self.reads_left < 0:
-            raise OSError(f"it has more than {HEADER_READS} pieces")
-        return super().read(size)
+        self.bytes_left -= len(found)
+        if self.reads_left < 0 or self.bytes_left < 0:
+            raise OSError("it has too many pieces, or tags that are too long")
+        return found
+
+    def unbounded(self) -> None:
+        """The header is read: what follows are pixels."""
+        self.reads_left = self.bytes_left = sys.maxsize
 
 
 def _open(data: bytes, max_pixels: int) -> Image.Image:
@@ -126,7 +142,7 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
     file = _BoundedReads(data)
     try:
         image = Image.open(file, formats=FORMATS)
-        file.reads_left = sys.maxsize  # from here on its pixels are read
+        file.unbounded()
         return image
     except UnidentifiedImageError as error:
         raise UnsupportedImage(f"not an image of a served format ({', '.join(FORMATS)})") from error
@@ -149,22 +165,35 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
                             f"at most {max_pixels / 1e6:g} are allowed (PUNNET_MAX_MEGAPIXELS)")
 
 
-def _info(image: Image.Image, max_pixels: int) -> ImageInfo:
+def _scans(image: Image.Image, data: bytes) -> int:
+    """How many passes over its pixels a JPEG makes, its preview's included: a small file may hold thousands.
+
+    Raises:
+        UnsupportedImage: more than any encoder writes.
+    """
+    scans = data.count(START_OF_SCAN) if image.format in JPEG_FORMATS else 1
+    if scans > MAX_SCANS:
+        raise UnsupportedImage(f"the JPEG has {scans} scans, at most {MAX_SCANS} are decoded")
+    return scans
+
+
+def _info(image: Image.Image, scans: int, max_pixels: int) -> ImageInfo:
     width, height = image.size
     _check_size(width, height, max_pixels)
     rotated = _orientation(image) in ROTATED
     if rotated:
         width, height = height, width
-    return ImageInfo(width, height, str(image.format), bool(image.info.get("progressive")), rotated)
+    return ImageInfo(width, height, str(image.format), bool(image.info.get("progressive")), rotated, scans)
 
 
 def _orientation(image: Image.Image) -> int:
     """EXIF's orientation, 1 to 8; 1 where there is none, or where the decoder applies it (TIFF)."""
-    if image.format == "TIFF" or not image.info.get("exif"):
+    block = image.info.get("exif", b"")
+    if image.format == "TIFF" or not block or len(block) > MAX_EXIF_BYTES:
         return 1
     exif = Image.Exif()
     try:
-        exif.load(image.info["exif"])
+        exif.load(block)
         return int(exif.get(ORIENTATION_TAG, 1))
     except Exception:  # a damaged EXIF block does not make a readable picture unreadable
         return 1
@@ -176,6 +205,8 @@ def _turned(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise UnsupportedImage("pixels in floating point are not served; save it with 8 or 16 bits")
     if image.mode.startswith("I;16") or image.mode == "I":
         # 16-bit grey: convert() would clip everything above 255 to white.
         image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")

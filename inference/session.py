@@ -51,7 +51,8 @@ class Session:
         try:
             self._session = ort.InferenceSession(str(path), _options(threads), providers=list(providers))
         except Exception as error:  # onnxruntime's exceptions share no base but Exception
-            raise ModelNotUsable(f"onnxruntime cannot load {path.name}: {_first_line(error)}") from error
+            raise ModelNotUsable(f"onnxruntime cannot load {path.name}: "
+                                 f"{_first_line(error).replace(str(path), path.name)}") from error
         self.inputs = tuple(_tensor_info(node) for node in self._session.get_inputs())
         self.outputs = tuple(_tensor_info(node) for node in self._session.get_outputs())
 

@@ -45,6 +45,7 @@ class JobRequest:
     model_type: str
     parameters: dict[str, Any]
     predicted_ms: float
+    request_id: str = "-"
 
 
 class JobQueue:
@@ -107,7 +108,7 @@ class JobQueue:
         try:
             return self.read(job_id)
         except QueueUnavailable:
-            return JobRecord(job_id, "queued", request.model_type, datetime.now(UTC))
+            return JobRecord(job_id, "queued", request.model_type, datetime.now(UTC), request.request_id)
 
     def _check_room(self, image_bytes: int) -> None:
         waiting, running = self._client.llen(self._queue.key), self._client.zcard(self._queue.started_job_registry.key)
@@ -128,11 +129,11 @@ class JobQueue:
     def _enqueue(self, job_id: str, request: JobRequest, accepted_ms: float) -> None:
         self._queue.enqueue_call(
             TASK, kwargs={"job_id": job_id, "model_type": request.model_type, "parameters": request.parameters},
-            job_id=job_id, description=f"predict {request.model_type}",
+            job_id=job_id, description=f"predict {request.model_type}, request {request.request_id}",
             timeout=self._settings.job_timeout_s, result_ttl=self._settings.result_ttl_s,
             failure_ttl=self._settings.result_ttl_s, retry=Retry(max=RETRIES),
             meta={"model_type": request.model_type, "predicted_ms": request.predicted_ms, "accepted_ms": accepted_ms,
-                  "accepted_at": time.time()})
+                  "accepted_at": time.time(), "request_id": request.request_id})
 
     def _take_out(self, job_id: str) -> bool:
         """Whether the job was still waiting; then it is canceled, in one step with leaving the queue."""
@@ -164,7 +165,7 @@ class JobQueue:
         state = STATES.get(status, "queued") if outcome is None or status != JobStatus.FINISHED else (
             "succeeded" if outcome.succeeded else "failed")
         return JobRecord(
-            job.id, state, job.meta["model_type"],
+            job.id, state, job.meta["model_type"], request_id=job.meta["request_id"],
             created_at=datetime.fromtimestamp(job.meta["accepted_at"], UTC),
             started_at=None if state == "queued" else job.started_at,
             completed_at=job.ended_at if state in ("succeeded", "failed", "canceled") else None,

@@ -11,12 +11,14 @@ State = Literal["queued", "processing", "succeeded", "failed", "canceled"]
 
 @dataclass(frozen=True)
 class JobRecord:
-    """`queue_position` counts from 1 while queued; `eta_s` is until its end, by predicted cost."""
+    """`request_id` is the submission's; `queue_position` counts from 1 while queued; `eta_s` is until its end, by
+    predicted cost."""
 
     id: str
     state: State
     model_type: str
     created_at: datetime
+    request_id: str = "-"
     started_at: datetime | None = None
     completed_at: datetime | None = None
     queue_position: int | None = None

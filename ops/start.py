@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import http.client
+import json
 import os
 import resource
 import shlex
@@ -38,6 +39,7 @@ class StartError(Exception):
 def main() -> None:
     options = _options()
     signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)  # the terminal was closed
     try:
         if options.reload:
             os.environ[f"{PREFIX}RELOAD"] = "true"
@@ -66,7 +68,7 @@ def start(settings: Settings, foreground: bool) -> int:
             print(f"Punnet is running already at {url(settings)}; nothing was started.")
             return 0
         daemon = _start(settings, foreground)
-    print(_greeting(settings), flush=True)
+    print(_greeting(settings, _models(settings)), flush=True)
     return _attend(daemon, settings) if foreground else 0
 
 
@@ -99,12 +101,14 @@ def _options() -> argparse.Namespace:
 
 
 def _make_folders(settings: Settings) -> None:
-    try:
-        settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        settings.spool_dir.mkdir(exist_ok=True)
-        settings.log_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StartError(f"cannot make a folder: {error}") from error
+    for name, folder in (("STATE_DIR", settings.spool_dir), ("LOG_DIR", settings.log_dir)):
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartError(f"{PREFIX}{name}: cannot make {folder}: {error.strerror}") from error
+    for name, wanted in (("MODELS_DIR", settings.models_dir), ("IMAGE_ROOT", settings.image_root)):
+        if wanted is not None and not wanted.is_dir():
+            raise StartError(f"{PREFIX}{name}={wanted}: there is no such folder")
 
 
 def _end_leftovers(settings: Settings) -> None:
@@ -173,15 +177,23 @@ def _wait_ready(settings: Settings) -> None:
 
 
 def _is_ready(settings: Settings) -> bool:
-    host = ANY_ADDRESS.get(settings.host, settings.host)
-    connection = http.client.HTTPConnection(host, settings.port, timeout=5)
     try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == 200
+        return _get(settings, "/readyz")[0] == 200
     except (OSError, http.client.HTTPException):
         return False
-    finally:
-        connection.close()
+
+
+def _models(settings: Settings) -> list[dict[str, str]]:
+    """As GET /models lists them."""
+    return json.loads(_get(settings, "/models")[1])["models"]
+
+
+def _get(settings: Settings, path: str) -> tuple[int, bytes]:
+    host = ANY_ADDRESS.get(settings.host, settings.host)
+    with contextlib.closing(http.client.HTTPConnection(host, settings.port, timeout=5)) as connection:
+        connection.request("GET", path, headers={"X-API-Key": settings.keys[0]} if settings.keys else {})
+        response = connection.getresponse()
+        return response.status, response.read()
 
 
 def _queue_answers(settings: Settings) -> bool:
@@ -207,13 +219,17 @@ def _log_end(settings: Settings, program: str) -> str:
     return "\n".join((settings.log_dir / name).read_text(errors="replace").splitlines()[-LOG_LINES:])
 
 
-def _greeting(settings: Settings) -> str:
-    return f"Punnet is ready at {url(settings)}\nTry it:\n  {_curl_line(settings)}"
+def _greeting(settings: Settings, models: list[dict[str, str]]) -> str:
+    ready = [model["name"] for model in models if model["state"] == "ready"]
+    failed = [f"\nModel {model['name']} cannot be served: {model['reason']}" for model in models
+              if model["state"] == "failed"]
+    head = f"Punnet is ready at {url(settings)}{''.join(failed)}"
+    if not ready:
+        return f"{head}\nNo model is served: put one at {settings.models_dir}/<name>/model.onnx and start again."
+    return f"{head}\nTry it:\n  {_curl_line(settings, 'strawberry' if 'strawberry' in ready else ready[0])}"
 
 
-def _curl_line(settings: Settings) -> str:
-    models = sorted(path.name for path in settings.models_dir.glob("*") if path.is_dir())
-    model = "strawberry" if "strawberry" in models or not models else models[0]
+def _curl_line(settings: Settings, model: str) -> str:
     key = " -H 'X-API-Key: YOUR_KEY'" if settings.keys else ""
     picture = _sample(settings.image_root)
     image = f"-d img_file={shlex.quote(picture)}" if picture else "-F img_file=@photo.jpg"

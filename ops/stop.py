@@ -24,8 +24,11 @@ def main() -> None:
     if not settings.state_dir.is_dir():
         print("Punnet is not running.")
         return
-    with processes.control_lock(settings.state_dir):
-        stop(settings)
+    try:
+        with processes.control_lock(settings.state_dir):
+            stop(settings)
+    except KeyboardInterrupt:
+        sys.exit("punnet: interrupted; ./stop.sh again finishes the stop")
 
 
 def _settings() -> Settings:

@@ -1,5 +1,6 @@
 """What RQ calls by name, and nothing else."""
 
+import logging
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from inference.errors import InferenceError
 from jobs.errors import ImageLost
 from jobs.outcome import DEADLINE, WORKER_LOST, Outcome
 from jobs.store import ImageStore
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,4 +45,6 @@ def predict(job_id: str, model_type: str, parameters: Mapping[str, Any]) -> dict
         outcome = Outcome(kind=WORKER_LOST, detail=f"{error}; post the image again")
     except Deadline:
         outcome = Outcome(kind=DEADLINE, detail="the job ran longer than PUNNET_JOB_TIMEOUT_S allows")
+    if not outcome.succeeded:
+        log.warning("job %s ends as %s: %s", job_id, outcome.kind, outcome.detail)
     return outcome.to_json()

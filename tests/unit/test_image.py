@@ -7,7 +7,7 @@ from PIL import Image
 
 from inference import image as module
 from inference.errors import TooManyPixels, UnsupportedImage
-from inference.image import ImageInfo, jpeg_scale, open_image
+from inference.image import MAX_SCANS, ORIENTATION_TAG, START_OF_SCAN, ImageInfo, jpeg_scale, open_image
 from tests.unit.pictures import (
     big_endian_grey16_tiff,
     chunk,
@@ -184,3 +184,28 @@ def test_what_is_told_of_an_image_is_its_size_and_format() -> None:
 def test_pillows_own_limit_does_not_come_in_between() -> None:
     assert Image.MAX_IMAGE_PIXELS is None
     assert Image.open(io.BytesIO(png_header(20_000, 10_000))).size == (20_000, 10_000)
+
+
+def test_a_jpeg_of_very_many_scans_is_refused_and_of_some_is_predicted_slow() -> None:
+    """Each repeated scan is a pass over all pixels, for a few bytes of the file."""
+    assert probe(photo(progressive=True), MAX_PIXELS).scans >= 5
+    with pytest.raises(UnsupportedImage, match="scans"):
+        probe(photo() + START_OF_SCAN * MAX_SCANS, MAX_PIXELS)
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
+def test_tags_of_megabytes_are_not_read(file_format: str) -> None:
+    """3.5 million rationals in one tag took 8 s, and as orientation of a PNG 16 s."""
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = tuple([1] * 600_000)
+    began = time.process_time()
+    try:
+        decode(encode(quadrants(), file_format, exif=exif.tobytes()), None, MAX_PIXELS)
+    except UnsupportedImage as error:
+        assert file_format == "TIFF", error
+    assert time.process_time() - began < 3
+
+
+def test_floating_point_pixels_are_refused() -> None:
+    with pytest.raises(UnsupportedImage, match="floating point"):
+        decode(encode(Image.new("F", (8, 8), 0.5), "TIFF"), None, MAX_PIXELS)

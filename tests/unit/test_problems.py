@@ -140,7 +140,9 @@ def test_a_service_that_still_loads_says_so(client: FlaskClient, monkeypatch: py
 
 
 def test_a_process_full_of_bodies_is_busy(make_client: MakeClient) -> None:
-    check(raw()(make_client(inflight_mb=0.0001)), 503, "busy")
+    client = make_client(inflight_mb=32)
+    services_of(client).in_flight.take(32_000_000)
+    check(raw()(client), 503, "busy")
 
 
 def test_a_shut_image_root_says_so(make_client: MakeClient) -> None:

@@ -114,6 +114,7 @@ def test_an_empty_file_is_an_image_that_cannot_be_read_later(uploads: Uploads) -
     (request(data=IMAGE, content_type="text/html"), UnsupportedMediaType, "text/html"),
     (request(data="{", content_type="application/json"), BadRequest, "not JSON"),
     (request(data="[" * 100_000, content_type="application/json"), BadRequest, "not JSON"),
+    (request(data='{"model_type": "a", "model_type": "b"}', content_type="application/json"), BadRequest, "twice"),
     (json_body([1]), BadRequest, "object"), (json_body({"image": 5}), BadRequest, "image should be text"),
     (json_body({"img_file": None}), BadRequest, "img_file should be text"),
     (request(data=b"x", content_type="multipart/form-data"), BadRequest, "boundary"),
