@@ -63,28 +63,40 @@ def start(settings: Settings, foreground: bool) -> int:
     for name in unknown_variables():
         print(f"punnet: {name} is no setting; is it misspelt?", file=sys.stderr)
     _make_folders(settings)
-    with processes.control_lock(settings.state_dir):
-        if Supervisor(settings).is_running() and not settings.draining_file.exists():
-            print(f"Punnet is running already at {url(settings)}; nothing was started.")
+    began = False
+    try:
+        with processes.control_lock(settings.state_dir):
+            if Supervisor(settings).is_running() and not settings.draining_file.exists():
+                print(f"Punnet is running already at {url(settings)}; nothing was started.")
+                return 0
+            began = True
+            daemon = _start(settings, foreground)
+        print(_greeting(settings, _models(settings)), flush=True)
+        return daemon.wait() if foreground else 0
+    except KeyboardInterrupt:
+        if began:
+            _stop_all(settings)
+        if foreground:
             return 0
-        daemon = _start(settings, foreground)
-    print(_greeting(settings, _models(settings)), flush=True)
-    return _attend(daemon, settings) if foreground else 0
+        raise StartError("interrupted; nothing of this start is left running") from None
 
 
 def _start(settings: Settings, foreground: bool) -> subprocess.Popen[bytes]:
-    try:
-        if Supervisor(settings).is_running():
-            print("Finishing a stop that was interrupted ...", flush=True)
-            stop(settings)
-        _end_leftovers(settings)
-        _check_port(settings)
-        daemon = _launch(settings, foreground)
-        _wait_ready(settings)
-    except KeyboardInterrupt:
+    if Supervisor(settings).is_running():
+        print("Finishing a stop that was interrupted ...", flush=True)
         stop(settings)
-        raise StartError("interrupted; all is stopped again") from None
+    _end_leftovers(settings)
+    _check_port(settings)
+    daemon = _launch(settings, foreground)
+    _wait_ready(settings)
     return daemon
+
+
+def _stop_all(settings: Settings) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    with processes.control_lock(settings.state_dir):
+        stop(settings)
 
 
 def url(settings: Settings) -> str:
@@ -241,19 +253,6 @@ def _sample(root: Path | None) -> str | None:
     """The first picture of the image root, relative to it."""
     found = sorted(path.name for path in root.glob("*") if path.suffix.lower() in PICTURES) if root else []
     return found[0] if found else None
-
-
-def _attend(daemon: subprocess.Popen[bytes], settings: Settings) -> int:
-    """Wait for supervisord; TERM and Ctrl-C stop all, in order."""
-    try:
-        return daemon.wait()
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        with processes.control_lock(settings.state_dir):
-            stop(settings)
-        daemon.wait()
-        return 0
 
 
 if __name__ == "__main__":

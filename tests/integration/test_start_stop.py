@@ -115,16 +115,25 @@ def test_an_outside_queue_server_is_used(own_server: Server, tmp_path: Path) -> 
         outside.wait()
 
 
-def test_term_stops_a_foreground_service_in_order(own_server: Server) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_a_foreground_service_in_order(own_server: Server, number: int) -> None:
     process = subprocess.Popen([str(ROOT / "start.sh"), "--foreground"], env=own_server.environment, cwd="/",
                                stdout=subprocess.PIPE, text=True)
     wait_until(lambda: own_server.get("/readyz").status == 200 or None, 20)
     job_id = own_server.submit(leaf(), "strawberry")
     assert own_server.job(job_id, wait_s=30)["state"] == "succeeded"
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     printed, _ = process.communicate(timeout=20)
     assert process.returncode == 0
     assert "Punnet is stopped" in printed
+    assert own_server.pids() == {}
+
+
+def test_term_before_it_is_ready_leaves_nothing_of_a_foreground_service(own_server: Server) -> None:
+    process = subprocess.Popen([str(ROOT / "start.sh"), "--foreground"], env=own_server.environment, cwd="/")
+    wait_until(lambda: "supervisord" in own_server.pids() or None, 20)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 0
     assert own_server.pids() == {}
 
 
