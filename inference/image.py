@@ -4,6 +4,7 @@ import io
 import math
 import struct
 import sys
+import warnings
 from dataclasses import dataclass
 
 from PIL import Image, UnidentifiedImageError
@@ -34,6 +35,8 @@ DRAFT_MARGIN = 2.0
 
 # The limit on pixels is ours, checked from the header; Pillow's own only warns at 89 megapixels.
 Image.MAX_IMAGE_PIXELS = None
+# What Pillow warns of in odd files is the sender's matter, not the operator's.
+warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
 Image.init()  # registers every plugin now; `open(formats=...)` knows only registered ones
 
 
