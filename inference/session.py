@@ -56,11 +56,6 @@ class Session:
         self.inputs = tuple(_tensor_info(node) for node in self._session.get_inputs())
         self.outputs = tuple(_tensor_info(node) for node in self._session.get_outputs())
 
-    @property
-    def metadata(self) -> dict[str, str]:
-        """The file's own key-value metadata, such as an Ultralytics export's `task` and `names`."""
-        return dict(self._session.get_modelmeta().custom_metadata_map)
-
     def run(self, feeds: dict[str, NDArray]) -> list[NDArray[np.generic]]:
         """The outputs, in the file's order, for one array per input.
 

@@ -53,7 +53,7 @@ def test_livez_answers_while_a_2_second_inference_runs_inline(one_process: Serve
     with in_background(lambda: one_process.predict(white(), "sleep2")) as inference:
         times = livez_times(one_process, inference)
     assert len(times) > 20
-    assert sorted(times)[int(len(times) * 0.99)] < LIVEZ_LIMIT_S
+    assert max(times) < LIVEZ_LIMIT_S
 
 
 def test_a_quick_picture_is_answered_while_the_long_lane_is_taken(one_process: Server) -> None:
@@ -80,7 +80,7 @@ def test_livez_answers_while_a_400_mb_body_is_being_refused(one_process: Server)
     command = [sys.executable, "-c", SENDER, str(one_process.port)]
     with in_background(lambda: subprocess.run(command, check=True)) as sender:
         times = livez_times(one_process, sender)
-    assert sorted(times)[-2] < LIVEZ_LIMIT_S  # one outlier is the machine's
+    assert max(times) < LIVEZ_LIMIT_S
 
 
 def test_a_stopped_queue_server_leaves_inline_work_and_readiness(own_server: Server) -> None:

@@ -33,7 +33,6 @@ def test_it_tells_inputs_and_outputs(model: Path) -> None:
     assert session.inputs == (TensorInfo("image", ("batch", 3, 32, 32), "FP32"),)
     assert session.outputs == (TensorInfo("logits", ("batch", 2), "FP32"),)
     assert session.inputs[0].to_dict() == {"name": "image", "shape": ["batch", 3, 32, 32], "datatype": "FP32"}
-    assert session.metadata == {}
 
 
 def test_it_computes_what_the_model_says(model: Path) -> None:
