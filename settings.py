@@ -185,6 +185,16 @@ class Settings(BaseSettings):
         return self.state_dir / "valkey"
 
     @property
+    def trials_dir(self) -> Path:
+        """What came of trying each model: in the state folder, shared by the service's processes."""
+        return self.state_dir / "trials"
+
+    @property
+    def ended_dir(self) -> Path:
+        """Images of jobs that succeeded, for drawing their results."""
+        return self.state_dir / "ended"
+
+    @property
     def spool_dir(self) -> Path:
         """Images of waiting jobs, where the queue server is our own."""
         return self.state_dir / "spool"

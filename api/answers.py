@@ -1,35 +1,50 @@
 """Predictions and job records -> HTTP answers."""
 
 import json
+from dataclasses import dataclass
 from datetime import datetime
+from typing import get_args
 
 from flask import Request, Response
 
 from api import errors
-from api.errors import JobCanceled, NotAcceptable, NotImplementedYet
-from inference.engine import Prediction
+from api.errors import JobCanceled, NotAcceptable
+from inference.drawing import Kind
+from inference.model import Prediction
 from jobs.queue import retry_after_s
 from jobs.record import JobRecord
 
-PICTURES = ("image/png", "image/jpeg", "image/webp")
+JSON = "application/json"
+PICTURES: tuple[Kind, ...] = get_args(Kind)
 PHASES = ("queue", "decode", "preprocess", "inference", "postprocess", "total")
 
 
-def check_acceptable(request: Request) -> None:
-    """Raises NotAcceptable, or NotImplementedYet where only a picture would do."""
+@dataclass(frozen=True)
+class Picture:
+    """A result as a picture: an encoded file and its media type."""
+
+    kind: Kind
+    data: bytes
+
+
+def kind_wanted(request: Request) -> str:
+    """The media type a prediction is answered in: JSON unless a picture is liked better.
+
+    Raises:
+        NotAcceptable.
+    """
     if request.headers.get("Accept", "*/*") == "*/*":
-        return
-    accept = request.accept_mimetypes
-    if not accept or accept["application/json"]:
-        return
-    if any(accept[kind] for kind in PICTURES):
-        raise NotImplementedYet("pictures as answers are not built yet; send 'Accept: application/json'")
-    raise NotAcceptable("answers are written as application/json")
+        return JSON
+    kind = request.accept_mimetypes.best_match((JSON, *PICTURES)) if request.accept_mimetypes else JSON
+    if kind is None:
+        raise NotAcceptable(f"answers are written as {', '.join((JSON, *PICTURES))}")
+    return kind
 
 
-def inline(request_id: str, prediction: Prediction, queue_ms: float, total_ms: float) -> Response:
+def inline(request_id: str, prediction: Prediction, queue_ms: float, total_ms: float,
+           picture: Picture | None) -> Response:
     """200 for a prediction that ran in this process."""
-    return _prediction(_with_times(prediction.to_dict(), queue_ms, total_ms), request_id, "inline")
+    return _prediction(_with_times(prediction.to_dict(), queue_ms, total_ms), request_id, "inline", picture)
 
 
 def accepted(record: JobRecord) -> Response:
@@ -45,7 +60,7 @@ def job(record: JobRecord, http_status: int = 200) -> Response:
     return _json(job_document(record), http_status)
 
 
-def result(record: JobRecord) -> Response:
+def result(record: JobRecord, picture: Picture | None = None) -> Response:
     """What a synchronous call would have answered; 202 while the job has not ended."""
     if not record.ended:
         return accepted(record)
@@ -54,7 +69,8 @@ def result(record: JobRecord) -> Response:
     assert record.outcome is not None
     if record.outcome.prediction is None:
         return errors.render(errors.problem_of(record.outcome.kind), record.outcome.detail)
-    return _prediction(_with_times(record.outcome.prediction, record.queue_ms, record.total_ms), record.id, "queue")
+    return _prediction(_with_times(record.outcome.prediction, record.queue_ms, record.total_ms), record.id, "queue",
+                       picture)
 
 
 def job_document(record: JobRecord) -> dict:
@@ -63,7 +79,7 @@ def job_document(record: JobRecord) -> dict:
     document = {
         "status": 202, "id": record.id, "state": record.state, "model_type": record.model_type,
         "queue_position": record.queue_position, "eta_s": record.eta_s,
-        "progress": {"done": int(record.state == "succeeded"), "total": 1},
+        "progress": {"done": record.tiles_done, "total": record.tiles},
         "created_at": _time(record.created_at), "started_at": _time(record.started_at),
         "completed_at": _time(record.completed_at),
         "urls": {"get": url, "result": f"{url}/result", "events": f"{url}/events", "cancel": url},
@@ -88,14 +104,16 @@ def _with_times(prediction: dict, queue_ms: float, total_ms: float) -> dict:
     return prediction | {"timings_ms": times}
 
 
-def _prediction(prediction: dict, prediction_id: str, route: str) -> Response:
+def _prediction(prediction: dict, prediction_id: str, route: str, picture: Picture | None) -> Response:
     times = prediction["timings_ms"]
     timing = ", ".join(f"{phase};dur={times[phase]}" for phase in PHASES)
+    if picture is not None:
+        return Response(picture.data, 200, [("Content-Type", picture.kind), ("Server-Timing", timing)])
     return _json({"status": 200, "id": prediction_id, "route": route, **prediction}, 200, ("Server-Timing", timing))
 
 
 def _json(document: dict, http_status: int, *headers: tuple[str, str]) -> Response:
-    return Response(json.dumps(document).encode(), http_status, [("Content-Type", "application/json"), *headers])
+    return Response(json.dumps(document).encode(), http_status, [("Content-Type", JSON), *headers])
 
 
 def _time(moment: datetime | None) -> str | None:

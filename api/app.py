@@ -40,7 +40,7 @@ def create_app(settings: Settings) -> Flask:
 
 def make_services(settings: Settings) -> Services:
     """The parts, with models loaded that may be loaded before a fork."""
-    engine = Engine(settings.models_dir, settings.max_pixels)
+    engine = Engine(settings.models_dir, settings.max_pixels, settings.trials_dir)
     engine.measure_decoding()
     if settings.preloads:
         engine.load(before_fork=True)

@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response, request
 
-from api import answers, preferences
+from api import answers, pictures, preferences
 from api.errors import NotImplementedYet
 from api.services import services
 from jobs.record import JobRecord
@@ -17,8 +17,8 @@ def show(job_id: str) -> Response:
 
 @blueprint.get("/jobs/<job_id>/result")
 def result(job_id: str) -> Response:
-    answers.check_acceptable(request)
-    return answers.result(_held(job_id))
+    kind, record = answers.kind_wanted(request), _held(job_id)
+    return answers.result(record, pictures.of_job(services(), kind, record))
 
 
 @blueprint.delete("/jobs/<job_id>")

@@ -1,4 +1,5 @@
-"""Native threads behind greenlets: two lanes with counted slots, and an intake. The only import of gevent.
+"""Native threads behind greenlets: two lanes with counted slots, an intake, and one thread that loads models. The
+only import of gevent.
 
 The hub never computes. A prediction is one call in a native thread of its lane; what it returns or raises comes back
 as a value, so that nothing of gevent's is touched outside the hub.
@@ -16,6 +17,7 @@ from gevent.threadpool import ThreadPool
 T = TypeVar("T")
 # Of the long lane's threads, as of the job workers (docs/architecture.md, "Priorities").
 LOW_PRIORITY = 10
+LOADING_PRIORITY = 5  # loading a model comes to an end also where requests take all cores
 INTAKE_THREADS = 2
 # Parsing more than this goes to a thread of the intake: below it, the hop costs more than the parsing.
 HUB_BYTES = 1 << 16
@@ -103,11 +105,12 @@ class Lanes:
         self.quick = Lane(inline_slots)
         self.long = Lane(inline_slots, LOW_PRIORITY)
         self.intake = Lane(INTAKE_THREADS)
+        self.models = Lane(1, LOADING_PRIORITY)
 
     def off_hub(self, size_bytes: int, call: Callable[[], T]) -> T:
         """Run a call that takes time by the size of its input where it does not hold up the hub."""
         return self.intake.run(call)[0] if size_bytes > HUB_BYTES else call()
 
     def start(self) -> None:
-        for lane in (self.quick, self.long, self.intake):
+        for lane in (self.quick, self.long, self.intake, self.models):
             lane.start()

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 from pydantic import BaseModel
 
-from api import answers, preferences
+from api import answers, pictures, preferences
 from api.admission import Decision, decide
 from api.bodies import release
 from api.errors import BadRequest, NotImplementedYet
@@ -16,6 +16,7 @@ from api.lanes import HUB_BYTES
 from api.preferences import Preference
 from api.services import Services, services
 from inference.image import OpenedImage
+from inference.model import LoadedModel
 from jobs.queue import JobRequest
 from jobs.record import JobRecord
 
@@ -27,12 +28,14 @@ LATER_HEADERS = ("Idempotency-Key",)
 
 @dataclass(frozen=True)
 class Call:
-    """A checked request: which model, which image, how to answer."""
+    """A checked request: which model, which image, how to answer, and in which media type."""
 
     model_type: str
+    model: LoadedModel
     image: OpenedImage
     parameters: BaseModel
     preference: Preference
+    kind: str
 
 
 @blueprint.post("/predict")
@@ -40,13 +43,13 @@ class Call:
 def predict(model_type: str | None = None) -> Response:
     service, arrived = services(), time.perf_counter()
     call = parse(service, model_type)
-    predicted_ms = service.engine.predict_ms(call.model_type, call.image.info)
+    predicted_ms = service.engine.predict_ms(call.model, call.image.info, call.parameters)
     preference = call.preference
     decision = decide(predicted_ms, service.limits, preference)
     if decision.route == "queue":
-        record = submit(service, call, decision)
+        record, kind = submit(service, call, decision), call.kind
         del call  # the image is in the store; nobody needs it here while the caller is held
-        response = answer_job(service, record, decision.hold_s)
+        response = answer_job(service, record, decision.hold_s, kind)
     else:
         response = run_inline(service, call, decision, arrived)
     if preference.applied:
@@ -57,35 +60,43 @@ def predict(model_type: str | None = None) -> Response:
 def parse(service: Services, path_model: str | None) -> Call:
     """The request as a Call; everything that can be refused without decoding a pixel is refused here."""
     service.check_open()
-    answers.check_acceptable(request)
+    kind = answers.kind_wanted(request)
     parts = service.uploads.parts(request)
     _refuse_later(parts.fields)
     model_type = _model_type(service, parts.fields.pop("model_type", None), path_model)
+    model = service.engine.model(model_type)
+    pictures.check(kind, model)
     preference = preferences.parse(parts.fields.pop("mode", None), request.headers.get("Prefer"),
                                    service.settings.wait_max_s)
-    parameters = service.engine.parameters(model_type, parts.fields)
-    return Call(model_type, _open(service, service.uploads.image(request, parts)), parameters, preference)
+    parameters = model.parameters(parts.fields)
+    image = _open(service, service.uploads.image(request, parts))
+    return Call(model_type, model, image, parameters, preference, kind)
 
 
 def run_inline(service: Services, call: Call, decision: Decision, arrived: float) -> Response:
     """Run it in its lane: 200."""
     lane = service.lanes.quick if decision.route == "quick" else service.lanes.long
-    prediction, queue_ms = lane.run(lambda: service.engine.predict(call.model_type, call.image, call.parameters))
-    return answers.inline(secrets.token_hex(16), prediction, queue_ms, (time.perf_counter() - arrived) * 1000)
+    prediction, queue_ms = lane.run(lambda: call.model.predict(call.image, call.parameters))
+    picture = pictures.of_result(service, call.kind, call.image.data, prediction.result)
+    total_ms = (time.perf_counter() - arrived) * 1000
+    return answers.inline(secrets.token_hex(16), prediction, queue_ms, total_ms, picture)
 
 
 def submit(service: Services, call: Call, decision: Decision) -> JobRecord:
     """Make it a job."""
-    job = JobRequest(call.model_type, call.parameters.model_dump(), decision.predicted_ms, g.request_id)
+    tiles = call.model.tiles(call.image.info.size, call.parameters)
+    job = JobRequest(call.model_type, call.parameters.model_dump(), decision.predicted_ms, g.request_id,
+                     call.model.mark, len(tiles) if tiles else 1)
     return service.queue.submit(job, call.image.data)
 
 
-def answer_job(service: Services, record: JobRecord, hold_s: float) -> Response:
+def answer_job(service: Services, record: JobRecord, hold_s: float, kind: str) -> Response:
     """202; for a caller who wants to be held, the result if it comes meanwhile."""
     if hold_s == 0:
         return answers.accepted(record)
     release(request.environ, service.in_flight)
-    return answers.result(service.events.hold(record, hold_s, service.queue.read))
+    held = service.events.hold(record, hold_s, service.queue.read)
+    return answers.result(held, pictures.of_job(service, kind, held))
 
 
 def _open(service: Services, data: bytes) -> OpenedImage:
@@ -99,9 +110,8 @@ def _model_type(service: Services, given: Any, in_path: str | None) -> str:
         raise BadRequest(f"model_type is {given!r} in the body and {in_path!r} in the path")
     name = given if in_path is None else in_path
     if not isinstance(name, str) or not name:
-        names = ", ".join(entry.files.name for entry in service.engine.entries)
+        names = ", ".join(dict.fromkeys(entry.files.name for entry in service.engine.entries))
         raise BadRequest(f"field model_type is missing; there is: {names}")
-    service.engine.model(name)
     return name
 
 

@@ -1,5 +1,6 @@
 """What the views of one process work with, and when each part comes to life."""
 
+import logging
 import os
 import threading
 import time
@@ -19,6 +20,8 @@ from jobs.queue import JobQueue
 from settings import Settings
 
 DRAIN_POLL_S = 0.1
+MODELS_POLL_S = 1.0  # a file counts as copied when two looks at it show the same
+log = logging.getLogger(__name__)
 
 
 class Drain:
@@ -66,8 +69,18 @@ class Services:
         self.lanes.start()
         self.events.start()
         self.drain.start()
-        if self.engine.loading:  # meanwhile /livez answers, and /readyz says that it is starting
-            threading.Thread(target=lambda: self.lanes.intake.run(self.engine.load), name="load").start()
+        threading.Thread(target=self._follow_models, name="models", daemon=True).start()
+
+    def _follow_models(self) -> None:
+        """Load what was not loaded before the fork (meanwhile /readyz says that it is starting), then follow."""
+        if self.engine.loading:
+            self.lanes.models.run(self.engine.load)
+        while True:
+            try:
+                self.lanes.models.run(self.engine.follow)
+            except Exception:  # a full disk, say: the models that are served go on being served
+                log.exception("the models folder could not be followed")
+            time.sleep(MODELS_POLL_S)
 
     def check_open(self) -> None:
         """Raises Starting or Draining where no new work is taken."""

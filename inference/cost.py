@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from inference.image import JPEG_FORMATS, ImageInfo, decode, jpeg_scale, open_image
-from inference.transforms import Size, stretch
+from inference.image import DRAFT_MARGIN, JPEG_FORMATS, ImageInfo, decode, jpeg_scale, open_image
+from inference.spec import Size
 
 # Side of the picture that decoding is measured on: 0.6 megapixels, 130 ms for all rows below.
 PROBE_SIDE = 768
@@ -32,12 +32,12 @@ class DecodeCost:
 
     ms_per_megapixel: Mapping[str, float]
 
-    def predict_ms(self, info: ImageInfo, wanted: Size) -> float:
+    def predict_ms(self, info: ImageInfo, wanted: Size | None) -> float:
         rate = self.ms_per_megapixel.get(decode_key(info, wanted), self.ms_per_megapixel[UNMEASURED_LIKE])
         return rate * info.megapixels * max(1.0, info.scans / USUAL_SCANS)
 
 
-def decode_key(info: ImageInfo, wanted: Size) -> str:
+def decode_key(info: ImageInfo, wanted: Size | None) -> str:
     """Which measured row an image falls in: its format, for JPEG also the scale libjpeg will decode at."""
     if info.format not in JPEG_FORMATS:
         return info.format
@@ -48,7 +48,7 @@ def measure_decoding() -> DecodeCost:
     """Decode a synthetic picture in each way this machine will meet; the least of a few runs each."""
     picture = synthetic_picture((PROBE_SIDE, PROBE_SIDE))
     jpeg = encoded(picture, "JPEG", quality=90)
-    rates = {f"JPEG 1/{scale}": _rate(jpeg, PROBE_SIDE // (2 * scale)) for scale in (1, 2, 4, 8)}
+    rates = {f"JPEG 1/{scale}": _rate(jpeg, int(PROBE_SIDE / (DRAFT_MARGIN * scale))) for scale in (1, 2, 4, 8)}
     rates[PROGRESSIVE] = _rate(encoded(picture, "JPEG", quality=90, progressive=True), PROBE_SIDE // 8)
     rates["PNG"] = _rate(encoded(picture, "PNG", compress_level=1), PROBE_SIDE // 8)
     rates["WEBP"] = _rate(encoded(picture, "WEBP", quality=85, method=0), PROBE_SIDE // 8)
@@ -87,5 +87,9 @@ def encoded(picture: Image.Image, file_format: str, **options: object) -> bytes:
 
 def _rate(data: bytes, side: int) -> float:
     wanted = (side, side)
-    elapsed = fastest_ms(lambda: stretch(decode(open_image(data, PROBE_SIDE**2), wanted), wanted))
+    elapsed = fastest_ms(lambda: _shrunk(data, wanted))
     return elapsed / (PROBE_SIDE**2 / 1e6)
+
+
+def _shrunk(data: bytes, wanted: Size) -> Image.Image:
+    return decode(open_image(data, PROBE_SIDE**2), wanted).image.resize(wanted, Image.Resampling.BILINEAR)

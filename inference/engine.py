@@ -1,58 +1,31 @@
-"""Engine.predict: the one way from image bytes to a prediction, inline and in jobs alike."""
+"""Engine: the models that are served, as their folder stands, and what a prediction by each will take."""
 
+import ctypes
 import logging
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from numpy.typing import NDArray
-from PIL import Image
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from inference import repository, spec
-from inference.cost import DecodeCost, encoded, fastest_ms, measure_decoding, synthetic_picture
-from inference.errors import BadParameter, InferenceError, InferenceFailed, ModelNotFound, ModelNotUsable
+from inference import drawing, loading, repository
+from inference.cost import DecodeCost, measure_decoding
+from inference.errors import ModelNotFound, ModelNotUsable
 from inference.image import ImageInfo, OpenedImage, decode, open_image
+from inference.model import LoadedModel, Prediction, Progress, unheard
 from inference.repository import ModelFiles
-from inference.session import CPU, Session
-from inference.spec import InputSpec, ModelSpec, ModelToml
-from inference.tasks import TASKS, Task
-from inference.transforms import RESIZERS, normalise, to_planes
+from inference.trial import Trials
 
 log = logging.getLogger(__name__)
 State = Literal["loading", "ready", "failed"]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """A result with where its time went. `timings_ms` has decode, preprocess, inference, postprocess."""
-
-    model_type: str
-    model_version: str
-    image: ImageInfo
-    result: dict
-    timings_ms: dict[str, float]
-
-    def to_dict(self) -> dict:
-        return {"model_type": self.model_type, "model_version": self.model_version,
-                "image": self.image.to_dict(), "result": self.result, "timings_ms": self.timings_ms}
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A model that can predict. `run_ms` is its whole prediction of a small picture, measured at warm-up."""
-
-    spec: ModelSpec
-    session: Session
-    task: Task
-    run_ms: float = 0.0
+Key = tuple[str, int]  # name, version
 
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A model as `GET /models` lists it."""
+    """One version of a model as `GET /models` lists it. A ready one with a reason was replaced on disk by files that
+    cannot be served."""
 
     files: ModelFiles
     state: State
@@ -61,20 +34,52 @@ class ModelEntry:
 
 
 class Engine:
-    """The served models. Loading is done by one thread; `predict` may be called from several."""
+    """The served models. One thread at a time loads and follows; `predict` may be called from several meanwhile.
 
-    def __init__(self, models_dir: Path, max_pixels: int) -> None:
+    With a folder for `trials` each model is tried in a child process before it is loaded here.
+    """
+
+    def __init__(self, models_dir: Path, max_pixels: int, trials: Path | None = None) -> None:
+        self._models_dir = models_dir
         self._max_pixels = max_pixels
+        self._trials = None if trials is None else Trials(trials)
         self._decode_cost = DecodeCost({})
-        self._entries = {files.name: ModelEntry(files, "loading") for files in repository.scan(models_dir)}
+        self._seen = {files.key: files for files in repository.scan(models_dir)}
+        self._entries = {key: ModelEntry(files, "loading") for key, files in self._seen.items()}
+        self._served = _by_model_type(self._entries)
+        self._started = False
+        self._dropped = False
 
     def load(self, before_fork: bool = False) -> None:
         """Load what is not loaded yet; with `before_fork` only models that survive one (one thread, on the CPU)."""
-        for name, entry in self._entries.items():
-            if entry.state == "loading":
-                self._entries[name] = loaded = _loaded(entry, before_fork)
-                if loaded.state == "failed":
-                    log.warning("model %s cannot be served: %s", name, loaded.reason)
+        for key, entry in list(self._entries.items()):
+            if entry.state == "loading" and (loading.survives_fork(entry.files) or not before_fork):
+                self._put(key, self._loaded(entry.files))
+        self._started = all(entry.state != "loading" for entry in self._entries.values())
+
+    def follow(self, may_try: bool = True) -> None:
+        """One look at the folder, to be repeated each second: what stayed as it was since the last look is loaded,
+        what is gone since then is dropped. Files that nobody tried are left alone without `may_try`."""
+        self._tidy_up()
+        found = {files.key: files for files in repository.scan(self._models_dir)}
+        settled = [files for key, files in found.items() if self._seen.get(key) == files]
+        gone = [key for key in self._entries if key not in found and key not in self._seen]
+        self._seen = found
+        for key in gone:
+            self._drop(key)
+        for files in settled:
+            self._adopt(files, may_try)
+
+    def serves(self, model_type: str, mark: str) -> bool:
+        """Whether the model of this name is the one that was loaded from these very files."""
+        entry = self._served.get(model_type)
+        return entry is not None and entry.model is not None and entry.model.mark == mark
+
+    def catch_up(self, mark: str) -> None:
+        """Take over files that another process serves already, if they are still the ones on disk."""
+        for files in repository.scan(self._models_dir):
+            if mark and files.mark == mark:
+                self._adopt(files, may_try=False)
 
     def measure_decoding(self) -> None:
         """Learn what decoding costs on this machine; `predict_ms` needs it, `predict` does not."""
@@ -82,19 +87,25 @@ class Engine:
 
     @property
     def entries(self) -> list[ModelEntry]:
-        """All models of the repository, by name."""
-        return list(self._entries.values())
+        """All versions of all models of the repository, by name and number."""
+        entries = self._entries
+        return [entries[key] for key in sorted(entries)]
 
     @property
     def loading(self) -> bool:
-        return any(entry.state == "loading" for entry in self._entries.values())
+        """Whether the first load is still under way."""
+        return not self._started
 
     def entry(self, model_type: str) -> ModelEntry:
-        """Raises ModelNotFound."""
-        if model_type not in self._entries:
-            names = ", ".join(self._entries) or "none"
+        """By name (the highest version that can be served) or by "name:version".
+
+        Raises:
+            ModelNotFound.
+        """
+        if model_type not in self._served:
+            names = ", ".join(dict.fromkeys(name for name, _ in sorted(self._entries))) or "none"
             raise ModelNotFound(f"no model '{model_type}'; there is: {names}")
-        return self._entries[model_type]
+        return self._served[model_type]
 
     def model(self, model_type: str) -> LoadedModel:
         """Raises ModelNotFound, also for a model that is listed but cannot be served."""
@@ -103,107 +114,109 @@ class Engine:
             raise ModelNotFound(f"model '{model_type}' cannot be served: {entry.reason or entry.state}")
         return entry.model
 
-    def parameters(self, model_type: str, given: Mapping[str, Any]) -> BaseModel:
-        """Check what a caller gave for the model's task.
-
-        Raises:
-            BadParameter: unknown or malformed; the text names it.
-        """
-        try:
-            return self.model(model_type).task.parameters.model_validate(given)
-        except ValidationError as error:
-            raise BadParameter(_parameter_problem(error, self.model(model_type).task)) from error
-
     def open(self, data: bytes) -> OpenedImage:
         """Read an image's header; raises UnsupportedImage, TooManyPixels."""
         return open_image(data, self._max_pixels)
 
-    def predict_ms(self, model_type: str, info: ImageInfo) -> float:
-        """What `predict` will take, from the header alone."""
-        model = self.model(model_type)
-        return model.run_ms + self._decode_cost.predict_ms(info, model.spec.input.size)
+    def predict_ms(self, model: LoadedModel, info: ImageInfo, parameters: BaseModel) -> float:
+        """What a prediction will take, from the header alone."""
+        return (model.run_ms * model.runs(info.size, parameters)
+                + self._decode_cost.predict_ms(info, model.decoded_size(info.size, parameters)))
 
-    def cost(self, model_type: str) -> dict:
+    def cost(self, model: LoadedModel) -> dict:
         """What `predict_ms` knows, for `GET /models/<name>`."""
-        return {"run_ms": self.model(model_type).run_ms,
-                "decode_ms_per_megapixel": dict(self._decode_cost.ms_per_megapixel)}
+        return {"run_ms": model.run_ms, "decode_ms_per_megapixel": dict(self._decode_cost.ms_per_megapixel)}
 
-    def predict(self, model_type: str, image: OpenedImage, parameters: BaseModel) -> Prediction:
+    def parameters(self, model_type: str, given: Mapping[str, Any]) -> BaseModel:
+        """Raises ModelNotFound, BadParameter."""
+        return self.model(model_type).parameters(given)
+
+    def predict(self, model_type: str, image: OpenedImage, parameters: BaseModel,
+                progress: Progress = unheard) -> Prediction:
         """Decode, preprocess, run, postprocess. The image is used up.
 
         Raises:
             ModelNotFound, UnsupportedImage, InferenceFailed.
         """
-        return _predict(self.model(model_type), image, parameters)
+        return self.model(model_type).predict(image, parameters, progress)
+
+    def picture(self, data: bytes, result: dict, kind: drawing.Kind) -> bytes:
+        """A result drawn on its image, or the image that it produced, as a file of the media type `kind`.
+
+        Raises:
+            NotDrawable, UnsupportedImage.
+        """
+        return drawing.encode(drawing.draw(decode(self.open(data), None).image, result), kind)
+
+    def _adopt(self, files: ModelFiles, may_try: bool) -> None:
+        """Load files that are not those served, beside them, and put them in their place if they can be served."""
+        entry = self._entries.get(files.key)
+        if entry is not None and entry.files == files:
+            return
+        if self._trials is not None and not may_try and self._trials.known(files) is None:
+            return
+        if entry is None:
+            self._put(files.key, ModelEntry(files, "loading"))
+        new = self._loaded(files)
+        if repository.is_unchanged(files) or new.files.onnx is None:
+            self._put(files.key, _kept(entry, new))
+        elif entry is None:
+            self._drop(files.key)
+
+    def _loaded(self, files: ModelFiles) -> ModelEntry:
+        try:
+            if self._trials is not None and files.onnx is not None:
+                _check(self._trials.verdict(files).reason)
+            return ModelEntry(files, "ready", model=loading.load(files))
+        except ModelNotUsable as error:
+            reason = str(error)
+        except Exception as error:  # whatever one model's files bring, the others serve
+            reason = f"it cannot be loaded: {type(error).__name__}: {error}"
+        log.warning("model %s, version %s cannot be served: %s", files.name, files.version or "-", reason)
+        return ModelEntry(files, "failed", reason)
+
+    def _put(self, key: Key, entry: ModelEntry) -> None:
+        """Requests see either the old models or the new ones."""
+        if self._started and entry.state == "ready" and not entry.reason:
+            log.info("model %s, version %s is served", entry.files.name, entry.files.version)
+        self._replace({**self._entries, key: entry})
+
+    def _drop(self, key: Key) -> None:
+        log.info("model %s is gone", self._entries[key].files.name)
+        self._replace({other: entry for other, entry in self._entries.items() if other != key})
+
+    def _replace(self, entries: dict[Key, ModelEntry]) -> None:
+        self._entries, self._served, self._dropped = entries, _by_model_type(entries), self._started
+
+    def _tidy_up(self) -> None:
+        """glibc keeps what a dropped model used: 20 swaps of a 137-MB model grew to 470 MB, with this 202."""
+        if self._dropped:
+            self._dropped = False
+            _return_memory()
 
 
-def preprocess(image: Image.Image, wanted: InputSpec) -> NDArray:
-    """An upright RGB image of any size -> the model's input, a batch of one."""
-    resized = RESIZERS[wanted.resize](image, wanted.size)
-    return normalise(to_planes(resized, wanted.color), wanted.scale, wanted.mean, wanted.std, wanted.layout)
+def _kept(old: ModelEntry | None, new: ModelEntry) -> ModelEntry:
+    """The new entry, but never a broken model in the place of a working one."""
+    if new.model is not None or old is None or old.model is None:
+        return new
+    return replace(old, files=new.files, reason=f"its files changed and cannot be served, those before still are: "
+                                                f"{new.reason}")
 
 
-def _predict(model: LoadedModel, image: OpenedImage, parameters: BaseModel) -> Prediction:
-    start = time.perf_counter()
-    pixels = decode(image, model.spec.input.size)
-    decoded = time.perf_counter()
-    batch = preprocess(pixels, model.spec.input)
-    prepared = time.perf_counter()
-    outputs = model.session.run({model.spec.input.name: batch})
-    inferred = time.perf_counter()
-    result = _to_result(model, outputs, image.info, parameters)
-    phases = {"decode": decoded - start, "preprocess": prepared - decoded, "inference": inferred - prepared,
-              "postprocess": time.perf_counter() - inferred}
-    timings_ms = {phase: round(seconds * 1000, 3) for phase, seconds in phases.items()}
-    return Prediction(model.spec.name, model.spec.version, image.info, result, timings_ms)
+def _by_model_type(entries: Mapping[Key, ModelEntry]) -> dict[str, ModelEntry]:
+    """Every name that `model_type` may have: "name" for the highest version that is ready, "name:version"."""
+    served: dict[str, ModelEntry] = {}
+    for name, version in sorted(entries, key=lambda key: (key[0], entries[key].model is not None, key[1])):
+        served[name] = served[f"{name}:{version}"] = entries[name, version]
+    return served
 
 
-def _to_result(model: LoadedModel, outputs: list[NDArray], info: ImageInfo, parameters: BaseModel) -> dict:
-    try:
-        return model.task.to_result(outputs, model.spec, info, parameters)
-    except Exception as error:  # outputs of another shape than the task expects, in whatever way that shows
-        raise InferenceFailed(f"the outputs do not fit the task {model.spec.task}: {error}") from error
+def _check(reason: str) -> None:
+    if reason:
+        raise ModelNotUsable(reason)
 
 
-def _loaded(entry: ModelEntry, before_fork: bool) -> ModelEntry:
-    files = entry.files
-    try:
-        if files.onnx is None:
-            raise ModelNotUsable(files.reason)
-        toml = spec.read_toml(files.folder / spec.MODEL_TOML)
-        if before_fork and not _survives_fork(toml):
-            return entry
-        return ModelEntry(files, "ready", model=_load(files, files.onnx, toml))
-    except InferenceError as error:
-        return ModelEntry(files, "failed", reason=str(error))
-    except Exception as error:  # whatever one model's files bring, the others serve
-        return ModelEntry(files, "failed", reason=f"it cannot be loaded: {type(error).__name__}: {error}")
-
-
-def _survives_fork(toml: ModelToml) -> bool:
-    return spec.threads_of(toml) == 1 and spec.providers_of(toml) == (CPU,)
-
-
-def _load(files: ModelFiles, onnx: Path, toml: ModelToml) -> LoadedModel:
-    session = Session(onnx, spec.providers_of(toml), spec.threads_of(toml))
-    model_spec = spec.find_out(files.name, files.version, files.folder, toml, session.inputs, session.outputs)
-    if model_spec.task not in TASKS:
-        raise ModelNotUsable(f"task '{model_spec.task}' is not served; there is: {', '.join(TASKS)}")
-    model = LoadedModel(model_spec, session, TASKS[model_spec.task])
-    return LoadedModel(model.spec, model.session, model.task, _warm_up(model))
-
-
-def _warm_up(model: LoadedModel) -> float:
-    """Milliseconds of a prediction of a picture of the model's own size; also proves that it can predict."""
-    width, height = model.spec.input.size
-    data = encoded(synthetic_picture((width, height)), "JPEG", quality=90)
-    parameters = model.task.parameters()
-    return fastest_ms(lambda: _predict(model, open_image(data, width * height), parameters))
-
-
-def _parameter_problem(error: ValidationError, task: Task) -> str:
-    first = error.errors()[0]
-    name = ".".join(map(str, first["loc"]))
-    if first["type"] == "extra_forbidden":
-        return f"unknown parameter '{name}'; this task takes {', '.join(task.parameters.model_fields)}"
-    return f"parameter '{name}': {first['msg']}"
+def _return_memory() -> None:
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)

@@ -27,3 +27,7 @@ class InferenceFailed(InferenceError):
 
 class ModelNotUsable(InferenceError):
     """A model's files cannot be served; the text is the `reason` of `GET /models`."""
+
+
+class NotDrawable(InferenceError):
+    """A result that is no picture and marks nothing on one: an embedding, plain tensors."""

@@ -1,44 +1,86 @@
-"""The models folder on disk: which models there are, and which version of each serves."""
+"""The models folder on disk: which models there are, which files each is made of, and whether they changed."""
 
+import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 MODEL_FILE = "model.onnx"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+# What may lie beside a model file and tell of it; a version's own beat its model's.
+SIDE_FILES = ("model.toml", "labels.txt", "config.json", "preprocessor_config.json", "hooks.py")
+ONLY_VERSION = "1"  # of a model whose file lies in its folder
 
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """Where one model lies. `onnx` is None where the folder has no model file; `reason` says what to do then."""
+    """One version of a model. `onnx` is None where there is no model file; `reason` says what to do then.
+
+    `folder` holds the side files; `mark` differs whenever any of its files was written, moved or replaced.
+    """
 
     name: str
     version: str
     folder: Path
     onnx: Path | None
     reason: str = ""
+    mark: str = ""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Sorts models by name, then versions by number."""
+        return self.name, int(self.version or 0)
 
 
 def scan(models_dir: Path) -> list[ModelFiles]:
-    """All models below `models_dir`, by name; hidden folders and loose files are passed over."""
+    """All versions of all models below `models_dir`; hidden folders and loose files are passed over."""
     if not models_dir.is_dir():
         return []
     folders = sorted(path for path in models_dir.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return [_model_files(folder) for folder in folders]
+    return [files for folder in folders for files in _versions(folder)]
 
 
-def _model_files(folder: Path) -> ModelFiles:
+def is_unchanged(files: ModelFiles) -> bool:
+    """Whether the files are still those that were looked at."""
+    return files.onnx is not None and _mark({files.onnx.parent, files.folder}) == files.mark
+
+
+def _versions(folder: Path) -> Iterator[ModelFiles]:
     if not NAME.fullmatch(folder.name):
-        return ModelFiles(folder.name, "", folder, None,
-                          "rename the folder: letters, digits, '.', '_' and '-', at most 100")
-    version = _highest_version(folder)
-    onnx = folder / version / MODEL_FILE if version else folder / MODEL_FILE
+        yield ModelFiles(folder.name, "", folder, None,
+                         "rename the folder: letters, digits, '.', '_' and '-', at most 100")
+        return
+    numbered = [path for path in _inside(folder) if path.name.isdecimal() and (path / MODEL_FILE).is_file()]
+    for path in numbered:
+        yield _files(folder, str(int(path.name)), path / MODEL_FILE)
+    if not numbered:
+        yield _files(folder, ONLY_VERSION, folder / MODEL_FILE)
+
+
+def _files(folder: Path, version: str, onnx: Path) -> ModelFiles:
     if not onnx.is_file():
         return ModelFiles(folder.name, "", folder, None, f"no {MODEL_FILE} in the folder: put the model there")
-    return ModelFiles(folder.name, version or "1", folder, onnx)
+    own = any((onnx.parent / name).is_file() for name in SIDE_FILES)
+    side = onnx.parent if own else folder
+    return ModelFiles(folder.name, version, side, onnx, mark=_mark({onnx.parent, side}))
 
 
-def _highest_version(folder: Path) -> str:
-    """The numbered subfolder that serves, by number; empty where there is none."""
-    versions = [path.name for path in folder.iterdir() if path.name.isdecimal() and (path / MODEL_FILE).is_file()]
-    return max(versions, key=int, default="")
+def _mark(folders: set[Path]) -> str:
+    """A digest of every file's name, size, inode and times: `cp`, `mv` and an editor's save each change it."""
+    lines = []
+    for path in (path for folder in sorted(folders) for path in _inside(folder)):
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            continue  # it went away in this moment: the next look finds the folder without it
+        if path.is_file():
+            lines.append(f"{path} {found.st_size} {found.st_ino} {found.st_mtime_ns} {found.st_ctime_ns}")
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []  # renamed or removed in this moment, or not ours to read: told as a folder without a model

@@ -7,8 +7,8 @@ import os
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from inference.errors import InferenceFailed, ModelNotUsable
 
 CPU = "CPUExecutionProvider"
+VERSION: str = ort.__version__
 QUIET = 3  # errors only: ORT's warnings about foreign models are no use to an operator
 # onnxruntime's names -> those of the Open Inference Protocol, which people know.
 DATATYPES = {"float": "FP32", "float16": "FP16", "double": "FP64", "uint8": "UINT8", "int8": "INT8",
@@ -37,6 +38,15 @@ class TensorInfo:
         return {"name": self.name, "shape": list(self.shape), "datatype": self.datatype}
 
 
+@dataclass(frozen=True)
+class Interface:
+    """What an ONNX file says of itself: its inputs and outputs, and the metadata that its exporter wrote."""
+
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
 class Session:
     """An onnxruntime session on one file. `run` may be called from several threads at once."""
 
@@ -53,19 +63,21 @@ class Session:
         except Exception as error:  # onnxruntime's exceptions share no base but Exception
             raise ModelNotUsable(f"onnxruntime cannot load {path.name}: "
                                  f"{_first_line(error).replace(str(path), path.name)}") from error
-        self.inputs = tuple(_tensor_info(node) for node in self._session.get_inputs())
-        self.outputs = tuple(_tensor_info(node) for node in self._session.get_outputs())
+        self.interface = Interface(tuple(map(_tensor_info, self._session.get_inputs())),
+                                   tuple(map(_tensor_info, self._session.get_outputs())),
+                                   self._session.get_modelmeta().custom_metadata_map)
 
-    def run(self, feeds: dict[str, NDArray]) -> list[NDArray[np.generic]]:
-        """The outputs, in the file's order, for one array per input.
+    def run(self, feeds: Mapping[str, NDArray]) -> dict[str, NDArray[np.generic]]:
+        """The outputs by name, in the file's order, for one array per input.
 
         Raises:
             InferenceFailed: onnxruntime refused the feeds or the model failed on them.
         """
         try:
-            return self._session.run(None, feeds)
+            values = self._session.run(None, dict(feeds))
         except Exception as error:
             raise InferenceFailed(f"the model failed: {_first_line(error)}") from error
+        return dict(zip((output.name for output in self.interface.outputs), values, strict=True))
 
 
 def _options(threads: int) -> ort.SessionOptions:

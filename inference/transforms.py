@@ -1,63 +1,110 @@
-"""Resize, crop, letterbox, normalise: an image in, an array out. Pure."""
+"""Pixels -> the array that a model takes: resize, fill, colour order, normalise, layout, datatype. Pure.
 
-from collections.abc import Callable
-from typing import Literal
+Each way is the cheapest exact one that was measured (bench/stages.py): planes are cut out by Pillow, which is twice
+as fast as a strided read in numpy, and numbers are worked on in place, plane by plane or row by row.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Size = tuple[int, int]  # width, height in pixels
-Resize = Literal["stretch", "crop", "letterbox"]
-LETTERBOX_FILL = (114, 114, 114)  # what YOLO models are trained with
+from inference.geometry import Box, Placement
+from inference.image import Pixels
+from inference.model_toml import Color
+from inference.spec import CHANNELS, InputSpec, Size
+
+RESAMPLING = {name: Image.Resampling[name.upper()]
+              for name in ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")}
 
 
-def stretch(image: Image.Image, size: Size) -> Image.Image:
-    """The whole image at exactly `size`; its aspect is lost. Bilinear with Pillow's area support."""
-    return image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
-
-
-def crop(image: Image.Image, size: Size) -> Image.Image:
-    """The centre of the image: shorter edge scaled to fit, the rest cut off evenly."""
-    scale = max(size[0] / image.width, size[1] / image.height)
-    width, height = size[0] / scale, size[1] / scale
-    left, top = (image.width - width) / 2, (image.height - height) / 2
-    box = (left, top, left + width, top + height)
-    return image.resize(size, Image.Resampling.BILINEAR, box=box)
-
-
-def letterbox(image: Image.Image, size: Size) -> Image.Image:
-    """The whole image with its aspect, centred on a grey canvas."""
-    scale = min(size[0] / image.width, size[1] / image.height)
-    inner = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    canvas = Image.new("RGB", size, LETTERBOX_FILL)
-    canvas.paste(stretch(image, inner), ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
+def look(pixels: Pixels, placement: Placement, wanted: InputSpec) -> Image.Image:
+    """The picture as the model is to see it, still RGB, of `placement.input_size`."""
+    left, top, right, bottom = placement.target
+    shown = _resized(pixels, placement.source, (right - left, bottom - top), RESAMPLING[wanted.resample])
+    if shown.size == placement.input_size:
+        return shown
+    canvas = Image.new("RGB", placement.input_size, tuple(map(round, wanted.fill)))
+    canvas.paste(shown, (left, top))
     return canvas
 
 
-RESIZERS: dict[Resize, Callable[[Image.Image, Size], Image.Image]] = {
-    "stretch": stretch, "crop": crop, "letterbox": letterbox,
-}
+def to_array(image: Image.Image, wanted: InputSpec) -> NDArray:
+    """A placed picture -> a batch of one.
 
-
-def to_planes(image: Image.Image, color: str) -> NDArray[np.uint8]:
-    """Pixels as (height, width, channels) uint8, channels in the order of `color`: RGB, BGR or L."""
-    if color == "L":
-        return np.asarray(image.convert("L"))[:, :, np.newaxis]
-    pixels = np.asarray(image)
-    return pixels[:, :, ::-1] if color == "BGR" else pixels
-
-
-def normalise(pixels: NDArray[np.uint8], scale: float, mean: tuple[float, ...], std: tuple[float, ...],
-              layout: str) -> NDArray[np.float32]:
-    """(pixel * scale - mean) / std as a batch of one, (1, C, H, W) or (1, H, W, C) float32.
-
-    Channel by channel: 0.20 ms for 224 px where one broadcast expression takes 0.82 (bench/stages.py).
+    Returns:
+        (1, channels, height, width) or (1, height, width, channels) of the input's datatype.
     """
-    height, width, channels = pixels.shape
-    batch = np.empty((1, channels, height, width) if layout == "NCHW" else (1, height, width, channels), np.float32)
-    for channel in range(channels):
-        plane = batch[0, channel] if layout == "NCHW" else batch[0, :, :, channel]
-        np.multiply(pixels[:, :, channel], np.float32(scale / std[channel]), out=plane, casting="unsafe")
-        plane -= np.float32(mean[channel] / std[channel])
+    normalise = _normalise_planes if wanted.layout == "NCHW" else _normalise_rows
+    return normalise(image, wanted)[np.newaxis]
+
+
+def _resized(pixels: Pixels, source: Box, size: Size, resample: Image.Resampling) -> Image.Image:
+    """`source`, in pixels of the full-size image, at `size`; Pillow's filters widen to the area they shrink."""
+    image, (left, top, right, bottom) = pixels.image, (side * pixels.scale for side in source)
+    if (right - left, bottom - top) != size:
+        return image.resize(size, resample, box=(left, top, min(right, image.width), min(bottom, image.height)))
+    return image if size == image.size else image.crop((round(left), round(top), round(right), round(bottom)))
+
+
+def _normalise_planes(image: Image.Image, wanted: InputSpec) -> NDArray:
+    """(channels, height, width)."""
+    planes = _planes(image, wanted.color)
+    if wanted.datatype != "FP32":
+        return np.stack([_looked_up(plane, wanted, channel) for channel, plane in enumerate(planes)])
+    batch = np.empty((len(planes), image.height, image.width), np.float32)
+    for channel, plane in enumerate(planes):
+        batch[channel] = plane
+        _scale(batch[channel], *_linear(wanted, channel))
     return batch
+
+
+def _normalise_rows(image: Image.Image, wanted: InputSpec) -> NDArray:
+    """(height, width, channels). Factors are repeated for a whole row: broadcasting three at a time is slow."""
+    if wanted.datatype != "FP32":
+        return np.stack([_looked_up(plane, wanted, channel)
+                         for channel, plane in enumerate(_planes(image, wanted.color))], axis=2)
+    pixels = _interleaved(image, wanted.color)
+    factors, offsets = zip(*(_linear(wanted, channel) for channel in range(pixels.shape[2])), strict=True)
+    batch = pixels.astype(np.float32)
+    _scale(batch.reshape(image.height, -1), np.tile(factors, image.width), np.tile(offsets, image.width))
+    return batch
+
+
+def _scale(values: NDArray[np.float32], factor: NDArray | np.float32, offset: NDArray | np.float32) -> None:
+    """values * factor - offset, in place."""
+    values *= factor
+    if np.any(offset):
+        values -= offset
+
+
+def _linear(wanted: InputSpec, channel: int) -> tuple[np.float32, np.float32]:
+    """(pixel * scale - mean) / std as pixel * factor - offset."""
+    return (np.float32(wanted.scale / wanted.std[channel]), np.float32(wanted.mean[channel] / wanted.std[channel]))
+
+
+def _looked_up(plane: NDArray[np.uint8], wanted: InputSpec, channel: int) -> NDArray:
+    """A plane in another datatype than FP32, by a table of its 256 values: numpy's conversion to FP16 takes twice
+    as long. Whole numbers are rounded and cut off at their type's limits."""
+    values = (np.arange(256) * wanted.scale - wanted.mean[channel]) / wanted.std[channel]
+    if wanted.datatype == "FP16":
+        return np.take(values.astype(np.float16), plane)
+    datatype = np.dtype(wanted.datatype.lower())
+    limits = np.iinfo(datatype)
+    whole = np.clip(np.rint(values), limits.min, limits.max)
+    return plane if np.array_equal(whole, range(256)) else np.take(whole.astype(datatype), plane)
+
+
+def _planes(image: Image.Image, color: Color) -> list[NDArray[np.uint8]]:
+    """Each channel (height, width) uint8, in the order of `color`. Y is Pillow's L: both are ITU-R 601 luma."""
+    if CHANNELS[color] == 1:
+        return [np.asarray(image.convert("L"))]
+    return [np.frombuffer(image.tobytes("raw", band), np.uint8).reshape(image.height, image.width) for band in color]
+
+
+def _interleaved(image: Image.Image, color: Color) -> NDArray[np.uint8]:
+    """(height, width, channels) uint8."""
+    if CHANNELS[color] == 1:
+        return np.asarray(image.convert("L"))[:, :, np.newaxis]
+    if color == "RGB":
+        return np.asarray(image)
+    return np.frombuffer(image.tobytes("raw", "BGR"), np.uint8).reshape(image.height, image.width, 3)

@@ -1,5 +1,6 @@
 """Jobs in the queue server: submit, read, cancel, hand back. With worker/pool.py the only import of rq."""
 
+import logging
 import math
 import time
 import uuid
@@ -21,10 +22,12 @@ from jobs.errors import JobExpired, JobNotFound, JobRunning, QueueFull, QueueUna
 from jobs.events import CHANNEL
 from jobs.outcome import WORKER_LOST, Outcome
 from jobs.record import JobRecord, State
-from jobs.store import FolderStore, ImageStore, RedisStore
+from jobs.store import EndedImages, FolderStore, ImageStore, RedisStore
 from settings import MEGA, Settings
 
+log = logging.getLogger(__name__)
 QUEUE = "punnet"
+ENDED_SHARE = 4  # images of ended jobs may take a quarter of what those of waiting ones may
 TASK = "worker.tasks.predict"  # by name: this package does not import the worker
 # Kept for a day after a job's time, so that its id is told from one that never was.
 TOMBSTONE = "punnet:known:"
@@ -32,6 +35,7 @@ TOMBSTONE_S = 24 * 3600
 # Predicted milliseconds of all jobs ever accepted, and of all that have ended: their difference is the backlog.
 ACCEPTED_MS = "punnet:accepted-ms"
 ENDED_MS = "punnet:ended-ms"
+TILES_DONE = "punnet_tiles_done"  # a field of the job's hash, beside RQ's own
 # Only trouble of the machinery is tried again; a refused picture is an outcome like any other.
 RETRIES = 3
 STATES: dict[JobStatus, State] = {JobStatus.STARTED: "processing", JobStatus.FAILED: "failed",
@@ -46,6 +50,8 @@ class JobRequest:
     parameters: dict[str, Any]
     predicted_ms: float
     request_id: str = "-"
+    model_mark: str = ""  # the files that the model was loaded from where the request was checked
+    tiles: int = 1
 
 
 class JobQueue:
@@ -55,6 +61,7 @@ class JobQueue:
     def __init__(self, client: Redis, store: ImageStore, settings: Settings,
                  in_thread: Callable[[Callable[[], Any]], Any] = lambda call: call()) -> None:
         self._in_thread = in_thread
+        self._ended = make_ended_store(client, settings)
         self._client = client
         self._store = store
         self._settings = settings
@@ -87,6 +94,15 @@ class JobQueue:
                 known = self._client.exists(TOMBSTONE + job_id)
                 raise _gone(job_id, bool(known)) from None
             return self._record(job)
+
+    def ended_image(self, job_id: str) -> bytes:
+        """The image of a job that succeeded, kept for a while so that its result can be drawn on it.
+
+        Raises:
+            ImageLost, QueueUnavailable.
+        """
+        with _unavailable():
+            return self._in_thread(lambda: self._ended.get(job_id))
 
     def cancel(self, job_id: str) -> JobRecord:
         """Take a queued job out of the queue; an ended one is left as it is.
@@ -128,12 +144,13 @@ class JobQueue:
 
     def _enqueue(self, job_id: str, request: JobRequest, accepted_ms: float) -> None:
         self._queue.enqueue_call(
-            TASK, kwargs={"job_id": job_id, "model_type": request.model_type, "parameters": request.parameters},
+            TASK, kwargs={"job_id": job_id, "model_type": request.model_type, "model_mark": request.model_mark,
+                          "parameters": request.parameters},
             job_id=job_id, description=f"predict {request.model_type}, request {request.request_id}",
             timeout=self._settings.job_timeout_s, result_ttl=self._settings.result_ttl_s,
             failure_ttl=self._settings.result_ttl_s, retry=Retry(max=RETRIES),
             meta={"model_type": request.model_type, "predicted_ms": request.predicted_ms, "accepted_ms": accepted_ms,
-                  "accepted_at": time.time(), "request_id": request.request_id})
+                  "accepted_at": time.time(), "request_id": request.request_id, "tiles": request.tiles})
 
     def _take_out(self, job_id: str) -> bool:
         """Whether the job was still waiting; then it is canceled, in one step with leaving the queue."""
@@ -171,7 +188,12 @@ class JobQueue:
             completed_at=job.ended_at if state in ("succeeded", "failed", "canceled") else None,
             queue_position=self._position(job) if state == "queued" else None,
             eta_s=self._eta_s(job) if state in ("queued", "processing") else None,
-            outcome=outcome)
+            tiles=job.meta["tiles"], tiles_done=self._tiles_done(job, state), outcome=outcome)
+
+    def _tiles_done(self, job: Job, state: State) -> int:
+        if state == "succeeded":
+            return job.meta["tiles"]
+        return int(_number(self._client.hget(job.key, TILES_DONE))) if state == "processing" else 0
 
     def _position(self, job: Job) -> int:
         """1 is next. A job that a worker just took, or that is being handed back, is next too."""
@@ -193,11 +215,25 @@ def make_store(client: Redis, settings: Settings) -> ImageStore:
     return FolderStore(settings.spool_dir) if settings.embedded else RedisStore(client)
 
 
+def make_ended_store(client: Redis, settings: Settings) -> EndedImages:
+    """The images of jobs that succeeded, for as long as their results are kept and while there is room."""
+    store = FolderStore(settings.ended_dir) if settings.embedded else RedisStore(client, "punnet:ended-image")
+    return EndedImages(store, settings.result_ttl_s, int(settings.queue_max_mb * MEGA / ENDED_SHARE))
+
+
 def mark_ended(pipeline: Pipeline, job: Job) -> None:
     """What belongs to a job's end, in the transaction that ends it: backlog, tombstone, news for those who wait."""
     pipeline.incrbyfloat(ENDED_MS, job.meta["predicted_ms"])
     pipeline.set(TOMBSTONE + job.id, b"", ex=(job.result_ttl or 0) + TOMBSTONE_S)
     announce(pipeline, job.id)
+
+
+def note_progress(client: Redis, job_id: str, tiles_done: int) -> None:
+    """How far a running job is, for its document. A queue server that is away just now does not hinder the job."""
+    try:
+        client.hset(Job.key_for(job_id), TILES_DONE, tiles_done)
+    except RedisError as error:
+        log.warning("progress of job %s not noted: %s", job_id, error)
 
 
 def announce(client: Redis | Pipeline, job_id: str) -> None:

@@ -12,7 +12,7 @@ State = Literal["queued", "processing", "succeeded", "failed", "canceled"]
 @dataclass(frozen=True)
 class JobRecord:
     """`request_id` is the submission's; `queue_position` counts from 1 while queued; `eta_s` is until its end, by
-    predicted cost."""
+    predicted cost. Progress is counted in tiles of the image."""
 
     id: str
     state: State
@@ -23,6 +23,8 @@ class JobRecord:
     completed_at: datetime | None = None
     queue_position: int | None = None
     eta_s: float | None = None
+    tiles: int = 1
+    tiles_done: int = 0
     outcome: Outcome | None = None
 
     @property

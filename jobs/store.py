@@ -1,4 +1,4 @@
-"""The images of jobs that have not ended: in a folder beside the embedded server, in Redis with an outside one."""
+"""The images of jobs: in a folder beside the embedded server, in Redis with an outside one."""
 
 import contextlib
 import os
@@ -29,7 +29,7 @@ class ImageStore(Protocol):
         """Size of all images held."""
 
     def ids_older_than(self, age_s: float) -> list[str]:
-        """Jobs whose image has been here for at least `age_s`."""
+        """Jobs whose image has been here for at least `age_s`, the oldest first."""
 
 
 class FolderStore:
@@ -62,7 +62,8 @@ class FolderStore:
 
     def ids_older_than(self, age_s: float) -> list[str]:
         latest = time.time() - age_s
-        return [name.removesuffix(PARTIAL) for name, status in self._files() if status.st_mtime <= latest]
+        old = sorted((status.st_mtime, name) for name, status in self._files() if status.st_mtime <= latest)
+        return [name.removesuffix(PARTIAL) for _, name in old]
 
     def _files(self) -> list[tuple[str, os.stat_result]]:
         found = []
@@ -76,12 +77,9 @@ class FolderStore:
 class RedisStore:
     """One key per job, and a hash of their sizes and arrival times."""
 
-    KEY = "punnet:image:"
-    SIZES = "punnet:image-sizes"
-    TIMES = "punnet:image-times"
-
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis, prefix: str = "punnet:image") -> None:
         self._client = client
+        self.KEY, self.SIZES, self.TIMES = f"{prefix}:", f"{prefix}-sizes", f"{prefix}-times"
 
     def put(self, job_id: str, data: bytes) -> None:
         with self._client.pipeline() as pipeline:
@@ -109,3 +107,29 @@ class RedisStore:
     def ids_older_than(self, age_s: float) -> list[str]:
         found = cast(list[bytes], self._client.zrangebyscore(self.TIMES, "-inf", time.time() - age_s))
         return [job_id.decode() for job_id in found]
+
+
+class EndedImages:
+    """Of jobs that succeeded, so that their results can be drawn: for `keep_s`, the newest up to `max_bytes`."""
+
+    def __init__(self, store: ImageStore, keep_s: float, max_bytes: int) -> None:
+        self._store, self._keep_s, self._max_bytes = store, keep_s, max_bytes
+
+    def put(self, job_id: str, data: bytes) -> None:
+        self._store.put(job_id, data)
+        self.prune()
+
+    def get(self, job_id: str) -> bytes:
+        """Raises ImageLost, with what to do."""
+        try:
+            return self._store.get(job_id)
+        except ImageLost as error:
+            raise ImageLost(f"{error}; its result can still be read as application/json") from error
+
+    def prune(self) -> None:
+        """Delete what is too old, then the oldest of what is too much."""
+        for job_id in self._store.ids_older_than(self._keep_s):
+            self._store.delete(job_id)
+        oldest = iter(self._store.ids_older_than(0))
+        while self._store.total_bytes() > self._max_bytes:
+            self._store.delete(next(oldest))

@@ -1,4 +1,5 @@
-"""`python -m ops.reload`: for development. Follows the files of code and models, restarts what uses them."""
+"""`python -m ops.reload`: for development. Follows the code's files, restarts what uses them; models are followed by
+the service itself."""
 
 import contextlib
 import os
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ops.supervisor import Supervisor
-from settings import ROOT, Settings, load_settings
+from settings import ROOT, load_settings
 
 POLL_S = 0.5
 # Settings are read once: changing them takes a stop and a start.
@@ -16,10 +17,10 @@ CODE = ("api", "inference", "jobs", "worker", "wsgi.py")
 
 def main() -> None:
     settings = load_settings()
-    known = fingerprint(settings)
+    known = fingerprint()
     while True:
         time.sleep(POLL_S)
-        current = fingerprint(settings)
+        current = fingerprint()
         if current != known:
             known = current
             print("files changed: reloading", flush=True)
@@ -27,10 +28,9 @@ def main() -> None:
             Supervisor(settings).restart("workers")
 
 
-def fingerprint(settings: Settings) -> set[tuple[str, int, int]]:
+def fingerprint() -> set[tuple[str, int, int]]:
     """Path, time and size of every file that matters."""
-    roots = [*(ROOT / name for name in CODE), settings.models_dir]
-    return {(str(path), status.st_mtime_ns, status.st_size) for root in roots for path, status in _files(root)}
+    return {(str(path), status.st_mtime_ns, status.st_size) for name in CODE for path, status in _files(ROOT / name)}
 
 
 def _files(root: Path) -> Iterator[tuple[Path, os.stat_result]]:

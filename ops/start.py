@@ -113,7 +113,8 @@ def _options() -> argparse.Namespace:
 
 
 def _make_folders(settings: Settings) -> None:
-    for name, folder in (("STATE_DIR", settings.spool_dir), ("LOG_DIR", settings.log_dir)):
+    for name, folder in (("STATE_DIR", settings.spool_dir), ("STATE_DIR", settings.ended_dir),
+                         ("LOG_DIR", settings.log_dir)):
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -132,6 +133,8 @@ def _end_leftovers(settings: Settings) -> None:
         processes.wait_gone(settings.state_dir, timeout_s=10)
     settings.draining_file.unlink(missing_ok=True)
     shutil.rmtree(settings.drained_dir, ignore_errors=True)
+    for failed in settings.trials_dir.glob("*.failed"):  # what failed may fail no longer: more memory, a newer library
+        failed.unlink()
 
 
 def _check_port(settings: Settings) -> None:

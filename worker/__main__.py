@@ -4,11 +4,12 @@ import logging
 import os
 import sys
 import uuid
+from functools import partial
 from pathlib import Path
 
 from inference.engine import Engine
 from jobs.connection import worker_client
-from jobs.queue import make_store
+from jobs.queue import make_ended_store, make_store, note_progress
 from settings import SettingsError, load_settings
 from worker.pool import WarmPool
 from worker.tasks import Runtime
@@ -23,12 +24,14 @@ def main() -> None:
     os.nice(NICENESS)
     logging.basicConfig(level=settings.logging_level.upper(), format=LOG_FORMAT, stream=sys.stdout)
     settings.state_dir.mkdir(parents=True, exist_ok=True)
-    settings.spool_dir.mkdir(exist_ok=True)
-    engine = Engine(settings.models_dir, settings.max_pixels)
+    for folder in (settings.spool_dir, settings.ended_dir):
+        folder.mkdir(exist_ok=True)
+    engine = Engine(settings.models_dir, settings.max_pixels, settings.trials_dir)
     if settings.preloads:
         engine.load(before_fork=True)
     pool = WarmPool(_pool_name(settings.state_dir), lambda: worker_client(settings),
-                    lambda client: Runtime(engine, make_store(client, settings)),
+                    lambda client: Runtime(engine, make_store(client, settings), make_ended_store(client, settings),
+                                           partial(note_progress, client)),
                     settings.job_workers, settings.job_timeout_s, settings.stop_timeout_s)
     pool.start(logging_level=settings.logging_level.upper())
 

@@ -6,6 +6,7 @@ A SimpleWorker's death is noticed by RQ after minutes. Here the parent looks eac
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from jobs.outcome import DEADLINE, Outcome
 from jobs.queue import QUEUE, make_queue
 from lifeline import die_with_parent
 from worker.handback import end, put_back
-from worker.tasks import Runtime, runtime
+from worker.tasks import Runtime, follow_forever, runtime
 from worker.warm import LEASE_S, WarmWorker
 
 # A job between leaving the queue and being registered as running is in nobody's name for milliseconds. One that is
@@ -65,7 +66,8 @@ class WarmPool(WorkerPool):
         self.rq_queue = make_queue(self.connection)
         self._make_client = make_client
         self._runtime_of = runtime_of
-        self._store = runtime_of(self.connection).store
+        own = runtime_of(self.connection)
+        self._store, self._ended, self._engine = own.store, own.ended, own.engine
         self._job_timeout_s = job_timeout_s
         self._stop_timeout_s = stop_timeout_s
         self._stop_at = float("inf")
@@ -88,6 +90,7 @@ class WarmPool(WorkerPool):
     def check_workers(self, respawn: bool = True) -> None:
         """Each second: reap, put back what nobody holds, fork what is missing. Without a queue server, wait."""
         self.reap_workers()
+        self._follow_models()
         try:
             self._settle_holds()
             self._sweep_store()
@@ -95,6 +98,13 @@ class WarmPool(WorkerPool):
             self._say_reachable(True)
         except RedisError as error:
             self._say_reachable(False, error)
+
+    def _follow_models(self) -> None:
+        """So that successors are forked with what is served now. Trying files may take long: the others do it."""
+        try:
+            self._engine.follow(may_try=False)
+        except Exception:  # a full disk, say: the models that are served go on being served
+            log.exception("the models folder could not be followed")
 
     def all_workers_have_stopped(self) -> bool:
         """While stopping: after the patience, end the rest; once all are gone, put back what they held."""
@@ -123,6 +133,7 @@ class WarmPool(WorkerPool):
         client = self._make_client()
         current = self._runtime_of(client)
         current.engine.load()  # what may not be loaded before a fork
+        threading.Thread(target=follow_forever, args=(current,), name="models", daemon=True).start()
         runtime.set(current)
         WarmWorker([make_queue(client)], name=name, connection=client, serializer=JSONSerializer).work(
             logging_level=None)
@@ -198,6 +209,7 @@ class WarmPool(WorkerPool):
         self._store_swept_at = time.monotonic()
         for registry in (self.rq_queue.finished_job_registry, self.rq_queue.failed_job_registry):
             registry.cleanup()
+        self._ended.prune()
         for job_id in self._store.ids_older_than(STORE_GRACE_S):
             status = self.connection.hget(Job.key_for(job_id), "status")
             if status in (None, b"finished", b"failed", b"canceled"):

@@ -1,18 +1,22 @@
 """What RQ calls by name, and nothing else."""
 
 import logging
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from inference.engine import Engine
 from inference.errors import InferenceError
 from jobs.errors import ImageLost
 from jobs.outcome import DEADLINE, WORKER_LOST, Outcome
-from jobs.store import ImageStore
+from jobs.store import EndedImages, ImageStore
 
 log = logging.getLogger(__name__)
+PROGRESS_S = 0.25
+MODELS_POLL_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,21 @@ class Runtime:
 
     engine: Engine
     store: ImageStore
+    ended: EndedImages
+    note_progress: Callable[[str, int], None]
+    changing_models: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Progress:
+    """Tells the queue server of finished tiles, at most every PROGRESS_S."""
+
+    def __init__(self, job_id: str, note: Callable[[str, int], None]) -> None:
+        self._job_id, self._note, self._noted_at = job_id, note, time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        if time.monotonic() - self._noted_at >= PROGRESS_S:
+            self._noted_at = time.monotonic()
+            self._note(self._job_id, done)
 
 
 class Deadline(BaseException):
@@ -31,14 +50,44 @@ class Deadline(BaseException):
 runtime: ContextVar[Runtime] = ContextVar("runtime")
 
 
-def predict(job_id: str, model_type: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+def follow_forever(current: Runtime) -> None:
+    """A worker's thread that keeps its models as their folder stands."""
+    while True:
+        time.sleep(MODELS_POLL_S)
+        try:
+            with current.changing_models:
+                current.engine.follow()
+        except Exception:  # a full disk, say: the models that are served go on being served
+            log.exception("the models folder could not be followed")
+
+
+def _catch_up(current: Runtime, model_type: str, model_mark: str) -> None:
+    """The job may have been accepted for a model that this worker is about to notice."""
+    if not current.engine.serves(model_type, model_mark):
+        with current.changing_models:
+            current.engine.catch_up(model_mark)
+
+
+def _keep(current: Runtime, job_id: str, image: bytes) -> None:
+    """For pictures of the result. A full disk costs the pictures, not the result."""
+    try:
+        current.ended.put(job_id, image)
+    except OSError as error:
+        log.warning("the image of job %s is not kept: %s", job_id, error)
+
+
+def predict(job_id: str, model_type: str, parameters: Mapping[str, Any], model_mark: str = "") -> dict[str, Any]:
     """Run one job. What an inline call would have been refused for is an outcome; only trouble of the machinery
     is raised, so that only that is tried again."""
     current = runtime.get()
     try:
-        image = current.engine.open(current.store.get(job_id))
-        checked = current.engine.parameters(model_type, parameters)
-        outcome = Outcome(prediction=current.engine.predict(model_type, image, checked).to_dict())
+        _catch_up(current, model_type, model_mark)
+        model = current.engine.model(model_type)
+        data = current.store.get(job_id)
+        progress = Progress(job_id, current.note_progress)
+        prediction = model.predict(current.engine.open(data), model.parameters(parameters), progress)
+        outcome = Outcome(prediction=prediction.to_dict())
+        _keep(current, job_id, data)
     except InferenceError as error:
         outcome = Outcome(kind=type(error).__name__, detail=str(error))
     except ImageLost as error:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from rq.serializers import JSONSerializer
 from api import app as app_module
 from api.services import Services
 from inference.engine import Engine
-from jobs.queue import JobQueue, JobRequest, make_queue
-from jobs.store import RedisStore
+from jobs.queue import JobQueue, JobRequest, make_queue, note_progress
+from jobs.store import EndedImages, RedisStore
 from settings import ROOT, Settings
 from tests.onnx_models import classifier
 from tests.unit.pictures import photo
@@ -35,9 +36,15 @@ MakeSettings = Callable[..., Settings]
 MakeClient = Callable[..., FlaskClient]
 
 
+def runtime_of(engine: Engine, redis: Redis) -> Runtime:
+    """A worker's, with the images in Redis."""
+    ended = EndedImages(RedisStore(redis, "ended"), 60, 10**6)
+    return Runtime(engine, RedisStore(redis), ended, partial(note_progress, redis))
+
+
 def work_off(redis: Redis, engine: Engine) -> None:
     """Run all waiting jobs, as a pool's child does; its signal handlers do not stay."""
-    token = runtime.set(Runtime(engine, RedisStore(redis)))
+    token = runtime.set(runtime_of(engine, redis))
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         worker(redis, f"idle.{uuid.uuid4().hex}").work(burst=True, logging_level=None)

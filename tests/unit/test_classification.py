@@ -1,35 +1,31 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from inference.image import ImageInfo
-from inference.session import TensorInfo
-from inference.spec import Activation, ModelSpec, find_out, read_toml
+from inference.geometry import place
+from inference.model_toml import Activation
+from inference.spec import InputSpec, ModelSpec, OutputSpec
 from inference.tasks import TASKS
-from inference.tasks.classification import NAME, Parameters, activate, to_result
+from inference.tasks.classification import NAME, Classified, Parameters, activate, merge, read, result
+from inference.tiling import Tiles
 
-PICTURE = ImageInfo(4, 3, "PNG")
+SIZE = (4, 3)
 LOGITS = np.array([[1.0, 3.0, 2.0]], np.float32)
 SOFTMAX = {"b": 0.665241, "c": 0.244728, "a": 0.090031}
+SPEC = ModelSpec("m", "1", "image-classification", ("a", "b", "c"), InputSpec("image", (8, 8)),
+                 OutputSpec({}, activation="softmax"))
 
 
-@pytest.fixture
-def spec(tmp_path: Path) -> ModelSpec:
-    (tmp_path / "labels.txt").write_text("a\nb\nc")
-    return find_out("m", "1", tmp_path, read_toml(tmp_path / "absent"),
-                    [TensorInfo("image", (1, 3, 8, 8), "FP32")], [TensorInfo("logits", (1, 3), "FP32")])
+def predictions(values: np.ndarray = LOGITS, **parameters: float) -> dict[str, float]:
+    asked = Parameters.model_validate(parameters)
+    found = result(read({"logits": values}, SPEC, place(SIZE, SPEC.input), asked), SPEC, SIZE, asked)
+    assert set(found) == {"task", "predictions"}
+    assert found["task"] == NAME
+    return {entry["label"]: entry["score"] for entry in found["predictions"]}
 
 
-def predictions(spec: ModelSpec, **parameters: float) -> dict[str, float]:
-    result = to_result([LOGITS], spec, PICTURE, Parameters.model_validate(parameters))
-    assert result["task"] == NAME
-    return {entry["label"]: entry["score"] for entry in result["predictions"]}
-
-
-def test_the_best_label_comes_first(spec: ModelSpec) -> None:
-    assert list(predictions(spec).items()) == list(SOFTMAX.items())
+def test_the_best_label_comes_first() -> None:
+    assert list(predictions().items()) == list(SOFTMAX.items())
 
 
 @pytest.mark.parametrize(("parameters", "labels"), [
@@ -37,13 +33,40 @@ def test_the_best_label_comes_first(spec: ModelSpec) -> None:
     ({"threshold": 0.2}, ["b", "c"]),
     ({"threshold": 1}, []), ({"top_k": 1, "threshold": 0.9}, []),
 ])
-def test_top_k_and_threshold_leave_the_rest_out(spec: ModelSpec, parameters: dict, labels: list[str]) -> None:
-    assert list(predictions(spec, **parameters)) == labels
+def test_top_k_and_threshold_leave_the_rest_out(parameters: dict, labels: list[str]) -> None:
+    assert list(predictions(**parameters)) == labels
 
 
-def test_equal_scores_keep_the_models_order(spec: ModelSpec) -> None:
-    result = to_result([np.zeros((1, 3), np.float32)], spec, PICTURE, Parameters())
-    assert [entry["label"] for entry in result["predictions"]] == ["a", "b", "c"]
+def test_equal_scores_keep_the_models_order() -> None:
+    assert list(predictions(np.zeros((1, 3), np.float32))) == ["a", "b", "c"]
+
+
+def test_further_axes_of_1_do_not_matter() -> None:
+    assert predictions(LOGITS.reshape(1, 3, 1, 1)) == SOFTMAX
+
+
+def test_another_number_of_scores_than_labels_is_told_with_what_to_set() -> None:
+    with pytest.raises(ValueError, match=r"output 'logits' has 4 scores for 3 labels: set labels in model\.toml"):
+        predictions(np.zeros((1, 4)))
+
+
+def of_tiles(**parameters: float) -> dict:
+    """Tiles of 4 x 2 and 2 x 2 pixels."""
+    tiles, asked = Tiles((6, 2), (4, 2), (0, 4), (0,)), Parameters.model_validate(parameters)
+    scores = [Classified(np.array([0.9, 0.1, 0.0])), Classified(np.array([0.0, 0.4, 0.6]))]
+    values = zip(tiles.placements(SPEC.input), scores, strict=True)
+    return result(merge(values, tiles, SPEC, asked), SPEC, (6, 2), asked)
+
+
+def test_tiles_count_by_their_area() -> None:
+    assert of_tiles()["predictions"] == [
+        {"label": "a", "score": 0.6}, {"label": "b", "score": 0.2}, {"label": "c", "score": 0.2}]
+
+
+def test_tiles_are_told_as_a_map_of_their_best_labels() -> None:
+    assert of_tiles(top_k=1, threshold=0.9)["tiles"] == [
+        {"box": {"xmin": 0, "ymin": 0, "xmax": 4, "ymax": 2}, "label": "a", "score": 0.9},
+        {"box": {"xmin": 4, "ymin": 0, "xmax": 6, "ymax": 2}, "label": "c", "score": 0.6}]
 
 
 @pytest.mark.parametrize(("activation", "expected"), [
@@ -71,4 +94,4 @@ def test_parameters_may_come_as_text() -> None:
 
 
 def test_the_task_is_entered_under_its_name() -> None:
-    assert TASKS[NAME].to_result is to_result
+    assert (TASKS[NAME].read, TASKS[NAME].merge) == (read, merge)

@@ -24,7 +24,7 @@ def jpeg(side: int, **facts: bool) -> ImageInfo:
 
 
 @pytest.mark.parametrize(("info", "key"), [
-    (jpeg(100), "JPEG 1/1"), (jpeg(400), "JPEG 1/2"), (jpeg(800), "JPEG 1/4"), (jpeg(1600), "JPEG 1/8"),
+    (jpeg(100), "JPEG 1/1"), (jpeg(600), "JPEG 1/2"), (jpeg(1200), "JPEG 1/4"), (jpeg(2400), "JPEG 1/8"),
     (jpeg(9000), "JPEG 1/8"), (jpeg(1600, progressive=True), PROGRESSIVE), (ImageInfo(9000, 100, "MPO"), "JPEG 1/1"),
     (ImageInfo(1600, 1600, "PNG"), "PNG"), (ImageInfo(16, 16, "BMP"), "BMP"),
 ])
@@ -33,7 +33,7 @@ def test_what_decoding_costs_depends_on_format_and_scale(info: ImageInfo, key: s
 
 
 @pytest.mark.parametrize(("info", "expected_ms"), [
-    (ImageInfo(1000, 1000, "PNG"), 20), (ImageInfo(2000, 1000, "WEBP"), 50), (jpeg(1000), 4), (jpeg(2000), 12),
+    (ImageInfo(1000, 1000, "PNG"), 20), (ImageInfo(2000, 1000, "WEBP"), 50), (jpeg(1000), 6), (jpeg(2000), 16),
     (ImageInfo(1000, 1000, "TIFF"), 20),
 ])
 def test_predicted_milliseconds_are_rate_times_megapixels(info: ImageInfo, expected_ms: float) -> None:

@@ -1,9 +1,10 @@
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from inference.engine import Engine
@@ -103,8 +104,8 @@ def break_task(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("spoil", "reason"), [
-    (break_toml, "tsak"), (break_labels, "labels.txt"), (break_size, "model failed"),
-    (break_size_to_nothing, "size"), (break_task, "mind-reading"),
+    (break_toml, "tsak"), (break_labels, "labels.txt"), (break_size, "size"),
+    (break_size_to_nothing, "size"), (break_task, "task"),
 ])
 def test_a_model_that_cannot_be_served_says_why_and_the_others_serve(tmp_path: Path, spoil: Callable[[Path], None],
                                                                      reason: str) -> None:
@@ -165,19 +166,21 @@ def test_a_wrong_parameter_is_named(engine: Engine, given: dict, named: str) -> 
 
 
 class OddSession(Session):
-    def run(self, feeds: dict) -> list:
-        return [np.zeros((1, 9), np.float32)]
+    def run(self, feeds: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        return {"logits": np.zeros((1, 9), np.float32)}
 
 
 def test_outputs_that_do_not_fit_the_task_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inference.engine.Session", OddSession)
+    monkeypatch.setattr("inference.loading.Session", OddSession)
     classifier(tmp_path / "leaf" / "model.onnx")
     assert "outputs do not fit" in loaded(tmp_path).entry("leaf").reason
 
 
 def test_predicted_cost_grows_with_the_picture(engine: Engine) -> None:
-    small, large = (engine.predict_ms("leaf", engine.open(photo(size)).info) for size in ((64, 64), (1200, 1200)))
-    assert engine.cost("leaf")["run_ms"] < small < large
+    model = engine.model("leaf")
+    small, large = (engine.predict_ms(model, engine.open(photo(size)).info, model.parameters({}))
+                    for size in ((64, 64), (1200, 1200)))
+    assert engine.cost(model)["run_ms"] < small < large
 
 
 def test_forked_children_predict_the_same_and_leave_cleanly(models_dir: Path, tmp_path: Path) -> None:

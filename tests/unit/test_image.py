@@ -29,7 +29,7 @@ def probe(data: bytes, max_pixels: int) -> ImageInfo:
 
 def decode(data: bytes, wanted: tuple[int, int] | None, max_pixels: int) -> tuple[Image.Image, ImageInfo]:
     opened = open_image(data, max_pixels)
-    return module.decode(opened, wanted), opened.info
+    return module.decode(opened, wanted).image, opened.info
 
 
 def pixels_of(data: bytes, wanted: tuple[int, int] | None = None) -> np.ndarray:

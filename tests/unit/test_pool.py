@@ -14,16 +14,16 @@ from rq.serializers import JSONSerializer
 from rq.worker_pool import WorkerData
 
 from inference.engine import Engine
+from inference.model import LoadedModel
 from jobs.outcome import DEADLINE
 from jobs.queue import CHANNEL, JobQueue, make_queue
 from jobs.store import RedisStore
-from tests.unit.conftest import REQUEST, start_running, work_off
+from tests.unit.conftest import REQUEST, runtime_of, start_running, work_off
 from tests.unit.pictures import photo
 from worker import pool as pool_module
 from worker import warm as warm_module
 from worker.handback import DEATHS, MAX_DEATHS, put_back
 from worker.pool import UNOWNED_S, WarmPool
-from worker.tasks import Runtime
 from worker.warm import LEASE_S
 
 LONG_AGO_S = 1000
@@ -36,7 +36,7 @@ def rq_queue(redis: Redis) -> Queue:
 
 @pytest.fixture
 def pool(redis: Redis, engine: Engine) -> WarmPool:
-    return WarmPool("pool", lambda: redis, lambda client: Runtime(engine, RedisStore(client)), 1,
+    return WarmPool("pool", lambda: redis, lambda client: runtime_of(engine, client), 1,
                     job_timeout_s=300, stop_timeout_s=5)
 
 
@@ -190,7 +190,7 @@ def test_a_running_jobs_lease_is_renewed(queue: JobQueue, redis: Redis, rq_queue
         renewed.set()
 
     monkeypatch.setattr(warm_module.WarmWorker, "maintain_heartbeats", note)
-    monkeypatch.setattr(Engine, "predict", lambda *_: renewed.wait(10) or pytest.fail("not renewed"))
+    monkeypatch.setattr(LoadedModel, "predict", lambda *_: renewed.wait(10) or pytest.fail("not renewed"))
     queue.submit(REQUEST, photo())
     work_off(redis, engine)
     assert renewed.is_set()

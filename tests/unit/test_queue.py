@@ -9,6 +9,7 @@ import pytest
 from redis import Redis
 
 from inference.engine import Engine
+from inference.model import LoadedModel
 from jobs.errors import JobExpired, JobNotFound, JobRunning, QueueFull, QueueUnavailable
 from jobs.queue import QUEUE, TOMBSTONE, JobQueue, make_queue, make_store, retry_after_s
 from jobs.store import FolderStore, RedisStore
@@ -50,7 +51,7 @@ def test_trouble_of_the_machinery_is_tried_again_and_then_told(queue: JobQueue, 
         tries.append(1)
         raise OSError("disk")
 
-    monkeypatch.setattr(Engine, "predict", trouble)
+    monkeypatch.setattr(LoadedModel, "predict", trouble)
     job_id = queue.submit(REQUEST, photo()).id
     work_off(redis, engine)
     record = queue.read(job_id)
@@ -180,7 +181,7 @@ def test_nothing_in_redis_is_pickled_and_no_image_is_in_a_job(queue: JobQueue, r
         stored: Any = redis.hgetall(f"rq:job:{job_id}")
         task, _, arguments, keywords = json.loads(zlib.decompress(stored[b"data"]))
         assert (task, arguments) == ("worker.tasks.predict", [])
-        assert keywords == {"job_id": job_id, "model_type": "leaf", "parameters": REQUEST.parameters}
+        assert keywords == {"job_id": job_id, "model_type": "leaf", "model_mark": "", "parameters": REQUEST.parameters}
         assert json.loads(stored[b"meta"])["model_type"] == "leaf"
         assert len(b"".join(stored.values())) < 2000
 

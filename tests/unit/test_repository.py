@@ -1,8 +1,10 @@
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from inference.repository import MODEL_FILE, ModelFiles, scan
+from inference.repository import MODEL_FILE, ModelFiles, is_unchanged, scan
 
 
 def put_model(folder: Path) -> Path:
@@ -18,14 +20,37 @@ def only(models_dir: Path) -> ModelFiles:
 
 def test_a_model_without_versions_is_version_1(tmp_path: Path) -> None:
     folder = put_model(tmp_path / "leaf")
-    assert only(tmp_path) == ModelFiles("leaf", "1", folder, folder / MODEL_FILE)
+    files = only(tmp_path)
+    assert (files.name, files.version, files.folder, files.onnx) == ("leaf", "1", folder, folder / MODEL_FILE)
 
 
-def test_the_highest_version_by_number_serves(tmp_path: Path) -> None:
+def test_every_numbered_version_is_found(tmp_path: Path) -> None:
     for version in ("2", "10", "9"):
         put_model(tmp_path / "leaf" / version)
-    files = only(tmp_path)
-    assert (files.version, files.onnx) == ("10", tmp_path / "leaf" / "10" / MODEL_FILE)
+    files = sorted(scan(tmp_path), key=lambda found: found.key)
+    assert [found.version for found in files] == ["2", "9", "10"]
+    assert files[-1].onnx == tmp_path / "leaf" / "10" / MODEL_FILE
+
+
+def test_a_versions_own_side_files_beat_its_models(tmp_path: Path) -> None:
+    first, second = (put_model(tmp_path / "leaf" / version) for version in ("1", "2"))
+    (tmp_path / "leaf" / "labels.txt").write_text("both")
+    (second / "model.toml").touch()
+    assert [found.folder for found in sorted(scan(tmp_path), key=lambda found: found.key)] == [first.parent, second]
+
+
+@pytest.mark.parametrize("change", [
+    lambda folder: (folder / MODEL_FILE).write_bytes(b"xnno"), lambda folder: (folder / "labels.txt").touch(),
+    lambda folder: shutil.copy(folder / MODEL_FILE, folder / "new") and (folder / "new").replace(folder / MODEL_FILE),
+    lambda folder: (folder / "model.onnx.data").write_bytes(b"weights"),
+], ids=["written", "a side file", "renamed", "external data"])
+def test_any_change_of_a_models_files_is_noticed(tmp_path: Path, change: Callable[[Path], object]) -> None:
+    folder = put_model(tmp_path / "leaf")
+    before = only(tmp_path)
+    assert is_unchanged(before)
+    change(folder)
+    assert not is_unchanged(before)
+    assert only(tmp_path) != before
 
 
 def test_a_version_without_a_model_does_not_serve(tmp_path: Path) -> None:

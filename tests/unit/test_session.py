@@ -29,16 +29,16 @@ def test_loading_and_running_a_one_threaded_model_starts_no_thread(model: Path) 
 
 
 def test_it_tells_inputs_and_outputs(model: Path) -> None:
-    session = Session(model)
-    assert session.inputs == (TensorInfo("image", ("batch", 3, 32, 32), "FP32"),)
-    assert session.outputs == (TensorInfo("logits", ("batch", 2), "FP32"),)
-    assert session.inputs[0].to_dict() == {"name": "image", "shape": ["batch", 3, 32, 32], "datatype": "FP32"}
+    told = Session(model).interface
+    assert told.inputs == (TensorInfo("image", ("batch", 3, 32, 32), "FP32"),)
+    assert told.outputs == (TensorInfo("logits", ("batch", 2), "FP32"),)
+    assert told.inputs[0].to_dict() == {"name": "image", "shape": ["batch", 3, 32, 32], "datatype": "FP32"}
 
 
 def test_it_computes_what_the_model_says(model: Path) -> None:
     batch = np.random.default_rng(0).random((2, 3, 32, 32), np.float32)
-    [logits] = Session(model).run({"image": batch})
-    assert np.allclose(logits, classifier_logits(batch), atol=1e-5)
+    outputs = Session(model).run({"image": batch})
+    assert np.allclose(outputs["logits"], classifier_logits(batch), atol=1e-5)
 
 
 @pytest.mark.parametrize("feeds", [

@@ -59,4 +59,4 @@ def test_what_a_crash_left_half_written_is_found_and_deleted(tmp_path: Path) -> 
 
 def test_an_image_in_redis_does_not_stay_for_ever(redis: Redis) -> None:
     RedisStore(redis).put("a", b"x")
-    assert redis.ttl(RedisStore.KEY + "a") > 0
+    assert redis.ttl(RedisStore(redis).KEY + "a") > 0

@@ -1,25 +1,27 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import fakeredis
 import pytest
+from redis import Redis
 
 from inference import errors
 from inference.engine import Engine
+from inference.model import LoadedModel
 from jobs.outcome import Outcome
 from jobs.store import RedisStore
+from tests.unit.conftest import runtime_of
 from tests.unit.pictures import photo, png_header
-from worker.tasks import Deadline, Runtime, predict, runtime
+from worker.tasks import Deadline, predict, runtime
 
 
 @pytest.fixture
-def store() -> RedisStore:
-    return RedisStore(fakeredis.FakeRedis())
+def store(redis: Redis) -> RedisStore:
+    return RedisStore(redis)
 
 
 @pytest.fixture(autouse=True)
-def held_ready(engine: Engine, store: RedisStore) -> Iterator[None]:
-    token = runtime.set(Runtime(engine, store))
+def held_ready(engine: Engine, redis: Redis) -> Iterator[None]:
+    token = runtime.set(runtime_of(engine, redis))
     yield
     runtime.reset(token)
 
@@ -70,7 +72,7 @@ def test_a_lost_image_is_no_reason_to_try_again() -> None:
 def test_what_ends_an_inference_is_an_outcome(store: RedisStore, monkeypatch: pytest.MonkeyPatch,
                                               error: BaseException, kind: str) -> None:
     store.put("a", photo())
-    monkeypatch.setattr(Engine, "predict", raising(error))
+    monkeypatch.setattr(LoadedModel, "predict", raising(error))
     assert outcome().kind == kind
 
 
@@ -78,7 +80,7 @@ def test_what_ends_an_inference_is_an_outcome(store: RedisStore, monkeypatch: py
 def test_trouble_of_the_machinery_is_raised(store: RedisStore, monkeypatch: pytest.MonkeyPatch,
                                             error: Exception) -> None:
     store.put("a", photo())
-    monkeypatch.setattr(Engine, "predict", raising(error))
+    monkeypatch.setattr(LoadedModel, "predict", raising(error))
     with pytest.raises(type(error)):
         outcome()
 

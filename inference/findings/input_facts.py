@@ -1,0 +1,224 @@
+"""Decides how pixels become the model's input."""
+
+import math
+from typing import Any
+
+from inference.errors import ModelNotUsable
+from inference.findings.facts import Candidate, Facts
+from inference.findings.sources import DEFAULT, ONNX_SHAPES
+from inference.findings.sources.onnx_inputs import CHANNEL_COUNTS, ImageInput, told
+from inference.model_toml import MAX_SIDE, MODEL_TOML, Color, Layout, Resize
+from inference.spec import CHANNELS, InputSpec, Size
+
+LETTERBOX_FILL = (114.0, 114.0, 114.0)  # what YOLO models are trained with
+BLACK = (0.0, 0.0, 0.0)
+WHITE = 255
+INTEGERS = ("UINT8", "INT8")
+INT8_MEAN = 128.0
+SIZE_ADVICE = "add size = 224 (the model's, in pixels) below [input] in model.toml"
+
+
+def layout_of(facts: Facts, image: ImageInput) -> Layout:
+    """Raises ModelNotUsable where neither the shape nor a file tells it, or the channels are not 1 or 3."""
+    written = [claim for claim in facts.known("layout") if claim[0] == MODEL_TOML]
+    layout: Layout = facts.pick("layout", *written, (ONNX_SHAPES, image.layout), *facts.known("layout"),
+                                advice='add layout = "NCHW" (or "NHWC") below [input] in model.toml')
+    channels = image.channels(layout)
+    if channels not in (*CHANNEL_COUNTS, None):
+        raise ModelNotUsable(f"input {told(image.tensor)} has {channels} channels in the layout {layout}; 1 or 3 are "
+                             "fed: correct layout below [input] in model.toml, or export the model for RGB images")
+    return layout
+
+
+def channels_of(facts: Facts, image: ImageInput, layout: Layout) -> int:
+    """1 or 3; an open number is 3 unless a colour says otherwise."""
+    return image.channels(layout) or CHANNELS[facts.first("color") or "RGB"]
+
+
+def size_claimed(facts: Facts, image: ImageInput, layout: Layout) -> Size | None:
+    """The input's size as far as it is known before the task is."""
+    return _with_sides(image.sides(layout), facts.first("size"))
+
+
+def input_spec(facts: Facts, image: ImageInput, layout: Layout, any_size: bool) -> InputSpec:
+    """Every fact of the input. `any_size` is True for a task that can leave an image its own size.
+
+    Raises:
+        ModelNotUsable: a fact cannot be found out, or a file contradicts the model.
+    """
+    channels = channels_of(facts, image, layout)
+    color = _color(facts, channels)
+    size, resize = _size_and_resize(facts, image.sides(layout), any_size)
+    return InputSpec(
+        name=facts.pick("input", (_source_of_name(facts), image.tensor.name)), size=size,
+        datatype=facts.pick("datatype", (ONNX_SHAPES, image.tensor.datatype)), batch=_batch(facts, image),
+        layout=layout, color=color, resize=resize, **_edges(facts, size, resize), **_canvas(facts, resize, size),
+        resample=facts.decide("resample", (DEFAULT, "bilinear")), **_values(facts, image.tensor.datatype, channels))
+
+
+def _source_of_name(facts: Facts) -> str:
+    return MODEL_TOML if facts.first("name") is not None else ONNX_SHAPES
+
+
+def _batch(facts: Facts, image: ImageInput) -> int | None:
+    facts.pick("batch", (ONNX_SHAPES, image.batch or "dynamic"))
+    return image.batch
+
+
+def _color(facts: Facts, channels: int) -> Color:
+    """A colour with as many channels as the input; one written into model.toml has to fit."""
+    for source, color in facts.known("color"):
+        if source == MODEL_TOML and CHANNELS[color] != channels:
+            raise ModelNotUsable(f'model.toml, input.color: "{color}" has {CHANNELS[color]} channels, the model takes '
+                                 f"{channels}: write {' or '.join(_colors(channels))}")
+    fitting = [claim for claim in facts.known("color") if CHANNELS[claim[1]] == channels]
+    one: Candidate = (ONNX_SHAPES, "L" if channels == 1 else None)
+    return facts.pick("color", *fitting, one, (DEFAULT, "RGB"))
+
+
+def _colors(channels: int) -> list[str]:
+    return [f'"{color}"' for color, count in CHANNELS.items() if count == channels]
+
+
+# Size
+
+
+def _size_and_resize(facts: Facts, sides: tuple[int | None, int | None],
+                     any_size: bool) -> tuple[Size | None, Resize]:
+    written = [value for source, value in facts.known("size") if source == MODEL_TOML]
+    _check_size(sides, written[0] if written else None)
+    fixed = None not in sides
+    facts.pick("size_is", (ONNX_SHAPES, "fixed" if fixed else "dynamic"))
+    if fixed or written:
+        size = facts.pick("size", (ONNX_SHAPES if fixed else MODEL_TOML, _with_sides(sides, (written or [None])[0])))
+        return size, _resize_to(facts, size)
+    return _open_size(facts, sides, any_size)
+
+
+def _open_size(facts: Facts, sides: tuple[int | None, int | None], any_size: bool) -> tuple[Size | None, Resize]:
+    """Of a model that takes any size: the one that a file recommends, or the image's own."""
+    own_size = any_size and facts.first("size") is None
+    if sides == (None, None) and (facts.first("resize") == "fit" or (own_size and facts.first("resize") is None)):
+        resize: Resize = facts.decide("resize", (DEFAULT, "fit"))
+        facts.pick("size", (facts.source_of("resize"), "the image's own"))
+        return None, resize
+    recommended = [(source, _with_sides(sides, size)) for source, size in facts.known("size")]
+    size: Size = facts.pick("size", *recommended, advice=SIZE_ADVICE)
+    _check_served(size)
+    return size, _resize_to(facts, size)
+
+
+def _resize_to(facts: Facts, size: Size) -> Resize:
+    """To one size. A recommendation to keep the image's own is stretched; who wrote it into model.toml hears of it."""
+    if (MODEL_TOML, "fit") in facts.known("resize"):
+        raise ModelNotUsable(f'model.toml, input.resize: "fit" gives images of many sizes, the model takes '
+                             f'{_told(size)}: write "letterbox", "crop" or "stretch"')
+    fitting = [claim for claim in facts.known("resize") if claim[1] != "fit"]
+    return facts.pick("resize", *fitting, (DEFAULT, "stretch"))
+
+
+def _with_sides(sides: tuple[int | None, int | None], size: Size | None) -> Size | None:
+    """`size` with the sides that the model fixes in their place."""
+    width, height = sides[0] or (size[0] if size else None), sides[1] or (size[1] if size else None)
+    return (width, height) if width and height else None
+
+
+def _check_size(sides: tuple[int | None, int | None], written: Size | None) -> None:
+    for side in sides:
+        if side is not None:
+            _check_served((side, side))
+    if written and any(side not in (None, own) for side, own in zip(sides, written, strict=True)):
+        takes = " x ".join("any" if side is None else str(side) for side in sides)
+        raise ModelNotUsable(f"model.toml, input.size: {_told(written)} is not what the model takes, {takes} pixels "
+                             "(width x height): remove size, or export the model for this size")
+
+
+def _check_served(size: Size) -> None:
+    if not all(1 <= side <= MAX_SIDE for side in size):
+        raise ModelNotUsable(f"the input is {_told(size)} pixels; 1 to {MAX_SIDE} a side are served: export the model "
+                             "with another input size")
+
+
+def _told(size: Size) -> str:
+    return f"{size[0]} x {size[1]}"
+
+
+# What a way to resize needs besides
+
+
+def _edges(facts: Facts, size: Size | None, resize: Resize) -> dict[str, Any]:
+    """The edges that the source of `resize` names; edges of another way to resize mean nothing."""
+    found: dict[str, Any] = {}
+    for fact, ways in (("shortest_edge", ("crop", "fit", "stretch")), ("longest_edge", ("fit",))):
+        candidates = [claim for claim in _of_same_way(facts, fact, resize)
+                      if claim[0] == MODEL_TOML or _is_edge(claim[1], size)]
+        if resize in ways and candidates:
+            found[fact] = facts.pick(fact, *candidates)
+    return found | {"crop_down": bool(facts.first("crop_down")) and resize in ("crop", "stretch")}
+
+
+def _of_same_way(facts: Facts, fact: str, resize: Resize) -> list[Candidate]:
+    return [(claim.source, claim.facts[fact]) for claim in facts.claims if claim.facts.get(fact) is not None
+            and (claim.source == MODEL_TOML or claim.facts.get("resize") == resize)]
+
+
+def _is_edge(edge: int, size: Size | None) -> bool:
+    """A crop of a picture that is smaller than the crop would show its rim."""
+    return 1 <= edge <= MAX_SIDE and (size is None or edge >= min(size))
+
+
+def _canvas(facts: Facts, resize: Resize, size: Size | None) -> dict[str, Any]:
+    """What is around the picture."""
+    found: dict[str, Any] = {}
+    if size is None:
+        found["multiple_of"] = facts.decide("multiple_of", (DEFAULT, 1))
+        if not 1 <= found["multiple_of"] <= MAX_SIDE:
+            raise ModelNotUsable(f"{_where(facts, 'multiple_of')}: expected a number of pixels from 1 to {MAX_SIDE}")
+    if resize == "letterbox":
+        found["anchor"] = facts.decide("anchor", (DEFAULT, "center"))
+    if resize == "letterbox" or found.get("multiple_of", 1) > 1:
+        found["fill"] = _three(facts, facts.decide("fill", (DEFAULT, LETTERBOX_FILL)))
+    return found if "fill" in found else {**found, "fill": BLACK}
+
+
+def _three(facts: Facts, fill: float | tuple[float, ...]) -> tuple[float, ...]:
+    """A pixel's red, green and blue."""
+    values = fill if isinstance(fill, tuple) else (fill, fill, fill)
+    if len(values) != 3 or not all(0 <= value <= WHITE for value in values):
+        raise ModelNotUsable(f"{_where(facts, 'fill')}: expected pixel values from 0 to {WHITE}, one or three")
+    return values
+
+
+# Values
+
+
+def _values(facts: Facts, datatype: str, channels: int) -> dict[str, Any]:
+    """Scale, mean and deviation. An input of whole numbers takes pixels as they are, whatever a file says of floats."""
+    whole = datatype in INTEGERS
+    usual = {"scale": 1.0 if whole else 1 / 255, "mean": INT8_MEAN if datatype == "INT8" else 0.0, "std": 1.0}
+    found: dict[str, Any] = {}
+    for fact, default in usual.items():
+        known = [claim for claim in facts.known(fact) if claim[0] == MODEL_TOML or not whole]
+        value = facts.pick(fact, *known, (DEFAULT, default))
+        found[fact] = value if fact == "scale" else _per_channel(facts, fact, value, channels)
+        _check_values(facts, fact, found[fact])
+    return found
+
+
+def _per_channel(facts: Facts, fact: str, value: float | tuple[float, ...], channels: int) -> tuple[float, ...]:
+    values = value if isinstance(value, tuple) else (value,)
+    if len(values) not in (1, channels):
+        raise ModelNotUsable(f"{_where(facts, fact)}: {len(values)} numbers for {channels} channels: write one number, "
+                             "or one a channel")
+    return values * channels if len(values) == 1 else values
+
+
+def _check_values(facts: Facts, fact: str, value: float | tuple[float, ...]) -> None:
+    values = value if isinstance(value, tuple) else (value,)
+    if not all(map(math.isfinite, values)) or (fact != "mean" and 0 in values):
+        raise ModelNotUsable(f"{_where(facts, fact)}: expected numbers" + (", none of them 0" * (fact != "mean")))
+
+
+def _where(facts: Facts, fact: str) -> str:
+    source = facts.source_of(fact)
+    return f"{source}, input.{fact}" if source == MODEL_TOML else f"{source}, {fact}"

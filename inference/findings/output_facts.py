@@ -1,0 +1,154 @@
+"""Decides what the model's numbers mean: labels, and what each task reads of its outputs."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from inference.errors import ModelNotUsable
+from inference.findings.facts import Candidate, Facts
+from inference.findings.sources import DEFAULT, LABELS_TXT
+from inference.findings.sources.onnx_outputs import class_count
+from inference.findings.sources.seen import Seen
+from inference.model_toml import Columns, TaskName
+from inference.spec import InputSpec, OutputSpec
+
+BACKGROUNDS = ("background", "__background__", "_background_", "n/a", "no-object", "no object", "no_object")
+NUMBERED = "numbered"
+ON_GRIDS = ("grid", "ltrb")
+YOLO_STRIDES = (8, 16, 32)
+LABELS_ADVICE = f'write one label a line into {LABELS_TXT}, or add labels = ["…"] to model.toml'
+COLUMNS_ADVICE = ('add columns = "box scores" (or "box objectness scores", "box score class") below [output] in '
+                  'model.toml, or boxes = "…" and scores = "…" below [output.names] where they are two outputs')
+ADVICE = {
+    "boxes": 'add boxes = "xyxy" (or "xywh", "cxcywh", "yxyx") below [output] in model.toml',
+    "units": 'add units = "pixels" (or "normalised") below [output] in model.toml',
+    "activation": 'add activation = "softmax" and background = "last" (DETR), or activation = "sigmoid" (RT-DETR), '
+                  "below [output] in model.toml",
+}
+
+
+def output_spec(facts: Facts, task: TaskName, image: InputSpec, seen: Seen) -> OutputSpec:
+    """Every fact of the outputs that the task reads.
+
+    Raises:
+        ModelNotUsable: a fact cannot be found out, or model.toml names an output that the model has not.
+    """
+    names = _names(facts, seen) if task not in ("tensor", "image-classification") else {}
+    if task == "object-detection" or (task == "image-segmentation" and facts.first("columns") is not None):
+        return OutputSpec(names, **_detection(facts, names))
+    if task == "image-segmentation":
+        return OutputSpec(names, activation=facts.decide("activation", (DEFAULT, "softmax")),
+                          background=facts.decide("background", _named_background(facts), (DEFAULT, "none")))
+    if task == "image-classification":
+        return OutputSpec(names, activation=facts.decide("activation", (DEFAULT, "softmax")))
+    if task == "image-feature-extraction":
+        return OutputSpec(names, normalize=facts.decide("normalize", (DEFAULT, False)))
+    if task == "image-to-image":
+        return OutputSpec(names, range=_range(facts, image))
+    return OutputSpec(names)
+
+
+def labels_of(facts: Facts, task: TaskName, output: OutputSpec, seen: Seen) -> tuple[str, ...]:
+    """One label a class; of a detector without the background.
+
+    Raises:
+        ModelNotUsable: no source has them, or they are too many or too few.
+    """
+    if task in ("tensor", "image-to-image", "image-feature-extraction"):
+        return ()
+    meaning = {"names": output.names} | ({"columns": output.columns} if output.columns else {})
+    classes = class_count(task, meaning, seen)
+    if task == "image-segmentation" and output.columns is None:
+        labels = _all_labels(facts, classes)
+        return _checked(labels[1:] if classes == 1 and len(labels) == 2 and _is_background(labels[0]) else labels,
+                        classes)
+    if task == "image-classification":
+        return _checked(_all_labels(facts, classes), classes)
+    return _of_detector(facts, output, classes)
+
+
+def _all_labels(facts: Facts, classes: int | None) -> tuple[str, ...]:
+    numbered = None if classes is None else tuple(map(str, range(classes)))
+    return tuple(facts.decide("labels", (NUMBERED, numbered), advice=LABELS_ADVICE))
+
+
+def _of_detector(facts: Facts, output: OutputSpec, classes: int | None) -> tuple[str, ...]:
+    """The background's own label may be among those that were given."""
+    if classes is not None and output.background != "none":
+        classes -= 1
+    if classes is None and output.names_classes and not facts.known("labels"):
+        return facts.pick("labels", (NUMBERED, ()))  # its rows name classes by number
+    labels = _all_labels(facts, classes)
+    end = {"first": 0, "last": -1}.get(output.background)
+    if end is not None and labels and (len(labels) - 1 == classes or (classes is None and _is_background(labels[end]))):
+        labels = labels[1:] if end == 0 else labels[:-1]
+    return _checked(labels, classes)
+
+
+def _checked(labels: tuple[str, ...], classes: int | None) -> tuple[str, ...]:
+    if classes is not None and len(labels) != classes:
+        raise ModelNotUsable(f"{len(labels)} label{'s' * (len(labels) != 1)} for {classes} class"
+                             f"{'es' * (classes != 1)}: give exactly one label a class in model.toml or {LABELS_TXT}")
+    return labels
+
+
+def _is_background(label: str) -> bool:
+    return label.strip().lower() in BACKGROUNDS
+
+
+def _names(facts: Facts, seen: Seen) -> Mapping[str, str]:
+    """Which output is what: those that a person names, the others from the next source."""
+    known = facts.known("names")
+    for source, names in known:
+        for role, name in names.items():
+            if name not in seen.outputs:
+                raise ModelNotUsable(f'{source}, output.names.{role}: the model has no output "{name}"; it has '
+                                     f"{', '.join(seen.outputs)}")
+    merged = {role: name for _, names in reversed(known) for role, name in names.items()}
+    return facts.pick("names", (known[0][0], merged)) if known else {}
+
+
+# Detection
+
+
+def _detection(facts: Facts, names: Mapping[str, str]) -> dict[str, Any]:
+    """The facts of boxes. Rows of a joined output have YOLO's conventions; two outputs have none to rely on."""
+    columns = _columns(facts, names)
+    done = OutputSpec(names, columns=columns).names_classes
+    usual: dict[str, Any] = {"boxes": None, "units": None, "background": "none", "threshold": 0.25,
+                             "activation": None if names.get("scores") == "logits" else "none",
+                             "nms": "none" if done else "per-class"}
+    if columns:
+        usual |= {"boxes": "xyxy" if done else "cxcywh", "units": "pixels"}
+    found = {fact: facts.decide(fact, (DEFAULT, value), advice=ADVICE.get(fact, "")) for fact, value in usual.items()}
+    if found["nms"] != "none":
+        found["iou"] = facts.decide("iou", (DEFAULT, 0.7))
+    if found["boxes"] in ON_GRIDS or facts.first("strides") is not None:
+        found["strides"] = tuple(facts.decide("strides", (DEFAULT, YOLO_STRIDES)))
+    return found | {"columns": columns}
+
+
+def _columns(facts: Facts, names: Mapping[str, str]) -> Columns | None:
+    if facts.first("columns") is None and ("scores" in names or "classes" in names):
+        return None
+    return facts.decide("columns", advice=COLUMNS_ADVICE)
+
+
+# The other tasks
+
+
+def _named_background(facts: Facts) -> Candidate:
+    labels: tuple[str, ...] = facts.first("labels") or ()
+    return "labels", "first" if len(labels) > 1 and _is_background(labels[0]) else None
+
+
+def _range(facts: Facts, image: InputSpec) -> tuple[float, float]:
+    """A model that makes images makes them as it takes them: what black and white are at its input."""
+    pairs = {(round(-mean / std, 6), round((255 * image.scale - mean) / std, 6))
+             for mean, std in zip(image.mean, image.std, strict=True)}
+    as_input: list[Candidate] = [("as the input", pairs.pop())] if len(pairs) == 1 else []
+    black, white = facts.decide("range", *as_input, (DEFAULT, (0.0, 1.0)))
+    if not math.isfinite(white - black) or black == white:
+        raise ModelNotUsable(f"{facts.source_of('range')}, output.range: expected two different numbers, the values "
+                             "for black and white")
+    return black, white

@@ -1,0 +1,24 @@
+"""What a model's files claim about it. One file per kind of export; each gives `Claims` or None.
+
+The facts' names are the keys of model.toml, without their table: "task", "labels", "size", "mean", "columns", …;
+values are those of `InputSpec` and `OutputSpec`. To add an exporter, copy `timm.py` and enter it in `findings.py`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+LABELS_TXT = "labels.txt"
+ULTRALYTICS = "Ultralytics metadata"
+PREPROCESSOR_CONFIG = "preprocessor_config.json"
+CONFIG = "config.json"
+ONNX_SHAPES = "ONNX shapes"
+DEFAULT = "default"
+
+
+@dataclass(frozen=True)
+class Claims:
+    """Facts that one file states. `source` names it for people: "config.json", "Ultralytics metadata"."""
+
+    source: str
+    facts: Mapping[str, Any]

@@ -1,0 +1,165 @@
+"""Detectors by the names and shapes of their outputs.
+
+A shape alone seldom proves one: `detection_facts` asks for names that one exporter uses, or for a number of labels that
+fits. `detector_facts` is asked once a person or a file has said that it is one, and takes the usual for granted.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from inference.findings.sources.onnx_inputs import Dimension
+from inference.findings.sources.seen import Facts, Seen, last
+from inference.session import TensorInfo
+from inference.spec import Size
+
+BOX = 4
+GRID_STRIDES = (8, 16, 32)
+YOLO: Facts = {"boxes": "cxcywh", "units": "pixels", "activation": "none", "resize": "letterbox"}
+
+
+def detection_facts(seen: Seen) -> Facts | None:
+    """The facts of a detector whose outputs can be nothing else."""
+    for recognise in (_detr, _tensorflow, _boxes_labels_scores, _dets_labels, _boxes_scores, _rows, _joined):
+        facts = recognise(seen)
+        if facts is not None:
+            return facts
+    return None
+
+
+def _detr(seen: Seen) -> Facts | None:
+    """Boxes are shares of the input. Whether the last class means "nothing" shows in the number of labels."""
+    if not {"logits", "pred_boxes"} <= seen.outputs.keys():
+        return None
+    facts: Facts = {"names": {"boxes": "pred_boxes", "scores": "logits"}, "boxes": "cxcywh", "units": "normalised",
+                    "nms": "none", "threshold": 0.5}
+    classes = last(seen.outputs["logits"])
+    if classes is not None and seen.labels == classes:
+        facts |= {"activation": "sigmoid", "background": "none"}
+    elif classes is not None and seen.labels == classes - 1:
+        facts |= {"activation": "softmax", "background": "last"}
+    return facts
+
+
+def _tensorflow(seen: Seen) -> Facts | None:
+    """The TensorFlow Object Detection API: classes count from 1."""
+    if not {"detection_boxes", "detection_scores", "detection_classes"} <= seen.outputs.keys():
+        return None
+    names = {"boxes": "detection_boxes", "scores": "detection_scores", "classes": "detection_classes"}
+    return {"names": names, "boxes": "yxyx", "units": "normalised", "activation": "none", "background": "first",
+            "nms": "none", "resize": "fit"}
+
+
+def _boxes_labels_scores(seen: Seen) -> Facts | None:
+    """torchvision (no batch axis, class 0 is the background) and RT-DETR or D-FINE (with one, no background)."""
+    if not {"boxes", "labels", "scores"} <= seen.outputs.keys():
+        return None
+    torchvision = len(seen.outputs["boxes"].shape) == 2
+    return {"names": {"boxes": "boxes", "scores": "scores", "classes": "labels"}, "boxes": "xyxy", "units": "pixels",
+            "activation": "none", "background": "first" if torchvision else "none", "nms": "none"}
+
+
+def _dets_labels(seen: Seen) -> Facts | None:
+    """mmdetection: four corners and a score in one row, the class beside it."""
+    if not {"dets", "labels"} <= seen.outputs.keys() or last(seen.outputs["dets"]) != BOX + 1:
+        return None
+    return {"names": {"boxes": "dets", "classes": "labels"}, "boxes": "xyxy", "units": "pixels",
+            "activation": "none", "background": "none", "nms": "none"}
+
+
+def _boxes_scores(seen: Seen) -> Facts | None:
+    """Two outputs of these names. Units and order of the corners differ between exporters: a person has to say."""
+    if seen.outputs.keys() != {"boxes", "scores"} or last(seen.outputs["boxes"]) != BOX:
+        return None
+    return _separate(seen, "boxes", "scores")
+
+
+def _rows(seen: Seen) -> Facts | None:
+    """YOLOv7's end2end export, [detections, 7]; in no other order do seven columns make a known row."""
+    if seen.only is None or len(seen.only.shape) != 2 or seen.only.shape[1] != 7 or isinstance(seen.only.shape[0], int):
+        return None
+    return {"columns": "batch box class score", "boxes": "xyxy", "units": "pixels", "activation": "none",
+            "nms": "none", "resize": "letterbox"}
+
+
+def _joined(seen: Seen) -> Facts | None:
+    """One output whose columns are four of a box and as many as there are labels, with or without an objectness."""
+    if seen.only is None or len(seen.only.shape) != 3 or seen.labels is None:
+        return None
+    rows, columns = seen.only.shape[1:]
+    if rows == BOX + seen.labels and columns != BOX + seen.labels:
+        return {"columns": "box scores", **YOLO}
+    if columns == BOX + 1 + seen.labels:
+        return {"columns": "box objectness scores", **(_yolox(seen.size) if _is_grid(rows, seen.size) else YOLO)}
+    return {"columns": "box scores", **YOLO} if columns == BOX + seen.labels else None
+
+
+def _yolox(size: Size | None) -> Facts:
+    """YOLOX as its exporter writes it: boxes on three grids, pixels in BGR as they are, picture at the top left."""
+    return {"boxes": "grid", "strides": GRID_STRIDES, "activation": "none", "resize": "letterbox",
+            "anchor": "top-left", "color": "BGR", "scale": 1.0}
+
+
+def _is_grid(rows: Dimension, size: Size | None) -> bool:
+    """Whether there is exactly one row for each cell of the grids; YOLOv5 has three."""
+    return size is not None and rows == sum((size[0] // stride) * (size[1] // stride) for stride in GRID_STRIDES)
+
+
+def detector_facts(seen: Seen) -> Facts:
+    """The facts of a detector, once a person or a file has said that it is one."""
+    return detection_facts(seen) or _any_joined(seen) or _any_separate(seen) or {}
+
+
+def _any_joined(seen: Seen) -> Facts | None:
+    """[batch, columns, many rows] is YOLOv8's order. In the other it is open whether there is an objectness."""
+    if seen.only is None or len(seen.only.shape) != 3:
+        return None
+    rows, columns = seen.only.shape[1:]
+    if isinstance(rows, int) and rows > BOX and (not isinstance(columns, int) or rows < columns):
+        return {"columns": "box scores", **YOLO}
+    return dict(YOLO)
+
+
+def _any_separate(seen: Seen) -> Facts | None:
+    threes = [tensor for tensor in seen.outputs.values() if len(tensor.shape) == 3]
+    boxes = [tensor.name for tensor in threes if last(tensor) == BOX]
+    scores = [tensor.name for tensor in threes if last(tensor) != BOX]
+    return _separate(seen, boxes[0], scores[0]) if len(boxes) == len(scores) == 1 else None
+
+
+def _separate(seen: Seen, boxes: str, scores: str) -> Facts:
+    facts: Facts = {"names": {"boxes": boxes, "scores": scores}}
+    classes = last(seen.outputs[scores])
+    return facts | {"background": "first"} if classes is not None and seen.labels == classes - 1 else facts
+
+
+def detected_classes(facts: Mapping[str, Any], seen: Seen) -> int | None:
+    names, columns = facts.get("names", {}), facts.get("columns")
+    if columns in ("box scores", "box objectness scores"):
+        taken = BOX + (columns == "box objectness scores") + _mask_coefficients(names, seen)
+        return _classes_beside(taken, _joined_output(names, seen), seen.labels)
+    if columns or "classes" in names or names.get("scores") not in seen.outputs:
+        return None
+    scores = seen.outputs[names["scores"]]
+    return last(scores) if len(scores.shape) == 3 else None
+
+
+def _joined_output(names: Mapping[str, str], seen: Seen) -> TensorInfo | None:
+    if names.get("boxes") in seen.outputs:
+        return seen.outputs[names["boxes"]]
+    return next((tensor for name, tensor in seen.outputs.items()
+                 if name not in names.values() and len(tensor.shape) == 3), None)
+
+
+def _classes_beside(taken: int, tensor: TensorInfo | None, labels: int | None) -> int | None:
+    """Classes of an output with `taken` further columns: columns are the axis that fits the labels, or the shorter."""
+    sides = [side for side in tensor.shape[1:] if isinstance(side, int)] if tensor is not None else []
+    if labels is not None and taken + labels in sides:
+        return labels
+    shorter = min(sides, default=0)
+    return shorter - taken if shorter > taken else None
+
+
+def _mask_coefficients(names: Mapping[str, str], seen: Seen) -> int:
+    masks = seen.outputs.get(names.get("masks", ""))
+    count = masks.shape[1] if masks is not None and len(masks.shape) == 4 else 0
+    return count if isinstance(count, int) else 0

@@ -1,0 +1,38 @@
+"""What is known of a model when its outputs are looked at."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from inference.model_toml import Layout
+from inference.session import TensorInfo
+from inference.spec import Size
+
+INTEGERS = ("INT64", "INT32", "UINT8", "INT8", "BOOL")
+Facts = dict[str, Any]
+Named = Mapping[str, TensorInfo]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is known when the outputs are looked at. Sides of the input are None where they are open."""
+
+    outputs: Named
+    layout: Layout
+    sides: tuple[int | None, int | None]
+    channels: int
+    size: Size | None
+    labels: int | None
+
+    @property
+    def only(self) -> TensorInfo | None:
+        return next(iter(self.outputs.values())) if len(self.outputs) == 1 else None
+
+
+def first(seen: Seen) -> TensorInfo | None:
+    return next(iter(seen.outputs.values()), None)
+
+
+def last(tensor: TensorInfo) -> int | None:
+    side = tensor.shape[-1] if tensor.shape else None
+    return side if isinstance(side, int) else None

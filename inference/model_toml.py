@@ -1,0 +1,176 @@
+"""`model.toml`: every key that a person may write, checked. Each is optional and overrides what was found out."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from inference.errors import ModelNotUsable
+
+TaskName = Literal["image-classification", "object-detection", "image-segmentation", "image-feature-extraction",
+                   "image-to-image", "tensor"]
+TASK_NAMES: tuple[str, ...] = get_args(TaskName)
+Activation = Literal["softmax", "sigmoid", "none"]
+Layout = Literal["NCHW", "NHWC"]
+Color = Literal["RGB", "BGR", "L", "Y"]
+Resize = Literal["stretch", "crop", "letterbox", "fit"]
+Anchor = Literal["center", "top-left"]
+Resample = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+Columns = Literal["box scores", "box objectness scores", "box score class", "batch box class score"]
+Boxes = Literal["xyxy", "xywh", "cxcywh", "yxyx", "grid", "ltrb"]
+Units = Literal["pixels", "normalised"]
+Background = Literal["none", "first", "last"]
+Nms = Literal["per-class", "all", "none"]
+MAX_SIDE = 8192  # pixels of a model's input
+MODEL_TOML = "model.toml"
+Side = Annotated[int, Field(gt=0, le=MAX_SIDE)]
+Share = Annotated[float, Field(ge=0, le=1)]
+PerChannel = float | tuple[float, ...]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SizeTable(_Table):
+    """`size = { width = 640, height = 480 }`, pixels."""
+
+    width: Side
+    height: Side
+
+
+class InputTable(_Table):
+    """`[input]`: how an image becomes the model's input, (pixel * scale - mean) / std."""
+
+    name: str | None = None
+    size: Side | SizeTable | None = None
+    resize: Resize | None = None
+    shortest_edge: Side | None = None
+    longest_edge: Side | None = None
+    anchor: Anchor | None = None
+    fill: float | tuple[float, float, float] | None = None
+    resample: Resample | None = None
+    multiple_of: Side | None = None
+    layout: Layout | None = None
+    color: Color | None = None
+    scale: float | None = None
+    mean: PerChannel | None = None
+    std: PerChannel | None = None
+
+
+class OutputNames(_Table):
+    """`[output.names]`: which of several outputs is what."""
+
+    boxes: str | None = None
+    scores: str | None = None
+    classes: str | None = None
+    objectness: str | None = None
+    masks: str | None = None
+    embedding: str | None = None
+    image: str | None = None
+
+
+class OutputTable(_Table):
+    """`[output]`: what the model's numbers mean."""
+
+    names: OutputNames = OutputNames()
+    activation: Activation | None = None
+    columns: Columns | None = None
+    boxes: Boxes | None = None
+    units: Units | None = None
+    background: Background | None = None
+    strides: tuple[Side, ...] | None = None
+    nms: Nms | None = None
+    threshold: Share | None = None
+    iou: Share | None = None
+    normalize: bool | None = None
+    range: tuple[float, float] | None = None
+
+
+class TilingTable(_Table):
+    """`[tiling]`: an image larger than one tile is cut into tiles that overlap."""
+
+    tile: Side | None = None
+    overlap: Annotated[int, Field(ge=0, le=MAX_SIDE)] | None = None
+    batch: Annotated[int, Field(ge=1, le=64)] | None = None
+
+
+class ModelToml(_Table):
+    """The keys of `model.toml`."""
+
+    task: TaskName | None = None
+    labels: tuple[str, ...] | None = None
+    threads: Annotated[int, Field(ge=1, le=256)] | None = None
+    providers: tuple[str, ...] | None = None
+    input: InputTable = InputTable()
+    output: OutputTable = OutputTable()
+    tiling: TilingTable | None = None
+    constants: dict[str, Any] = {}
+
+
+def read_toml(path: Path) -> ModelToml:
+    """`model.toml`, or its defaults where there is none.
+
+    Raises:
+        ModelNotUsable: not TOML, an unknown key or a wrong value; the text names it.
+    """
+    if not path.is_file():
+        return ModelToml()
+    try:
+        content = tomllib.loads(path.read_text("utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ModelNotUsable(f"{path.name} is not TOML: {error}") from error
+    try:
+        return ModelToml.model_validate(content)
+    except ValidationError as error:
+        raise ModelNotUsable(f"{path.name}, {problem(error, content)}") from error
+
+
+# Where pydantic's own words speak of its types instead of what to write.
+_EXPECTED = {
+    "size": "one number of pixels from 1 to 8192, or { width = 640, height = 480 }",
+    "mean": "one number, or a list with one number a channel",
+    "std": "one number, or a list with one number a channel",
+    "fill": "one number, or a list of three (red, green, blue)",
+    "labels": "a list of texts, one a class",
+    "providers": "a list of texts, such as [\"CPUExecutionProvider\"]",
+    "strides": "a list of whole numbers, such as [8, 16, 32]",
+    "range": "a list of two numbers, the values for black and white",
+}
+_TYPES = {"bool": "true or false", "dict": "a table", "float": "a number", "int": "a whole number",
+          "list": "a list", "model": "a table", "string": "a text", "tuple": "a list"}
+
+
+def problem(error: ValidationError, content: Mapping[str, Any]) -> str:
+    """The first problem of `content` as "input.size: expected …", by the keys a person wrote."""
+    first = error.errors()[0]
+    keys = _written_keys(first["loc"], content)
+    return f"{'.'.join(keys)}: {_expectation(first, keys)}"
+
+
+def _written_keys(loc: Sequence[int | str], content: Any) -> list[str]:
+    """The part of pydantic's path that is in the file; it adds the names of the types that it tried."""
+    keys = []
+    for part in loc:
+        if isinstance(content, Mapping) and part in content:
+            content = content[part]
+            keys.append(str(part))
+    return keys or [str(part) for part in loc[:1]]
+
+
+def _expectation(first: Any, keys: list[str]) -> str:
+    """What to write instead."""
+    kind, context = first["type"], first.get("ctx", {})
+    if kind == "extra_forbidden":
+        return "there is no such key"
+    known = next((_EXPECTED[key] for key in reversed(keys) if key in _EXPECTED), None)
+    if known:
+        return f"expected {known}"
+    if kind == "literal_error":
+        return f"expected {context['expected']}"
+    wanted = _TYPES.get(kind.removesuffix("_parsing").removesuffix("_type").removesuffix("_from_float"))
+    if wanted:
+        return f"expected {wanted}"
+    return f"{first['msg'][0].lower()}{first['msg'][1:]}".replace("input should be", "expected a value")

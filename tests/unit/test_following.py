@@ -1,0 +1,147 @@
+"""The models folder changes while the engine serves."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from inference.engine import Engine
+from inference.errors import ModelNotFound
+from tests.onnx_models import classifier
+from tests.unit.conftest import MAX_PIXELS
+from tests.unit.pictures import photo
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    classifier(tmp_path / "models" / "leaf" / "model.onnx")
+    return tmp_path / "models" / "leaf"
+
+
+@pytest.fixture
+def engine(folder: Path) -> Engine:
+    engine = Engine(folder.parent, MAX_PIXELS)
+    engine.load()
+    return engine
+
+
+def look_twice(engine: Engine) -> None:
+    """Files count as copied once two looks show the same."""
+    engine.follow()
+    engine.follow()
+
+
+def classes(engine: Engine, model_type: str = "leaf") -> int:
+    result = engine.predict(model_type, engine.open(photo()), engine.parameters(model_type, {})).result
+    return len(result["predictions"])
+
+
+def test_a_new_model_is_served_once_it_stays_as_it_is(engine: Engine, folder: Path) -> None:
+    classifier(folder.parent / "moon" / "model.onnx")
+    engine.follow()
+    with pytest.raises(ModelNotFound):
+        engine.model("moon")
+    engine.follow()
+    assert engine.entry("moon").state == "ready"
+
+
+def test_files_that_are_still_being_written_are_left_alone(engine: Engine, folder: Path) -> None:
+    whole = classifier(folder.parent.parent / "whole.onnx", classes=3).read_bytes()
+    for length in range(0, len(whole), len(whole) // 5):
+        (folder / "model.onnx").write_bytes(whole[:length])
+        engine.follow()
+        assert (engine.entry("leaf").reason, classes(engine)) == ("", 2)
+    (folder / "model.onnx").write_bytes(whole)
+    look_twice(engine)
+    assert classes(engine) == 3
+
+
+@pytest.mark.parametrize("put", [shutil.copyfile, shutil.move], ids=["by copy", "by rename"])
+def test_a_changed_model_takes_the_old_ones_place(engine: Engine, folder: Path, put: Callable) -> None:
+    old = engine.model("leaf")
+    put(classifier(folder.parent.parent / "new.onnx", classes=3), folder / "model.onnx")
+    look_twice(engine)
+    assert classes(engine) == 3
+    assert len(old.predict(engine.open(photo()), old.parameters({})).result["predictions"]) == 2
+
+
+def test_a_broken_file_never_replaces_a_working_model(engine: Engine, folder: Path) -> None:
+    (folder / "model.onnx").write_bytes(b"broken")
+    look_twice(engine)
+    entry = engine.entry("leaf")
+    assert (entry.state, classes(engine)) == ("ready", 2)
+    assert "those before still are" in entry.reason
+    classifier(folder / "model.onnx", classes=3)
+    look_twice(engine)
+    assert (engine.entry("leaf").reason, classes(engine)) == ("", 3)
+
+
+def test_labels_alone_reload_a_model(engine: Engine, folder: Path) -> None:
+    (folder / "labels.txt").write_text("fine\nill\n")
+    look_twice(engine)
+    assert engine.model("leaf").spec.labels == ("fine", "ill")
+
+
+def test_a_removed_model_is_dropped(engine: Engine, folder: Path) -> None:
+    shutil.rmtree(folder)
+    engine.follow()
+    assert classes(engine) == 2  # between two renames a folder is away for a moment
+    engine.follow()
+    assert engine.entries == []
+
+
+def test_a_failed_model_is_served_once_it_is_mended(tmp_path: Path) -> None:
+    (tmp_path / "leaf").mkdir()
+    engine = Engine(tmp_path, MAX_PIXELS)
+    engine.load()
+    assert engine.entry("leaf").state == "failed"
+    classifier(tmp_path / "leaf" / "model.onnx")
+    look_twice(engine)
+    assert [(entry.files.name, entry.state) for entry in engine.entries] == [("leaf", "ready")]
+
+
+def test_versions_are_served_by_number_and_the_highest_by_name(tmp_path: Path) -> None:
+    for version in ("1", "2", "10"):
+        classifier(tmp_path / "leaf" / version / "model.onnx", classes=int(version))
+    engine = Engine(tmp_path, MAX_PIXELS)
+    engine.load()
+    assert [entry.files.version for entry in engine.entries] == ["1", "2", "10"]
+    assert engine.model("leaf").spec.version == "10"
+    assert engine.model("leaf:2").spec.version == "2"
+
+
+def test_a_broken_higher_version_leaves_the_lower_one_serving(engine: Engine, tmp_path: Path) -> None:
+    models = tmp_path / "versions"
+    classifier(models / "leaf" / "1" / "model.onnx")
+    engine = Engine(models, MAX_PIXELS)
+    engine.load()
+    (models / "leaf" / "2").mkdir()
+    (models / "leaf" / "2" / "model.onnx").write_bytes(b"broken")
+    look_twice(engine)
+    assert engine.model("leaf").spec.version == "1"
+    assert engine.entry("leaf:2").state == "failed"
+
+
+def test_a_model_that_another_process_serves_already_can_be_caught_up_with(engine: Engine, folder: Path) -> None:
+    classifier(folder / "model.onnx", classes=3)
+    other = Engine(folder.parent, MAX_PIXELS)
+    other.load()
+    mark = other.model("leaf").mark
+    assert not engine.serves("leaf", mark)
+    engine.catch_up(mark)
+    assert engine.serves("leaf", mark)
+    assert classes(engine) == 3
+
+
+def test_what_was_not_tried_yet_waits_for_who_may_try(folder: Path, tmp_path: Path) -> None:
+    first, second = (Engine(folder.parent, MAX_PIXELS, tmp_path / "trials") for _ in range(2))
+    first.load()
+    second.load()
+    classifier(folder / "model.onnx", classes=3)
+    for _ in range(3):
+        second.follow(may_try=False)
+    assert classes(second) == 2
+    look_twice(first)
+    second.follow(may_try=False)
+    assert classes(first) == classes(second) == 3

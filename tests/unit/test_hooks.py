@@ -1,0 +1,84 @@
+"""hooks.py: a model's own preprocessing and postprocessing."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inference.engine import Engine
+from inference.errors import InferenceFailed
+from inference.hooks import plain
+from tests.onnx_models import classifier, classifier_logits
+from tests.unit.conftest import MAX_PIXELS
+from tests.unit.pictures import photo
+
+
+def result(folder: Path, hooks: str, **parameters: object) -> dict:
+    """Of a 60x40 picture, by a classifier of 32 pixels with these hooks."""
+    classifier(folder / "odd" / "model.onnx")
+    (folder / "odd" / "hooks.py").write_text(hooks)
+    engine = Engine(folder, MAX_PIXELS)
+    engine.load()
+    return engine.predict("odd", engine.open(photo((60, 40))), engine.parameters("odd", parameters)).result
+
+
+def test_postprocess_makes_the_result(tmp_path: Path) -> None:
+    found = result(tmp_path, """
+import numpy as np
+def postprocess(outputs, context):
+    box = context.to_image(np.array([[0, 0, 16, 32]]))[0]
+    return [{"label": context.labels[0], "score": outputs["logits"].max() * 0 + np.float32(0.5), "box": box,
+             "of": context.image_size, "top_k": context.parameters["top_k"]}]
+""", top_k=3)
+    assert found == {"task": "image-classification", "predictions": [
+        {"label": "0", "score": 0.5, "box": [0, 0, 30, 40], "of": [60, 40], "top_k": 3}]}
+
+
+def test_a_dict_is_the_result_itself(tmp_path: Path) -> None:
+    found = result(tmp_path, "def postprocess(outputs, context): return {'task': 'counting', 'fruits': 3}")
+    assert found == {"task": "counting", "fruits": 3}
+
+
+@pytest.mark.parametrize("given", ["batch", "{'image': batch}"])
+def test_preprocess_makes_the_inputs_from_the_whole_upright_picture(tmp_path: Path, given: str) -> None:
+    found = result(tmp_path, f"""
+import numpy as np
+def preprocess(image):
+    assert (image.shape, image.dtype) in (((40, 60, 3), np.uint8), ((32, 32, 3), np.uint8))  # and the warm-up's
+    batch = np.full((1, 3, 32, 32), 0.25, np.float32)
+    return {given}
+""")
+    logits = classifier_logits(np.full((1, 3, 32, 32), 0.25))[0]
+    assert found["predictions"][0]["label"] == str(logits.argmax())
+    assert found["predictions"][0]["score"] == pytest.approx(np.exp(logits.max()) / np.exp(logits).sum(), abs=1e-5)
+
+
+@pytest.mark.parametrize(("body", "told"), [
+    ("raise ValueError('odd picture')", "hooks.py, postprocess: ValueError: odd picture (line 3)"),
+    ("raise SystemExit(3)", "hooks.py, postprocess: SystemExit: 3 (line 3)"),
+    ("return object()", "a object, which JSON has no form for"),
+    ("return {'x': {1, 2}}", "a set, which JSON has no form for"),
+])
+def test_what_a_hook_raises_is_that_requests_failure(tmp_path: Path, body: str, told: str) -> None:
+    with pytest.raises(InferenceFailed) as raised:
+        result(tmp_path, "def postprocess(outputs, context):\n"
+                         f"    if context.image_size != (60, 40): return []\n    {body}")
+    assert told in str(raised.value)
+
+
+@pytest.mark.parametrize(("hooks", "told"), [
+    ("def postprocess(:", "SyntaxError"), ("import nowhere_to_be_found", "ModuleNotFoundError"),
+    ("raise SystemExit", "SystemExit"), ("x = 1", "neither preprocess"),
+    ("def preprocess(image): return image", "cannot predict a test picture"),
+])
+def test_hooks_that_cannot_work_fail_the_model_with_a_reason(tmp_path: Path, hooks: str, told: str) -> None:
+    classifier(tmp_path / "odd" / "model.onnx")
+    (tmp_path / "odd" / "hooks.py").write_text(hooks)
+    engine = Engine(tmp_path, MAX_PIXELS)
+    engine.load()
+    assert (engine.entry("odd").state, told in engine.entry("odd").reason) == ("failed", True)
+
+
+def test_numpy_values_become_those_of_json() -> None:
+    values = {"a": np.float32(0.5), "b": np.arange(3), 1: [np.True_, None, "x"], "nan": [np.nan, float("inf")]}
+    assert plain(values) == {"a": 0.5, "b": [0, 1, 2], "1": [True, None, "x"], "nan": [None, None]}

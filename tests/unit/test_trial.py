@@ -1,0 +1,73 @@
+"""Models are tried in a child process, and what came of it is shared."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from inference import trial as module
+from inference.engine import Engine
+from inference.repository import ModelFiles, scan
+from inference.trial import Trials
+from tests.onnx_models import classifier
+from tests.unit.conftest import MAX_PIXELS
+
+
+@pytest.fixture
+def trials(tmp_path: Path) -> Trials:
+    return Trials(tmp_path / "trials")
+
+
+def put(tmp_path: Path, hooks: str = "") -> ModelFiles:
+    """A model whose hook does in the child whatever a file might do."""
+    folder = tmp_path / "models" / "leaf"
+    classifier(folder / "model.onnx")
+    if hooks:
+        (folder / "hooks.py").write_text(hooks + "\ndef postprocess(outputs, context): return []")
+    return scan(folder.parent)[0]
+
+
+def test_a_good_model_can_be_served(trials: Trials, tmp_path: Path) -> None:
+    files = put(tmp_path)
+    assert trials.known(files) is None
+    assert trials.verdict(files).reason == ""
+    assert trials.known(files) == trials.verdict(files)
+
+
+def test_a_broken_file_is_told_with_its_reason(trials: Trials, tmp_path: Path) -> None:
+    files = put(tmp_path, "raise ValueError('on purpose')")
+    assert "ValueError: on purpose (line 1)" in trials.verdict(files).reason
+
+
+@pytest.mark.parametrize(("crash", "told"), [
+    ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
+    ("import os, signal; os.kill(os.getpid(), signal.SIGABRT)", "SIGABRT"),
+    ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "memory"),
+    ("import os; os._exit(3)", "exit code 3"),
+])
+def test_a_crash_harms_the_child_only(trials: Trials, tmp_path: Path, crash: str, told: str) -> None:
+    files = put(tmp_path, crash)
+    engine = Engine(files.folder.parent, MAX_PIXELS, tmp_path / "trials")
+    engine.load()
+    assert (engine.entry("leaf").state, told in engine.entry("leaf").reason) == ("failed", True)
+
+
+def test_a_model_that_takes_all_memory_is_told(trials: Trials, tmp_path: Path) -> None:
+    files = put(tmp_path, "import numpy; hoard = numpy.ones(1 << 46)")
+    assert "Unable to allocate" in trials.verdict(files).reason
+
+
+def test_a_model_that_hangs_natively_is_ended(trials: Trials, tmp_path: Path) -> None:
+    """The alarm's own action ends native code too; here it is set to 1 s by the hook."""
+    files = put(tmp_path, "import signal, ctypes; signal.alarm(1); ctypes.PyDLL(None).sleep(60)")
+    assert str(module.TRIAL_S) in trials.verdict(files).reason
+    assert signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
+
+
+def test_another_file_is_another_trial(trials: Trials, tmp_path: Path) -> None:
+    first = put(tmp_path)
+    trials.verdict(first)
+    second = put(tmp_path, "x = 1")
+    assert trials.known(second) is None
+    trials.verdict(second)
+    assert (trials.known(first), trials.known(second)) == (None, trials.verdict(second))
