@@ -158,7 +158,7 @@ def test_a_picture_is_refused_by_what_is_wrong_with_it(engine: Engine, data: byt
 
 @pytest.mark.parametrize(("given", "named"), [
     ({"top_k": "many"}, "'top_k'"), ({"top_k": 0}, "'top_k'"), ({"threshold": 2}, "'threshold'"),
-    ({"topk": 3}, "unknown parameter 'topk'; this task takes top_k, threshold"),
+    ({"topk": 3}, "unknown parameter 'topk'; this task takes tile, top_k, threshold"),
 ])
 def test_a_wrong_parameter_is_named(engine: Engine, given: dict, named: str) -> None:
     with pytest.raises(BadParameter, match=named):
