@@ -27,7 +27,7 @@ SAVE_OPTIONS: dict[Kind, dict] = {"image/png": {"format": "PNG", "compress_level
                                   "image/jpeg": {"format": "JPEG", "quality": 90},
                                   "image/webp": {"format": "WEBP", "quality": 90}}
 # Shares of the image's shorter side
-FONT_SHARE, LINE_SHARE = 0.03, 0.004
+FONT_SHARE, LINE_SHARE = 0.024, 0.004
 SMALLEST_FONT, THINNEST_LINE = 11, 2  # pixels
 MASK_OPACITY, PANEL_OPACITY = 0.4, 0.65
 TILE_OPACITY = (0.1, 0.55)  # of a tile with score 0 and 1

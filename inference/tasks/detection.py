@@ -20,20 +20,21 @@ from inference.tiling import Tiles
 NAME = "object-detection"
 BOX_DIGITS = 2
 MAX_CANDIDATES = 30_000  # as Ultralytics (max_nms): bounds the time of the suppression when the threshold is near 0
+MAX_BOXES, MAX_MERGED = 300, 10_000  # of one run, as Ultralytics (max_det); of all tiles of an image
 Indices = NDArray[np.intp]
 Floats = NDArray[np.float64]
 
 
 class Parameters(BaseModel):
     """What a caller may ask: at most `top_k` boxes with a score of at least `threshold`, of which no two of a class
-    overlap by more than `iou`. None is the model's own value.
+    overlap by more than `iou`. None is the model's own value; of boxes 300, and 300 a tile.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     threshold: float | None = Field(None, ge=0, le=1)
     iou: float | None = Field(None, ge=0, le=1)
-    top_k: int = Field(300, ge=1)
+    top_k: int | None = Field(None, ge=1, le=MAX_MERGED)
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def merge_tiles(values: list[tuple[Placement, Detections]], spec: ModelSpec,
     """The image's detections, and for each the rows of all tiles' detections, one after the other, that it is."""
     found = _concatenated([detections for _, detections in values])
     views = _views(values, found, spec)
-    groups = group(views, _or(wanted.iou, spec.output.iou), wanted.top_k)
+    groups = group(views, _or(wanted.iou, spec.output.iou), wanted.top_k or MAX_MERGED)
     best = np.array([rows[np.argmax(found.scores[rows])] for rows in groups], np.intp)
     boxes = np.array([views.around(rows) for rows in groups]).reshape(-1, 4)
     return replace(found.of(best), boxes=boxes), groups
@@ -173,9 +174,9 @@ def _classes(rows: Rows, chosen: Indices, spec: ModelSpec) -> Indices:
 def _suppressed(found: Detections, output: OutputSpec, wanted: Parameters) -> Indices:
     """The rows that stay, best first."""
     if output.nms == "none":
-        return np.argsort(-found.scores, kind="stable")[: wanted.top_k]
+        return np.argsort(-found.scores, kind="stable")[: wanted.top_k or MAX_BOXES]
     classes = found.classes if output.nms == "per-class" else None
-    return suppress(found.boxes, found.scores, classes, _or(wanted.iou, output.iou), limit=wanted.top_k)
+    return suppress(found.boxes, found.scores, classes, _or(wanted.iou, output.iou), limit=wanted.top_k or MAX_BOXES)
 
 
 def _or(wanted: float | None, own: float) -> float:

@@ -26,7 +26,7 @@ BAND = 256  # rows of a mask resized at once: those of an image of 100 MP would 
 class Parameters(detection.Parameters):
     """As of a detection, but fewer objects: each brings a mask as large as the image."""
 
-    top_k: int = Field(100, ge=1)
+    top_k: int | None = Field(100, ge=1, le=detection.MAX_BOXES)
 
 
 @dataclass(frozen=True)
