@@ -15,6 +15,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from inference import onnx_errors
 from inference.errors import InferenceFailed, ModelNotUsable
 
 CPU = "CPUExecutionProvider"
@@ -61,8 +62,7 @@ class Session:
         try:
             self._session = ort.InferenceSession(str(path), _options(threads), providers=list(providers))
         except Exception as error:  # onnxruntime's exceptions share no base but Exception
-            raise ModelNotUsable(f"onnxruntime cannot load {path.name}: "
-                                 f"{_first_line(error).replace(str(path), path.name)}") from error
+            raise ModelNotUsable(onnx_errors.plain(str(error), path.name)) from error
         self.interface = Interface(tuple(map(_tensor_info, self._session.get_inputs())),
                                    tuple(map(_tensor_info, self._session.get_outputs())),
                                    self._session.get_modelmeta().custom_metadata_map)

@@ -81,15 +81,15 @@ def _name(files: ModelFiles) -> str:
 
 
 def _try(files: ModelFiles) -> Verdict:
-    """Spawn, read, wait, all of them the system's own: under gevent those of `os` and `subprocess` work on its hub
-    only, and this is a native thread. The child ends itself in time."""
-    reading, writing = os.pipe()
+    """Spawn, close, read, wait, all of them the system's own: under gevent those of `os` and `subprocess` need its
+    hub, which does not run in a native thread, and not yet in the arbiter. The child ends itself in time."""
+    reading, writing = posix.pipe()
     try:
         child = posix.posix_spawn(sys.executable, [sys.executable, "-m", "inference.trial", _to_json(files)],
                                   os.environ | {"PYTHONPATH": str(ROOT)},
                                   file_actions=[(posix.POSIX_SPAWN_DUP2, writing, 1)])
     finally:
-        os.close(writing)
+        posix.close(writing)
     with os.fdopen(reading, "rb") as output:
         told = output.read()
     status = os.waitstatus_to_exitcode(posix.waitpid(child, 0)[1])

@@ -52,7 +52,7 @@ def test_feeds_that_do_not_fit_are_a_failed_inference(model: Path, feeds: dict) 
 
 @pytest.mark.parametrize(("content", "reason"), [
     (b"", "is empty"), (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n", "git lfs pull"),
-    (b"no model at all", "cannot load"), (b"\x08\x09\x12\x04test", "cannot load"),
+    (b"no model at all", "cannot be loaded"), (b"\x08\x09\x12\x04test", "cannot be loaded"),
 ], ids=["empty", "lfs pointer", "text", "broken"])
 def test_a_file_that_is_no_model_is_told_in_one_line(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "model.onnx"
