@@ -108,6 +108,12 @@ def test_every_error_a_model_can_bring_is_one_plain_sentence_and_the_rest_serves
         assert reasons[name][:60] in answer.json["detail"]
 
 
+def wait_until_served(server: Server, name: str, version: str = "1") -> None:
+    """By every process: they follow the folder each for itself."""
+    wait_until(lambda: {server.predict(leaf(), name).json.get("model_version") for _ in range(8)} == {version},
+               FOLLOW_S)
+
+
 def states(server: Server) -> dict[str, str]:
     return {model["name"]: model["state"] for model in server.get("/models").json["models"]}
 
@@ -128,10 +134,9 @@ def test_the_server_starts_with_broken_models_and_serves_the_rest(tmp_path: Path
 def test_a_dropped_model_is_served_and_a_removed_one_is_gone(dropped: Server) -> None:
     folder = dropped.home / "models" / "new-one"
     classifier(folder / "2" / "model.onnx")
-    wait_until(lambda: dropped.predict(leaf(), "new-one").status == 200, FOLLOW_S)
-    wait_until(lambda: all(dropped.predict(leaf(), "new-one").status == 200 for _ in range(8)), FOLLOW_S)
+    wait_until_served(dropped, "new-one", "2")
     classifier(folder / "3" / "model.onnx", classes=3)
-    wait_until(lambda: dropped.predict(leaf(), "new-one").json["model_version"] == "3", FOLLOW_S)
+    wait_until_served(dropped, "new-one", "3")
     assert dropped.predict(leaf(), "new-one:2").json["model_version"] == "2"
     shutil.rmtree(folder)
     wait_until(lambda: {dropped.predict(leaf(), "new-one").status for _ in range(8)} == {404}, FOLLOW_S)
@@ -140,7 +145,7 @@ def test_a_dropped_model_is_served_and_a_removed_one_is_gone(dropped: Server) ->
 def test_a_job_for_a_model_that_was_just_replaced_is_answered_by_it(dropped: Server) -> None:
     """A worker that has not noticed the new model yet catches up before it runs the job."""
     classifier(dropped.home / "models" / "young" / "model.onnx", classes=4)
-    wait_until(lambda: dropped.predict(leaf(), "young").status == 200, FOLLOW_S)
+    wait_until_served(dropped, "young")
     job = dropped.job(dropped.submit(leaf(), "young"), wait_s=20)
     assert (job["state"], len(job["result"]["predictions"])) == ("succeeded", 4)
 
@@ -201,7 +206,7 @@ def test_what_cannot_be_drawn_is_refused_before_it_runs(dropped: Server) -> None
     save(dropped.home / "models" / "raw" / "model.onnx", [helper.make_node("Relu", ["image"], ["y"])],
          {"image": (1, 3, 8, 8)}, {"y": (1, 3, 8, 8)})
     (dropped.home / "models" / "raw" / "model.toml").write_text('task = "tensor"')
-    wait_until(lambda: dropped.predict(leaf(), "raw").status == 200, FOLLOW_S)
+    wait_until_served(dropped, "raw")
     answer = dropped.predict(leaf(), "raw")
     assert answer.json["result"]["outputs"][0]["shape"] == [1, 3, 8, 8]
     assert dropped.predict(leaf(), "raw", headers={"Accept": "image/png"}).is_problem(406, "not-acceptable")
