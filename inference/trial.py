@@ -118,7 +118,7 @@ def _from_json(text: str) -> ModelFiles:
 def _limit() -> None:
     """The child ends by itself: SIGALRM's default ends it in native code too; memory is what is free now."""
     signal.alarm(TRIAL_S)
-    os.nice(NICENESS)
+    os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + _free_bytes(), resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

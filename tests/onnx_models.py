@@ -38,6 +38,23 @@ def sleeper(path: Path, seconds: float, size: int = 32) -> Path:
     return _sleeper(path, max(1, round(seconds / turn_s)), size)
 
 
+def heavy(path: Path, megabytes: int) -> Path:
+    """As `classifier`, with a chain of square matrices behind it that are `megabytes` of weights."""
+    side = 1024
+    count = round(megabytes * 1e6 / (side * side * 4))
+    nodes = _logits_nodes("NCHW")
+    nodes[-1].output[0] = "plain_logits"
+    nodes.append(helper.make_node("MatMul", ["plain_logits", "widen"], ["wide0"]))
+    nodes += [helper.make_node("MatMul", [f"wide{number}", f"square{number}"], [f"wide{number + 1}"])
+              for number in range(count)]
+    nodes.append(helper.make_node("MatMul", [f"wide{count}", "narrow"], ["logits"]))
+    random = np.random.default_rng(0)
+    shapes = {"widen": (2, side), "narrow": (side, 2)} | {f"square{number}": (side, side) for number in range(count)}
+    weights = [numpy_helper.from_array(random.standard_normal(shape, np.float32) / 32, name)
+               for name, shape in shapes.items()]
+    return _save(path, nodes, weights, *_interface(32, 2, "NCHW", 3, "batch"), _weights(3, 2))
+
+
 def _logits_nodes(layout: str) -> list[onnx.NodeProto]:
     axes = [2, 3] if layout == "NCHW" else [1, 2]
     return [helper.make_node("ReduceMean", ["image"], ["mean_color"], axes=axes, keepdims=0),

@@ -14,6 +14,7 @@ import pytest
 
 from tests.integration.pictures import leaf, white
 from tests.integration.server import Server, wait_until
+from tests.onnx_models import classifier, heavy
 
 LIVEZ_LIMIT_S = 0.05
 
@@ -64,6 +65,28 @@ def test_a_quick_picture_is_answered_while_the_long_lane_is_taken(one_process: S
             assert one_process.predict(leaf()).json["timings_ms"]["queue"] < 500
             answered += 1
     assert answered > 5
+
+
+def test_livez_answers_while_a_model_of_150_mb_is_loaded(tmp_path: Path) -> None:
+    """onnxruntime lets go of the interpreter while it loads; the thread that loads gives way to the others."""
+    models = tmp_path / "models"
+    classifier(models / "small" / "model.onnx")
+    server = Server(tmp_path, {"MODELS_DIR": models, "WORKERS": 1})
+    server.start()
+    try:
+        (models / "large").mkdir()
+        heavy(tmp_path / "large.onnx", 150).replace(models / "large" / "model.onnx")
+        with in_background(lambda: wait_until(lambda: is_ready(server, "large"), 60)) as loading:
+            times = livez_times(server, loading)
+        assert len(times) > 20
+        assert max(times) < LIVEZ_LIMIT_S
+        assert server.predict(leaf(), "large").status == 200
+    finally:
+        server.stop()
+
+
+def is_ready(server: Server, name: str) -> bool:
+    return {"name": name, "state": "ready"}.items() <= server.get(f"/models/{name}").json.items()
 
 
 SENDER = """
