@@ -51,7 +51,7 @@ def place(image_size: Size, wanted: InputSpec) -> Placement:
 
 def _stretch(image_size: Size, wanted: InputSpec) -> Placement:
     """The whole image; with `shortest_edge` the middle of what was stretched to a square of it (timm's squash)."""
-    size = wanted.size or _rounded_up(image_size, wanted.multiple_of)
+    size = wanted.size or rounded_up(image_size, wanted.multiple_of)
     shares = [min(1.0, side / wanted.shortest_edge) if wanted.shortest_edge else 1.0 for side in size]
     left, top = (side * (1 - share) / 2 for side, share in zip(image_size, shares, strict=True))
     return Placement(image_size, (left, top, image_size[0] - left, image_size[1] - top), size, (0, 0, *size))
@@ -87,7 +87,7 @@ def _fit(image_size: Size, wanted: InputSpec) -> Placement:
     if wanted.longest_edge:
         scale = min(scale, wanted.longest_edge / max(image_size))
     inner = (max(1, int(image_size[0] * scale)), max(1, int(image_size[1] * scale)))
-    size = _rounded_up(inner, wanted.multiple_of)
+    size = rounded_up(inner, wanted.multiple_of)
     return Placement(image_size, (0, 0, *image_size), size, (0, 0, *inner))
 
 
@@ -106,5 +106,6 @@ def _cover(image_size: Size, size: Size) -> Size:
     return max(size[0], round(image_size[0] * scale)), max(size[1], round(image_size[1] * scale))
 
 
-def _rounded_up(size: Size, multiple: int) -> Size:
+def rounded_up(size: Size, multiple: int) -> Size:
+    """The next larger size whose sides are multiples."""
     return -(-size[0] // multiple) * multiple, -(-size[1] // multiple) * multiple

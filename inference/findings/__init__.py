@@ -25,11 +25,13 @@ from inference.findings.sources import (
 from inference.findings.sources.onnx_inputs import ImageInput, constants, image_input
 from inference.findings.sources.onnx_outputs import outputs_of, task_of
 from inference.findings.sources.seen import Seen
+from inference.geometry import rounded_up
 from inference.model_toml import MODEL_TOML, Layout, ModelToml, TaskName
 from inference.session import CPU, Interface
 from inference.spec import InputSpec, ModelSpec, TilingSpec
 
 NO_OTHER_TASK = "the outputs fit no other task: set task in model.toml"
+USUAL_TILE = 512  # pixels, for an image-to-image model that takes any size
 OVERLAP_SHARE = 5  # of a tile, a fifth
 TOLD_VALUES = 16
 
@@ -89,14 +91,17 @@ def _told(values: NDArray[np.generic]) -> Any:
 
 
 def _tiling(facts: Facts, written: ModelToml, task: TaskName, image: InputSpec) -> TilingSpec | None:
-    """As model.toml asks; an image-to-image model of one size is tiled anyway, or it would shrink every photo."""
+    """As model.toml asks. An image-to-image model is tiled anyway: one of a fixed size would shrink every photograph,
+    one of any size would take memory by the megapixel."""
     table = written.tiling
-    if table is None and not (task == "image-to-image" and image.size):
+    if table is None and task != "image-to-image":
         return None
     if task == "tensor":
         raise ModelNotUsable(f"model.toml, tiling: the results of {task} cannot be put together from tiles: "
                              "remove [tiling]")
     tile = (table.tile, table.tile) if table and table.tile else image.size
+    if tile is None and task == "image-to-image":
+        tile = rounded_up((USUAL_TILE, USUAL_TILE), image.multiple_of)
     if tile is None:
         raise ModelNotUsable("the tiles' size cannot be found out: add tile = 512 below [tiling] in model.toml")
     overlap = table.overlap if table and table.overlap is not None else min(tile) // OVERLAP_SHARE

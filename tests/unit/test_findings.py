@@ -287,8 +287,9 @@ def test_features_come_from_the_pooled_output(tmp_path: Path) -> None:
 
 def test_an_image_model_of_any_size_keeps_the_images_size(tmp_path: Path) -> None:
     spec = found(tmp_path, {"out": ("n", 3, "oh", "ow")}, PICTURE)
-    assert (spec.task, spec.input.size, spec.input.resize, spec.tiling) == ("image-to-image", None, "fit", None)
+    assert (spec.task, spec.input.size, spec.input.resize) == ("image-to-image", None, "fit")
     assert value_of(spec, "size") == "the image's own"
+    assert value_of(spec, "tiling") == {"tile": [512, 512], "overlap": 102, "batch": 1}
 
 
 def test_an_image_model_of_one_size_is_tiled(tmp_path: Path) -> None:
@@ -341,7 +342,7 @@ def test_outputs_that_cannot_be_read_are_told_with_advice(tmp_path: Path, output
 
 
 @pytest.mark.parametrize(("toml", "told"), [
-    ("[tiling]", "add tile = 512 below [tiling]"),
+    ("task = 'image-segmentation'\n[input]\nresize = 'fit'\n[tiling]", "add tile = 512 below [tiling]"),
     ("[tiling]\ntile = 100\n[input]\nmultiple_of = 8", "multiples of 8")])
 def test_tiles_of_a_model_of_any_size_have_to_be_told(tmp_path: Path, toml: str, told: str) -> None:
     with pytest.raises(ModelNotUsable) as raised:
