@@ -15,7 +15,7 @@ MANIFEST = SHARED / "strawberry" / "manifest.csv"
 
 @pytest.mark.skipif(not MANIFEST.is_file() and not os.environ.get("CI"), reason="no shared photographs here")
 def test_the_leaf_model_is_right_on_the_validation_photographs() -> None:
-    """At least 99 %, and 98 % of each class; the other figures: training/evaluate.py."""
+    """At least 99 %, and 98 % of each class; the other figures: training/leaf/evaluate.py."""
     engine = Engine(ROOT / "models", 10**8)
     engine.load()
     parameters = engine.parameters("strawberry", {"top_k": 1})

@@ -1,6 +1,6 @@
 """Draws the sample pictures in samples/: a healthy and a scorched strawberry leaflet, from formulas alone.
 
-`python training/draw_leaves.py` needs numpy and Pillow only. No photograph is involved and nothing is trained
+`python -m training.leaf.draw_leaves` needs numpy and Pillow only. No photograph is involved and nothing is trained
 on the drawings.
 
 Fields are float arrays [H, W] over the canvas; colours are RGB in 0..255. Leaf coordinates: `across` runs
@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 Field = npt.NDArray[np.float64]
 
-SAMPLES = Path(__file__).resolve().parent.parent / "samples"
+SAMPLES = Path(__file__).resolve().parent.parent.parent / "samples"
 SIDE = 640  # pixels of the finished picture
 OVERSAMPLING = 2  # drawn larger and reduced, so that edges are smooth
 CANVAS = SIDE * OVERSAMPLING

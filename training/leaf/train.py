@@ -1,4 +1,4 @@
-"""Trains the leaf health model from scratch and exports it: `python training/train_strawberry.py`.
+"""Trains the leaf health model from scratch and exports it: `python -m training.leaf.train`.
 
 Same data, seed and machine give the same file. The last epoch is what is exported: val is only ever measured,
 never chosen on. Exits 1 when a target is missed.
@@ -6,21 +6,19 @@ never chosen on. Exits 1 when a target is missed.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-from augment import Augmenter
-from evaluate import measure, report
-from network import LeafNetwork, divide_logits
-from pictures import (
+from torch import Tensor, nn
+
+from training.leaf.augment import Augmenter
+from training.leaf.evaluate import TARGETS, measure
+from training.leaf.network import LeafNetwork, divide_logits
+from training.leaf.pictures import (
     ALTERATIONS,
-    DEFAULT_DATA,
     LABELS,
     MEAN,
     MODEL_FOLDER,
@@ -29,14 +27,14 @@ from pictures import (
     Photograph,
     labels_of,
     load_inputs,
-    open_picture,
     read_manifest,
     stretch,
 )
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from training.measuring import report
+from training.photographs import open_picture
+from training.runs import Plan, averaged, export, make_repeatable, read_plan
 
-THREADS = 1  # fixed: another number sums in another order and gives other weights
+EPOCHS = 60
 BATCH = 32
 PEAK_RATE = 4e-3
 WEIGHT_DECAY = 0.02
@@ -46,16 +44,6 @@ SMALL_SIZE = SIZE * 2 // 3  # pixels; the first epochs see smaller pictures, whi
 SMALL_SHARE = 0.4  # of the epochs
 HELD_BACK_SHARE = 0.12  # of the training photographs of each class, for the temperature
 LARGEST_HELD_BACK = 20  # photographs; larger groups are worth more in training
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What the command line decides."""
-
-    data: Path
-    output: Path
-    epochs: int
-    seed: int
 
 
 def split_by_group(photographs: list[Photograph], seed: int) -> tuple[list[Photograph], list[Photograph]]:
@@ -101,9 +89,7 @@ class Trainer:
         self.labels = torch.from_numpy(labels_of(photographs))
         self.network = LeafNetwork(len(LABELS))
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.averaged = AveragedModel(
-            self.network, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY), use_buffers=True
-        )
+        self.averaged = averaged(self.network, EMA_DECAY)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), PEAK_RATE, weight_decay=WEIGHT_DECAY)
         self.batches = len(self.labels) // BATCH
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -171,29 +157,6 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     return float(candidates[int(np.argmin(losses))])
 
 
-def export(network: LeafNetwork, path: Path) -> None:
-    """Writes the network as one ONNX file with input `image` and output `logits`, any batch size."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    torch.onnx.export(
-        network,
-        (torch.zeros(1, 3, SIZE, SIZE),),
-        path,
-        input_names=["image"],
-        output_names=["logits"],
-        dynamic_axes={"image": {0: "batch"}, "logits": {0: "batch"}},
-        opset_version=17,
-        dynamo=False,  # the newer exporter needs one more package and gains nothing for this graph
-    )
-
-
-def make_repeatable(seed: int) -> None:
-    """Fixes seed, thread count and algorithms, so that two runs give the same weights."""
-    torch.manual_seed(seed)
-    torch.set_num_threads(THREADS)
-    torch.use_deterministic_algorithms(True)
-
-
 def run(plan: Plan) -> int:
     """Trains, calibrates, exports, measures; the exit code."""
     start = time.perf_counter()
@@ -204,23 +167,13 @@ def run(plan: Plan) -> int:
     network = train(kept, plan)
     temperature = fit_temperature(*held_back_logits(network, held))
     divide_logits(network, temperature)
-    export(network, plan.output / "model.onnx")
+    export(network, torch.zeros(1, 3, SIZE, SIZE), "logits", plan.output / "model.onnx")
     minutes = (time.perf_counter() - start) / 60
     figures = measure(plan.output / "model.onnx", plan.data)
     figures |= {"temperature": round(temperature, 4), "training_minutes": round(minutes, 1)}
     (plan.output / "figures.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    return report(figures)
-
-
-def main() -> int:
-    """Reads the command line and runs."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder that holds strawberry/")
-    parser.add_argument("--output", type=Path, default=MODEL_FOLDER, help="where the results go")
-    parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=7)
-    return run(Plan(**vars(parser.parse_args())))
+    return report(figures, TARGETS)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(read_plan(__doc__, MODEL_FOLDER, EPOCHS)))

@@ -12,16 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
-ByteArray = npt.NDArray[np.uint8]
+from training.photographs import PROJECT, ByteArray, FloatArray, IntArray, open_picture
+
 Alteration = Callable[[Image.Image], Image.Image]
 
-PROJECT = Path(__file__).resolve().parent.parent
-DEFAULT_DATA = PROJECT.parent / "shared" / "data"
 MODEL_FOLDER = PROJECT / "models" / "strawberry"
 
 LABELS = ("healthy", "leaf_scorch")
@@ -56,12 +52,6 @@ def read_manifest(data: Path) -> list[Photograph]:
 def labels_of(photographs: Iterable[Photograph]) -> IntArray:
     """Class indices, shape [n]."""
     return np.array([photograph.label for photograph in photographs], dtype=np.int64)
-
-
-def open_picture(path: Path) -> Image.Image:
-    """The picture upright and in RGB, at full size."""
-    with Image.open(path) as image:
-        return ImageOps.exif_transpose(image).convert("RGB")
 
 
 def stretch(image: Image.Image, size: int = SIZE) -> ByteArray:

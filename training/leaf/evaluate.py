@@ -1,4 +1,4 @@
-"""Measures models/strawberry/model.onnx on the val split, without PyTorch: `python training/evaluate.py`.
+"""Measures models/strawberry/model.onnx on the val split, without PyTorch: `python -m training.leaf.evaluate`.
 
 Needs onnxruntime, numpy and Pillow only. Exits 1 when a target is missed.
 """
@@ -6,47 +6,37 @@ Needs onnxruntime, numpy and Pillow only. Exits 1 when a target is missed.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
-from pictures import (
+
+from training.leaf.pictures import (
     ALTERATIONS,
-    DEFAULT_DATA,
     LABELS,
     MODEL_FOLDER,
     SIZE,
-    FloatArray,
-    IntArray,
     Photograph,
     labels_of,
     load_inputs,
     read_manifest,
 )
+from training.measuring import Figures, Targets, finish, milliseconds, open_model, report
+from training.photographs import DEFAULT_DATA, FloatArray, IntArray
 
-Figures = dict[str, float | int | str]
 BINS = 15
 
-AT_LEAST = {
-    "accuracy": 0.99,
-    **{f"recall_{label}": 0.98 for label in LABELS},
-    "accuracy_warm": 0.95,
-    "accuracy_dark": 0.92,
-    "accuracy_grey": 0.80,
-}
-AT_MOST = {"ece": 0.05, "megabytes": 5.0, "milliseconds": 10.0}
-
-
-def open_model(path: Path) -> ort.InferenceSession:
-    """The model on one core of the CPU."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+TARGETS = Targets(
+    at_least={
+        "accuracy": 0.99,
+        **{f"recall_{label}": 0.98 for label in LABELS},
+        "accuracy_warm": 0.95,
+        "accuracy_dark": 0.92,
+        "accuracy_grey": 0.80,
+    },
+    at_most={"ece": 0.05, "megabytes": 5.0, "milliseconds": 10.0},
+)
 
 
 def logits_of(session: ort.InferenceSession, inputs: FloatArray) -> FloatArray:
@@ -89,43 +79,15 @@ def robustness(session: ort.InferenceSession, photographs: list[Photograph]) -> 
     return figures
 
 
-def milliseconds(session: ort.InferenceSession, runs: int = 200) -> float:
-    """Median time of the network alone for one picture on one core."""
-    picture = np.zeros((1, 3, SIZE, SIZE), dtype=np.float32)
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        session.run(["logits"], {"image": picture})
-        times.append(time.perf_counter() - start)
-    return float(np.median(times)) * 1000
-
-
 def measure(model: Path, data: Path) -> Figures:
     """Every figure of the model card."""
     session = open_model(model)
     photographs = [photograph for photograph in read_manifest(data) if photograph.split == "val"]
     scores = softmax(logits_of(session, load_inputs(photographs)))
     figures = quality(scores, labels_of(photographs)) | robustness(session, photographs)
-    figures |= {"megabytes": model.stat().st_size / 1e6, "milliseconds": milliseconds(session)}
-    figures |= {name: round(value, 4) for name, value in figures.items() if isinstance(value, float)}
-    return figures | {"model_sha256": hashlib.sha256(model.read_bytes()).hexdigest()}
-
-
-def missed_targets(figures: Figures) -> list[str]:
-    """One sentence for each target the figures miss."""
-    found = {name: float(figures[name]) for name in AT_LEAST | AT_MOST}
-    low = [f"{name} {found[name]} < {bound}" for name, bound in AT_LEAST.items() if found[name] < bound]
-    high = [f"{name} {found[name]} > {bound}" for name, bound in AT_MOST.items() if found[name] > bound]
-    return low + high
-
-
-def report(figures: Figures) -> int:
-    """Prints the figures and the missed targets; the exit code."""
-    print(json.dumps(figures, indent=2))
-    missed = missed_targets(figures)
-    for sentence in missed:
-        print(f"target missed: {sentence}", file=sys.stderr)
-    return 1 if missed else 0
+    blank = np.zeros((1, 3, SIZE, SIZE), dtype=np.float32)
+    figures |= {"megabytes": model.stat().st_size / 1e6, "milliseconds": milliseconds(session, blank, 200)}
+    return finish(figures, model)
 
 
 def main() -> int:
@@ -134,7 +96,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder that holds strawberry/")
     parser.add_argument("--model", type=Path, default=MODEL_FOLDER / "model.onnx")
     options = parser.parse_args()
-    return report(measure(options.model, options.data))
+    return report(measure(options.model, options.data), TARGETS)
 
 
 if __name__ == "__main__":
