@@ -5,15 +5,19 @@ from dataclasses import replace
 from inference.cost import encoded, fastest_ms, synthetic_picture
 from inference.errors import InferenceError, ModelNotUsable
 from inference.findings import find_out, providers_of, threads_of
+from inference.findings.sources import DEFAULT
 from inference.hooks import HOOKS_PY, read_hooks
 from inference.image import open_image
 from inference.model import LoadedModel, warm_up_size
 from inference.model_toml import MODEL_TOML, read_toml
 from inference.repository import ModelFiles
 from inference.session import CPU, Session
-from inference.tasks import task_of
+from inference.spec import Finding, ModelSpec
+from inference.tasks import classification, task_of
 
 MAX_WARM_UP_PIXELS = 1 << 26
+SUM_TO_1 = "the scores sum to 1"
+TOLERANCE = 2e-3  # of a sum of a thousand scores with 6 digits
 
 
 def load(files: ModelFiles) -> LoadedModel:
@@ -25,10 +29,12 @@ def load(files: ModelFiles) -> LoadedModel:
     if files.onnx is None:
         raise ModelNotUsable(files.reason)
     toml = read_toml(files.folder / MODEL_TOML)
+    hooks = read_hooks(files.folder / HOOKS_PY)
     session = Session(files.onnx, providers_of(toml), threads_of(toml))
-    spec = find_out(files.name, files.version, files.folder, toml, session.interface)
-    model = LoadedModel(spec, session, task_of(spec), read_hooks(files.folder / HOOKS_PY), mark=files.mark)
+    spec = find_out(files.name, files.version, files.folder, toml, session.interface, hooks.postprocess is not None)
+    model = LoadedModel(spec, session, task_of(spec), hooks, mark=files.mark)
     try:
+        model = _without_second_softmax(model)
         return replace(model, run_ms=_warm_up(model))
     except InferenceError as error:
         raise ModelNotUsable(f"it cannot predict a test picture: {error}") from error
@@ -45,7 +51,24 @@ def survives_fork(files: ModelFiles) -> bool:
 
 def _warm_up(model: LoadedModel) -> float:
     """Milliseconds of a prediction of a picture of the model's own size."""
-    width, height = warm_up_size(model.spec)
-    data = encoded(synthetic_picture((width, height)), "JPEG", quality=90)
-    parameters = model.parameters({})
+    data, parameters = _test_picture(model.spec), model.parameters({})
     return fastest_ms(lambda: model.predict(open_image(data, MAX_WARM_UP_PIXELS), parameters))
+
+
+def _test_picture(spec: ModelSpec) -> bytes:
+    return encoded(synthetic_picture(warm_up_size(spec)), "JPEG", quality=90)
+
+
+def _without_second_softmax(model: LoadedModel) -> LoadedModel:
+    """Keras ends in a softmax, PyTorch in logits: where no source tells, scores from 0 on that sum to 1 do."""
+    spec = model.spec
+    assumed = Finding("activation", "softmax", DEFAULT)
+    if spec.task != classification.NAME or assumed not in spec.findings:
+        return model
+    found = tuple(Finding("activation", "none", SUM_TO_1) if finding == assumed else finding
+                  for finding in spec.findings)
+    plain = replace(model, spec=replace(spec, output=replace(spec.output, activation="none"), findings=found))
+    image = open_image(_test_picture(spec), MAX_WARM_UP_PIXELS)
+    scores = plain.predict(image, model.parameters({"top_k": len(spec.labels)})).result["predictions"]
+    total = sum(prediction["score"] for prediction in scores)  # a prediction below 0 is not among them
+    return plain if len(scores) == len(spec.labels) > 1 and abs(total - 1) < TOLERANCE else model

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from inference import tiling
 from inference.errors import BadParameter, InferenceError, InferenceFailed
 from inference.findings.sources.onnx_inputs import PIXEL_MASK
-from inference.geometry import Placement, place
+from inference.geometry import Placement, place, rounded_up
 from inference.hooks import Hooks
 from inference.image import ImageInfo, OpenedImage, Pixels, decode
 from inference.session import Session
@@ -84,13 +84,16 @@ class LoadedModel:
             BadParameter: unknown or malformed; the text names it.
         """
         try:
-            return self.task.parameters.model_validate(given)
+            parameters = self.task.parameters.model_validate(given)
         except ValidationError as error:
             raise BadParameter(_parameter_problem(error, self.task)) from error
+        if getattr(parameters, "tile", None) and not self.can_tile:
+            raise BadParameter("parameter 'tile': a model with hooks.py is not cut into tiles")
+        return parameters
 
     def tiles(self, image_size: Size, parameters: BaseModel) -> Tiles | None:
         """The tiles that an image is cut into, None where it is taken whole."""
-        wanted = _tiling(self.spec.tiling, getattr(parameters, "tile", None)) if self.can_tile else None
+        wanted = _tiling(self.spec, getattr(parameters, "tile", None)) if self.can_tile else None
         if wanted is None or (image_size[0] <= wanted.tile[0] and image_size[1] <= wanted.tile[1]):
             return None
         return tiling.cut(image_size, wanted.tile, wanted.overlap)
@@ -208,11 +211,12 @@ def _constants(spec: ModelSpec, batch: NDArray) -> dict[str, NDArray]:
             for name, value in spec.constants.items()}
 
 
-def _tiling(own: TilingSpec | None, asked: int | None) -> TilingSpec | None:
-    """A caller's `tile` (pixels a side, 0 for none) beats the model's."""
+def _tiling(spec: ModelSpec, asked: int | None) -> TilingSpec | None:
+    """A caller's `tile` (pixels a side, 0 for none) beats the model's; one of a size that the model takes."""
     if asked is None:
-        return own
-    return TilingSpec((asked, asked), asked // OVERLAP_SHARE, own.batch if own else 1) if asked else None
+        return spec.tiling
+    tile = rounded_up((asked, asked), spec.input.multiple_of) if spec.input.size is None else (asked, asked)
+    return TilingSpec(tile, tile[0] // OVERLAP_SHARE, spec.tiling.batch if spec.tiling else 1) if asked else None
 
 
 def _parameter_problem(error: ValidationError, task: Task) -> str:

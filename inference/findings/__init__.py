@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from inference.errors import ModelNotUsable
 from inference.findings.facts import Facts
 from inference.findings.input_facts import channels_of, input_spec, layout_of, size_claimed
-from inference.findings.output_facts import labels_of, output_spec
+from inference.findings.output_facts import given_labels, labels_of, output_spec
 from inference.findings.sources import (
     DEFAULT,
     ONNX_SHAPES,
@@ -28,7 +28,7 @@ from inference.findings.sources.seen import Seen
 from inference.geometry import rounded_up
 from inference.model_toml import MODEL_TOML, Layout, ModelToml, TaskName
 from inference.session import CPU, Interface
-from inference.spec import InputSpec, ModelSpec, TilingSpec
+from inference.spec import InputSpec, ModelSpec, OutputSpec, TilingSpec
 
 NO_OTHER_TASK = "the outputs fit no other task: set task in model.toml"
 USUAL_TILE = 512  # pixels, for an image-to-image model that takes any size
@@ -36,8 +36,9 @@ OVERLAP_SHARE = 5  # of a tile, a fifth
 TOLD_VALUES = 16
 
 
-def find_out(name: str, version: str, folder: Path, written: ModelToml, model: Interface) -> ModelSpec:
-    """Decide every fact of a model from its files.
+def find_out(name: str, version: str, folder: Path, written: ModelToml, model: Interface,
+             own_result: bool = False) -> ModelSpec:
+    """Decide every fact of a model from its files; with `own_result`, of hooks.py, none about its outputs.
 
     Raises:
         ModelNotUsable: a fact cannot be found out, or two contradict each other; the text says what to do.
@@ -49,8 +50,8 @@ def find_out(name: str, version: str, folder: Path, written: ModelToml, model: I
     task: TaskName = facts.decide("task", (ONNX_SHAPES, task_of(seen)), (NO_OTHER_TASK, "tensor"))
     facts.claims = [*facts.claims, Claims(ONNX_SHAPES, outputs_of(task, seen))]
     image_spec = input_spec(facts, image, layout, any_size=task == "image-to-image")
-    output = output_spec(facts, task, image_spec, seen)
-    labels = labels_of(facts, task, output, seen)
+    output = OutputSpec({}) if own_result else output_spec(facts, task, image_spec, seen)
+    labels = given_labels(facts) if own_result else labels_of(facts, task, output, seen)
     fed = constants(written, model, image.tensor, image_spec.size)
     for key, value in fed.items():
         facts.pick(f"constants.{key}", (MODEL_TOML if key in written.constants else DEFAULT, _told(value)))

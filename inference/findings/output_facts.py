@@ -67,6 +67,11 @@ def labels_of(facts: Facts, task: TaskName, output: OutputSpec, seen: Seen) -> t
     return _of_detector(facts, output, classes)
 
 
+def given_labels(facts: Facts) -> tuple[str, ...]:
+    """The labels that any source has, whatever the outputs look like."""
+    return tuple(facts.decide("labels", (NUMBERED, ())))
+
+
 def _all_labels(facts: Facts, classes: int | None) -> tuple[str, ...]:
     numbered = None if classes is None else tuple(map(str, range(classes)))
     return tuple(facts.decide("labels", (NUMBERED, numbered), advice=LABELS_ADVICE))

@@ -179,7 +179,8 @@ def test_tiles_can_be_asked_for_and_turned_off(dropped: Server) -> None:
     assert dropped.predict(picture, "strawberry", tile="-1").is_problem(422, "bad-parameter")
 
 
-@pytest.mark.parametrize(("kind", "file_format"), [("image/png", "PNG"), ("image/jpeg", "JPEG"), ("image/webp", "WEBP")])
+@pytest.mark.parametrize(("kind", "file_format"), [
+    ("image/png", "PNG"), ("image/jpeg", "JPEG"), ("image/webp", "WEBP")])
 @pytest.mark.parametrize("mode", ["auto", "job"])
 def test_a_result_can_be_had_as_a_picture(dropped: Server, kind: str, file_format: str, mode: str) -> None:
     if mode == "auto":
@@ -190,8 +191,8 @@ def test_a_result_can_be_had_as_a_picture(dropped: Server, kind: str, file_forma
     assert "inference;dur=" in answer.headers["Server-Timing"]
     picture = Image.open(io.BytesIO(answer.body))
     assert (picture.format, picture.size) == (file_format, (224, 224))
-    plain = np.asarray(Image.open(io.BytesIO(leaf())).convert("RGB"), int)
-    assert (np.abs(np.asarray(picture.convert("RGB"), int) - plain).max(axis=2) > 60).mean() > 0.01  # something is drawn
+    plain, drawn = (np.asarray(image.convert("RGB"), int) for image in (Image.open(io.BytesIO(leaf())), picture))
+    assert (np.abs(drawn - plain).max(axis=2) > 60).mean() > 0.01
 
 
 def test_json_is_answered_unless_a_picture_is_liked_better(dropped: Server) -> None:

@@ -17,6 +17,7 @@ def result(folder: Path, hooks: str, **parameters: object) -> dict:
     """Of a 60x40 picture, by a classifier of 32 pixels with these hooks."""
     classifier(folder / "odd" / "model.onnx")
     (folder / "odd" / "hooks.py").write_text(hooks)
+    (folder / "odd" / "labels.txt").write_text("0\n1\n")
     engine = Engine(folder, MAX_PIXELS)
     engine.load()
     return engine.predict("odd", engine.open(photo((60, 40))), engine.parameters("odd", parameters)).result

@@ -54,8 +54,10 @@ def _boxes_labels_scores(seen: Seen) -> Facts | None:
     if not {"boxes", "labels", "scores"} <= seen.outputs.keys():
         return None
     torchvision = len(seen.outputs["boxes"].shape) == 2
-    return {"names": {"boxes": "boxes", "scores": "scores", "classes": "labels"}, "boxes": "xyxy", "units": "pixels",
-            "activation": "none", "background": "first" if torchvision else "none", "nms": "none"}
+    own_size: Facts = {"resize": "fit"} if torchvision and None in seen.sides else {}  # it resizes by itself
+    return own_size | {"names": {"boxes": "boxes", "scores": "scores", "classes": "labels"}, "boxes": "xyxy",
+                       "units": "pixels", "activation": "none", "background": "first" if torchvision else "none",
+                       "nms": "none"}
 
 
 def _dets_labels(seen: Seen) -> Facts | None:

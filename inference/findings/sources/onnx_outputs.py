@@ -20,7 +20,8 @@ def task_of(seen: Seen) -> TaskName | None:
         return "object-detection"
     if _embedding(seen) is not None:
         return "image-feature-extraction"
-    return _task_of_one(seen.only, seen) if seen.only is not None else None
+    one = seen.only or (seen.outputs["out"] if seen.outputs.keys() == {"out", "aux"} else None)  # torchvision's
+    return _task_of_one(one, seen) if one is not None else None
 
 
 def outputs_of(task: TaskName, seen: Seen) -> Facts:
@@ -51,13 +52,21 @@ def _task_of_one(output: TensorInfo, seen: Seen) -> TaskName | None:
         return "image-classification"
     if _is_picture(output, seen):
         return "image-to-image"
-    return "image-segmentation" if _is_class_map(output) or (_planes(output, seen) or 0) > 1 else None
+    return "image-segmentation" if _is_class_map(output) or _is_map_of_scores(output, seen) else None
 
 
 def _is_class_map(output: TensorInfo) -> bool:
     """Whole numbers [batch, h, w], also with an axis of 1."""
     sides = [side for side in output.shape[1:] if side != 1]
     return output.datatype in INTEGERS and len(sides) == 2
+
+
+def _is_map_of_scores(output: TensorInfo, seen: Seen) -> bool:
+    """A plane for each class; where their number is open (torch's older exporter), labels prove that there are."""
+    planes = _planes(output, seen)
+    if planes is not None:
+        return planes > 1
+    return len(output.shape) == 4 and output.datatype not in INTEGERS and (seen.labels or 0) > 1
 
 
 def _is_picture(output: TensorInfo, seen: Seen) -> bool:

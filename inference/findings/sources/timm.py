@@ -11,6 +11,7 @@ from inference.spec import Size
 
 DEFAULT_CROP_PCT = 0.875
 Facts = dict[str, Any]
+Labels = list[str] | dict[int, str]
 
 
 class Evaluation(Document):
@@ -23,7 +24,7 @@ class Evaluation(Document):
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     num_classes: int | None = None
-    label_names: list[str] | None = None
+    label_names: Labels | None = None
     label_descriptions: dict[str, str] | None = None
 
 
@@ -32,7 +33,7 @@ class TimmConfig(Document):
 
     architecture: str = ""
     num_classes: int | None = None
-    label_names: list[str] | None = None
+    label_names: Labels | None = None
     label_descriptions: dict[str, str] | None = None
     pretrained_cfg: Evaluation | None = None
 
@@ -58,7 +59,8 @@ def _meaning(config: TimmConfig, evaluation: Evaluation) -> Facts:
     classes = config.num_classes if config.num_classes is not None else evaluation.num_classes
     if classes == 0:
         return {"task": "image-feature-extraction"}
-    labels = config.label_names or evaluation.label_names
+    labels = config.label_names or evaluation.label_names or []
+    labels = [labels[number] for number in sorted(labels)] if isinstance(labels, dict) else labels
     described = config.label_descriptions or evaluation.label_descriptions or {}
     facts: Facts = {"task": "image-classification", "activation": "softmax"}
     return facts | ({"labels": tuple(described.get(name, name) for name in labels)} if labels else {})
