@@ -13,6 +13,7 @@ from jobs.errors import ImageLost
 # Far beyond any queue; only for what a crash left behind where no worker runs any more.
 REDIS_TTL_S = 7 * 24 * 3600
 PARTIAL = ".partial"
+PRUNE_S = 2  # looking at thousands of small images takes longer than a job on one of them
 
 
 class ImageStore(Protocol):
@@ -114,10 +115,13 @@ class EndedImages:
 
     def __init__(self, store: ImageStore, keep_s: float, max_bytes: int) -> None:
         self._store, self._keep_s, self._max_bytes = store, keep_s, max_bytes
+        self._pruned_at = float("-inf")
 
     def put(self, job_id: str, data: bytes) -> None:
         self._store.put(job_id, data)
-        self.prune()
+        if time.monotonic() - self._pruned_at >= PRUNE_S:
+            self._pruned_at = time.monotonic()
+            self.prune()
 
     def get(self, job_id: str) -> bytes:
         """Raises ImageLost, with what to do."""

@@ -175,10 +175,10 @@ def test_stopping_answers_everybody_and_loses_nothing(own_server: Server) -> Non
     assert answers["inline"].status == 200
     assert (answers["held"].status, answers["held"].json["state"]) == (200, "queued")
     assert own_server.pids() == {}
-    assert took_s < 10 + max(0, inline_s[0] - 5)  # a slower machine's five seconds are longer
     own_server.start()
-    for job_id in (running, queued):
-        own_server.wait_for_state(job_id, "succeeded", 15)
+    own_server.wait_for_state(queued, "succeeded", 15)
+    job_s = own_server.wait_for_state(running, "succeeded", 15)["timings_ms"]["inference"] / 1000
+    assert took_s < 10 + max(0, inline_s[0] - 5, job_s - 5)  # a slower machine's five seconds are longer
 
 
 def test_a_job_that_outlasts_the_patience_is_put_back_and_not_failed(own_server: Server) -> None:

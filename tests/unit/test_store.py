@@ -1,10 +1,11 @@
+import time
 from pathlib import Path
 
 import pytest
 from redis import Redis
 
 from jobs.errors import ImageLost
-from jobs.store import PARTIAL, FolderStore, ImageStore, RedisStore
+from jobs.store import PARTIAL, EndedImages, FolderStore, ImageStore, RedisStore
 
 
 @pytest.fixture(params=["folder", "redis"])
@@ -60,3 +61,35 @@ def test_what_a_crash_left_half_written_is_found_and_deleted(tmp_path: Path) -> 
 def test_an_image_in_redis_does_not_stay_for_ever(redis: Redis) -> None:
     RedisStore(redis).put("a", b"x")
     assert redis.ttl(RedisStore(redis).KEY + "a") > 0
+
+
+@pytest.fixture
+def ended(store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> EndedImages:
+    monkeypatch.setattr("jobs.store.PRUNE_S", 0)
+    return EndedImages(store, keep_s=60, max_bytes=100)
+
+
+def test_images_of_ended_jobs_are_kept_while_there_is_room_the_newest_first(ended: EndedImages) -> None:
+    for number in range(5):
+        ended.put(f"job{number}", bytes(40))
+        time.sleep(0.002)  # files and scores tell ages by the clock
+    assert [ended.get(f"job{number}") for number in (3, 4)] == [bytes(40)] * 2
+    for number in range(3):
+        with pytest.raises(ImageLost, match="application/json"):
+            ended.get(f"job{number}")
+
+
+def test_images_of_ended_jobs_go_with_their_results(store: ImageStore) -> None:
+    ended = EndedImages(store, keep_s=-1, max_bytes=100)
+    store.put("old", b"x")
+    ended.prune()
+    with pytest.raises(ImageLost):
+        ended.get("old")
+
+
+def test_thousands_of_ended_images_are_not_looked_at_for_each_job(store: ImageStore) -> None:
+    ended, looks = EndedImages(store, keep_s=60, max_bytes=100), []
+    ended.prune = lambda: looks.append(1)  # type: ignore[method-assign]
+    for number in range(5):
+        ended.put(f"job{number}", b"x")
+    assert len(looks) == 1
