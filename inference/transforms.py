@@ -40,7 +40,8 @@ def to_array(image: Image.Image, wanted: InputSpec) -> NDArray:
 
 def _resized(pixels: Pixels, source: Box, size: Size, resample: Image.Resampling) -> Image.Image:
     """`source`, in pixels of the full-size image, at `size`; Pillow's filters widen to the area they shrink."""
-    image, (left, top, right, bottom) = pixels.image, (side * pixels.scale for side in source)
+    image, (x, y) = pixels.image, pixels.origin
+    left, top, right, bottom = (side * pixels.scale + start for side, start in zip(source, (x, y, x, y), strict=True))
     if (right - left, bottom - top) != size:
         return image.resize(size, resample, box=(left, top, min(right, image.width), min(bottom, image.height)))
     return image if size == image.size else image.crop((round(left), round(top), round(right), round(bottom)))

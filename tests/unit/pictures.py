@@ -40,12 +40,12 @@ STORED = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: 
           8: Image.Transpose.ROTATE_270}
 
 
-def oriented(upright: Image.Image, orientation: int, file_format: str) -> bytes:
+def oriented(upright: Image.Image, orientation: int, file_format: str, **options: object) -> bytes:
     """Stored as a camera held that way does, with the EXIF tag that tells it."""
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     stored = upright.transpose(STORED[orientation]) if orientation in STORED else upright
-    return encode(stored, file_format, exif=exif)
+    return encode(stored, file_format, exif=exif, **options)
 
 
 def png_header(width: int, height: int) -> bytes:

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from inference.cost import synthetic_picture
 from inference.geometry import place
 from inference.image import decode, open_image
 from inference.spec import InputSpec
@@ -160,6 +161,18 @@ def test_whole_number_inputs_get_whole_numbers(layout: str, datatype: str, numbe
     found = ours(PICTURES["RGB"](), wanted)
     assert found.dtype == np.dtype(datatype.lower())
     assert np.array_equal(found[0], expected.transpose(2, 0, 1) if layout == "NCHW" else expected)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_jpeg_is_shown_from_its_very_corner(orientation: int) -> None:
+    """803 pixels at a quarter are 200.75: the last row and column of what is stored are cut off blocks."""
+    data = oriented(synthetic_picture((803, 605)), orientation, "JPEG", quality=95, subsampling=0)
+    wanted = InputSpec("image", (48, 32), scale=1.0)
+    opened = open_image(data, MAX_PIXELS)
+    placement = place(opened.info.size, wanted)
+    assert decode(opened, placement.whole_size).scale == 0.25
+    difference = np.abs(ours(data, wanted) - reference(data, wanted))
+    assert difference.max() <= 2
 
 
 @pytest.mark.parametrize("name", ["DJI_0018.jpg", "DJI_0033.jpg", "derived_DJI_0024_exif6.jpg"])
