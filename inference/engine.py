@@ -172,17 +172,17 @@ class Engine:
             reason = str(error)
         except Exception as error:  # whatever one model's files bring, the others serve
             reason = f"it cannot be loaded: {type(error).__name__}: {error}"
-        log.warning("model %s, version %s cannot be served: %s", files.name, files.version or "-", reason)
+        log.warning("model %r, version %s cannot be served: %s", files.name, files.version or "-", reason)
         return ModelEntry(files, "failed", reason)
 
     def _put(self, key: Key, entry: ModelEntry) -> None:
         """Requests see either the old models or the new ones."""
         if self._started and entry.state == "ready" and not entry.reason:
-            log.info("model %s, version %s is served", entry.files.name, entry.files.version)
+            log.info("model %r, version %s is served", entry.files.name, entry.files.version)
         self._replace({**self._entries, key: entry})
 
     def _drop(self, key: Key) -> None:
-        log.info("model %s is gone", self._entries[key].files.name)
+        log.info("model %r is gone", self._entries[key].files.name)
         self._replace({other: entry for other, entry in self._entries.items() if other != key})
 
     def _replace(self, entries: dict[Key, ModelEntry]) -> None:

@@ -20,7 +20,7 @@ SENTENCES = (
      "its opset is newer than what this onnxruntime knows: export it with a lower one"),
     (r"External data path does not exist: \"?(?:[^\"]*/)?([^\"/]+?)\"?$",
      "its weights {0} are missing: copy that file beside it"),
-    (r"GetExtDataFromTensorProto External initializer",
+    (r"out of bounds or can not be read in full",
      "the file with its weights is truncated: copy it again"),
     (r"Failed to allocate|bad_alloc|out of memory",
      "there is not enough memory for it: a smaller model, or a machine with more"),

@@ -37,13 +37,24 @@ def scan(models_dir: Path) -> list[ModelFiles]:
     """All versions of all models below `models_dir`; hidden folders and loose files are passed over."""
     if not models_dir.is_dir():
         return []
-    folders = sorted(path for path in models_dir.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return [files for folder in folders for files in _versions(folder)]
+    folders = sorted(path for path in _inside(models_dir) if path.is_dir() and not path.name.startswith("."))
+    return [files for folder in folders for files in _readable(folder)]
 
 
 def is_unchanged(files: ModelFiles) -> bool:
     """Whether the files are still those that were looked at."""
-    return files.onnx is not None and _mark({files.onnx.parent, files.folder}) == files.mark
+    try:
+        return files.onnx is not None and _mark({files.onnx.parent, files.folder}) == files.mark
+    except OSError:
+        return False
+
+
+def _readable(folder: Path) -> list[ModelFiles]:
+    try:
+        return list(_versions(folder))
+    except OSError as error:
+        return [ModelFiles(folder.name, "", folder, None,
+                           f"its files cannot be read ({error.strerror}): let the service's user read them")]
 
 
 def _versions(folder: Path) -> Iterator[ModelFiles]:
@@ -82,5 +93,5 @@ def _mark(folders: set[Path]) -> str:
 def _inside(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir())
-    except OSError:
-        return []  # renamed or removed in this moment, or not ours to read: told as a folder without a model
+    except (FileNotFoundError, NotADirectoryError):
+        return []  # renamed or removed in this moment

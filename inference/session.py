@@ -24,6 +24,7 @@ QUIET = 3  # errors only: ORT's warnings about foreign models are no use to an o
 # onnxruntime's names -> those of the Open Inference Protocol, which people know.
 DATATYPES = {"float": "FP32", "float16": "FP16", "double": "FP64", "uint8": "UINT8", "int8": "INT8",
              "int32": "INT32", "int64": "INT64", "bool": "BOOL"}
+NO_WEIGHTS = (".txt", ".json", ".toml", ".py", ".md")
 LFS_POINTER = b"version https://git-lfs"
 
 
@@ -60,7 +61,10 @@ class Session:
         _check_providers(providers)
         _check_file(path)
         try:
-            self._session = ort.InferenceSession(str(path), _options(threads), providers=list(providers))
+            options, weights = _options(threads), _weights_beside(path)
+            options.add_external_initializers_from_files_in_memory(
+                list(weights), list(weights.values()), [len(data) for data in weights.values()])
+            self._session = ort.InferenceSession(str(path), options, providers=list(providers))
         except Exception as error:  # onnxruntime's exceptions share no base but Exception
             raise ModelNotUsable(onnx_errors.plain(str(error), path.name)) from error
         self.interface = Interface(tuple(map(_tensor_info, self._session.get_inputs())),
@@ -89,6 +93,15 @@ def _options(threads: int) -> ort.SessionOptions:
     options.log_severity_level = QUIET
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
+
+
+def _weights_beside(path: Path) -> dict[str, bytes]:
+    """The files beside a model that it names as its weights. onnxruntime would map them into memory for as long as
+    the model is served: a process dies by SIGBUS when such a file is overwritten in place."""
+    others = [file for file in path.parent.iterdir() if file != path and file.suffix not in NO_WEIGHTS
+              and file.is_file()]
+    model = path.read_bytes() if others else b""
+    return {file.name: file.read_bytes() for file in others if file.name.encode() in model}
 
 
 def _check_providers(providers: Sequence[str]) -> None:

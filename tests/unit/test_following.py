@@ -1,14 +1,16 @@
 """The models folder changes while the engine serves."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
 
 from inference.engine import Engine
 from inference.errors import ModelNotFound
-from tests.onnx_models import classifier
+from tests.onnx_models import classifier, heavy
 from tests.unit.conftest import MAX_PIXELS
 from tests.unit.pictures import photo
 
@@ -145,3 +147,25 @@ def test_what_was_not_tried_yet_waits_for_who_may_try(folder: Path, tmp_path: Pa
     look_twice(first)
     second.follow(may_try=False)
     assert classes(first) == classes(second) == 3
+
+
+def test_weights_beside_a_model_may_be_overwritten_while_it_serves(tmp_path: Path) -> None:
+    """Mapped into memory they would end the process by SIGBUS."""
+    path = heavy(tmp_path / "wide" / "model.onnx", 8)
+    onnx.save(onnx.load(path), path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    engine = Engine(tmp_path, MAX_PIXELS)
+    engine.load()
+    before = engine.predict("wide", engine.open(photo()), engine.parameters("wide", {})).result
+    os.truncate(path.parent / "weights.bin", 100)
+    assert engine.predict("wide", engine.open(photo()), engine.parameters("wide", {})).result == before
+    look_twice(engine)
+    assert "the file with its weights is truncated" in engine.entry("wide").reason
+    assert engine.predict("wide", engine.open(photo()), engine.parameters("wide", {})).result == before
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root reads everything")
+def test_a_folder_that_may_not_be_read_is_told_and_the_others_are_followed(engine: Engine, folder: Path) -> None:
+    (folder.parent / "secret").mkdir(mode=0)
+    look_twice(engine)
+    assert "cannot be read" in engine.entry("secret").reason
+    assert classes(engine) == 2
