@@ -1,5 +1,6 @@
 """What the views of one process work with, and when each part comes to life."""
 
+import itertools
 import logging
 import os
 import threading
@@ -69,15 +70,16 @@ class Services:
         self.lanes.start()
         self.events.start()
         self.drain.start()
+        self.engine.begin_again()
         threading.Thread(target=self._follow_models, name="models", daemon=True).start()
 
     def _follow_models(self) -> None:
-        """Load what was not loaded before the fork (meanwhile /readyz says that it is starting), then follow."""
-        if self.engine.loading:
-            self.lanes.models.run(self.engine.load)
-        while True:
+        """Load what was not loaded before the fork and take over what changed since (meanwhile /readyz says that it
+        is starting), then follow."""
+        steps = itertools.chain([self.engine.load] if self.engine.loading else [], itertools.repeat(self.engine.follow))
+        for step in steps:
             try:
-                self.lanes.models.run(self.engine.follow)
+                self.lanes.models.run(step)
             except Exception:  # a full disk, say: the models that are served go on being served
                 log.exception("the models folder could not be followed")
             time.sleep(MODELS_POLL_S)

@@ -2,6 +2,7 @@
 
 import ctypes
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,11 +16,12 @@ from inference.errors import ModelNotFound, ModelNotUsable
 from inference.image import ImageInfo, OpenedImage, decode, open_image
 from inference.model import LoadedModel, Prediction, Progress, unheard
 from inference.repository import ModelFiles
-from inference.trial import Trials
+from inference.trial import TRIAL_S, Trials
 
 log = logging.getLogger(__name__)
 State = Literal["loading", "ready", "failed"]
 Key = tuple[str, int]  # name, version
+START_S = 30  # for all trials of a start together
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,25 @@ class Engine:
         self._dropped = False
 
     def load(self, before_fork: bool = False) -> None:
-        """Load what is not loaded yet; with `before_fork` only models that survive one (one thread, on the CPU)."""
+        """Load what is not loaded yet; with `before_fork` only models that survive one (one thread, on the CPU).
+
+        A model whose trial takes too long for a start stays `loading`: `follow` tries it, while the rest is served.
+        """
+        if not before_fork:
+            self._take_over()
+        deadline = time.monotonic() + START_S
         for key, entry in list(self._entries.items()):
             if entry.state == "loading" and (loading.survives_fork(entry.files) or not before_fork):
-                self._put(key, self._loaded(entry.files))
-        self._started = all(entry.state != "loading" for entry in self._entries.values())
+                new = self._loaded(entry.files, patience_s=deadline - time.monotonic())
+                if new is not None:
+                    self._put(key, new)
+        self._started = not before_fork or all(entry.state != "loading" or loading.survives_fork(entry.files)
+                                               for entry in self._entries.values())
+
+    def begin_again(self) -> None:
+        """In a process that may have been forked long after the models were loaded: then it has to `load` first."""
+        self._started = self._started and repository.scan(self._models_dir) == [
+            entry.files for entry in self.entries if entry.state != "loading"]
 
     def follow(self, may_try: bool = True) -> None:
         """One look at the folder, to be repeated each second: what stayed as it was since the last look is loaded,
@@ -148,30 +164,40 @@ class Engine:
         """
         return drawing.encode(drawing.draw(decode(self.open(data), None).image, result), kind)
 
+    def _take_over(self) -> None:
+        """At once what the other processes serve by now."""
+        found = {files.key: files for files in repository.scan(self._models_dir)}
+        for key in self._entries.keys() - found.keys():
+            self._drop(key)
+        for files in found.values():
+            self._adopt(files, may_try=False)
+
     def _adopt(self, files: ModelFiles, may_try: bool) -> None:
         """Load files that are not those served, beside them, and put them in their place if they can be served."""
         entry = self._entries.get(files.key)
-        if entry is not None and entry.files == files:
+        if entry is not None and entry.files == files and entry.state != "loading":
             return
         if self._trials is not None and not may_try and self._trials.known(files) is None:
             return
         if entry is None:
             self._put(files.key, ModelEntry(files, "loading"))
         new = self._loaded(files)
-        if repository.is_unchanged(files) or new.files.onnx is None:
+        if new is not None and (repository.is_unchanged(files) or files.onnx is None):
             self._put(files.key, _kept(entry, new))
-        elif entry is None:
-            self._drop(files.key)
 
-    def _loaded(self, files: ModelFiles) -> ModelEntry:
+    def _loaded(self, files: ModelFiles, patience_s: float = TRIAL_S) -> ModelEntry | None:
+        """None where the files were moved meanwhile, or their trial took longer than the patience: look again."""
         try:
             if self._trials is not None and files.onnx is not None:
-                _check(self._trials.verdict(files).reason)
+                verdict = self._trials.verdict(files, patience_s)
+                if verdict is None:
+                    return None
+                _check(verdict.reason)
             return ModelEntry(files, "ready", model=loading.load(files))
-        except ModelNotUsable as error:
-            reason = str(error)
-        except Exception as error:  # whatever one model's files bring, the others serve
-            reason = f"it cannot be loaded: {type(error).__name__}: {error}"
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            reason = loading.reason_of(error)
         log.warning("model %r, version %s cannot be served: %s", files.name, files.version or "-", reason)
         return ModelEntry(files, "failed", reason)
 
@@ -182,7 +208,10 @@ class Engine:
         self._replace({**self._entries, key: entry})
 
     def _drop(self, key: Key) -> None:
-        log.info("model %r is gone", self._entries[key].files.name)
+        files = self._entries[key].files
+        log.info("model %r is gone", files.name)
+        if self._trials is not None:
+            self._trials.forget(files)
         self._replace({other: entry for other, entry in self._entries.items() if other != key})
 
     def _replace(self, entries: dict[Key, ModelEntry]) -> None:

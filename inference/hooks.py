@@ -15,6 +15,7 @@ from inference.geometry import Placement
 from inference.spec import ModelSpec, Size
 
 HOOKS_PY = "hooks.py"
+MAX_BITS = 64  # of a whole number: more is no number to most readers of JSON
 NAMES = ("preprocess", "postprocess")
 
 
@@ -90,7 +91,7 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    if value is None or isinstance(value, str | int | float):
+    if value is None or isinstance(value, str | float) or (isinstance(value, int) and value.bit_length() < MAX_BITS):
         return value
     raise InferenceFailed(f"{HOOKS_PY}: the result holds a {type(value).__name__}, which JSON has no form for")
 

@@ -24,7 +24,8 @@ def load(files: ModelFiles) -> LoadedModel:
     """Read, find out, load, warm up.
 
     Raises:
-        ModelNotUsable: whatever is wrong with the files, in one sentence with what to do.
+        ModelNotUsable: what is wrong with the files, in one sentence with what to do.
+        FileNotFoundError: they were moved or removed in this moment.
     """
     if files.onnx is None:
         raise ModelNotUsable(files.reason)
@@ -40,11 +41,20 @@ def load(files: ModelFiles) -> LoadedModel:
         raise ModelNotUsable(f"it cannot predict a test picture: {error}") from error
 
 
+def reason_of(error: Exception) -> str:
+    """Whatever one model's files bring, for its `reason`."""
+    if isinstance(error, ModelNotUsable):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"its files cannot be read: {error.strerror}: let the service's user read them"
+    return f"it cannot be loaded: {type(error).__name__}: {error}"
+
+
 def survives_fork(files: ModelFiles) -> bool:
     """Whether a model may be loaded before a fork: one thread, on the CPU. A faulty file is told by `load`."""
     try:
         toml = read_toml(files.folder / MODEL_TOML)
-    except ModelNotUsable:
+    except (ModelNotUsable, OSError):
         return True
     return threads_of(toml) == 1 and providers_of(toml) == (CPU,)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ MODEL_FILE = "model.onnx"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # What may lie beside a model file and tell of it; a version's own beat its model's.
 SIDE_FILES = ("model.toml", "labels.txt", "config.json", "preprocessor_config.json", "hooks.py")
+NO_WEIGHTS = (".txt", ".json", ".toml", ".py", ".md", ".log", ".jpg", ".png")  # what else lies about in such folders
 ONLY_VERSION = "1"  # of a model whose file lies in its folder
 
 
@@ -78,16 +80,30 @@ def _files(folder: Path, version: str, onnx: Path) -> ModelFiles:
 
 
 def _mark(folders: set[Path]) -> str:
-    """A digest of every file's name, size, inode and times: `cp`, `mv` and an editor's save each change it."""
+    """A digest of name, size, inode and times of each file that matters: `cp`, `mv` and an editor's save change it."""
     lines = []
-    for path in (path for folder in sorted(folders) for path in _inside(folder)):
+    for path in (path for folder in sorted(folders) for path in _inside(folder) if _matters(path)):
         try:
             found = path.stat()
-        except FileNotFoundError:
-            continue  # it went away in this moment: the next look finds the folder without it
-        if path.is_file():
+        except OSError:  # a dangling link, or gone in this moment
+            continue
+        if stat.S_ISREG(found.st_mode):
             lines.append(f"{path} {found.st_size} {found.st_ino} {found.st_mtime_ns} {found.st_ctime_ns}")
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
+    return digest("\n".join(lines))
+
+
+def _matters(path: Path) -> bool:
+    return path.name in SIDE_FILES or path.name == MODEL_FILE or may_be_weights(path)
+
+
+def may_be_weights(path: Path) -> bool:
+    """Whether a file beside a model may hold its weights, by its name."""
+    return path.suffix.lower() not in NO_WEIGHTS
+
+
+def digest(text: str) -> str:
+    """A short fingerprint; names of files need not be text."""
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:32]
 
 
 def _inside(folder: Path) -> list[Path]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from inference import onnx_errors
 from inference.errors import InferenceFailed, ModelNotUsable
+from inference.repository import may_be_weights
 
 CPU = "CPUExecutionProvider"
 VERSION: str = ort.__version__
@@ -24,7 +25,6 @@ QUIET = 3  # errors only: ORT's warnings about foreign models are no use to an o
 # onnxruntime's names -> those of the Open Inference Protocol, which people know.
 DATATYPES = {"float": "FP32", "float16": "FP16", "double": "FP64", "uint8": "UINT8", "int8": "INT8",
              "int32": "INT32", "int64": "INT64", "bool": "BOOL"}
-NO_WEIGHTS = (".txt", ".json", ".toml", ".py", ".md")
 LFS_POINTER = b"version https://git-lfs"
 
 
@@ -98,10 +98,9 @@ def _options(threads: int) -> ort.SessionOptions:
 def _weights_beside(path: Path) -> dict[str, bytes]:
     """The files beside a model that it names as its weights. onnxruntime would map them into memory for as long as
     the model is served: a process dies by SIGBUS when such a file is overwritten in place."""
-    others = [file for file in path.parent.iterdir() if file != path and file.suffix not in NO_WEIGHTS
-              and file.is_file()]
+    others = [file for file in path.parent.iterdir() if file != path and may_be_weights(file) and file.is_file()]
     model = path.read_bytes() if others else b""
-    return {file.name: file.read_bytes() for file in others if file.name.encode() in model}
+    return {file.name: file.read_bytes() for file in others if os.fsencode(file.name) in model}
 
 
 def _check_providers(providers: Sequence[str]) -> None:

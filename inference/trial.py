@@ -1,11 +1,11 @@
 """Tries a model in a child process first: one that crashes, hangs or eats the memory does so there.
 
 What came of it is kept in a folder that all processes of the service share, so that a file is tried once.
-`python -m inference.trial FILES`, FILES being a `ModelFiles` as JSON, is the child.
+`python -m inference.trial FILES REPORT SECONDS`, FILES being a `ModelFiles` as JSON, is the child.
 """
 
+import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import posix
@@ -18,10 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import inference.session
-from inference.errors import ModelNotUsable
-from inference.loading import load
-from inference.repository import ModelFiles
+from inference.loading import load, reason_of
+from inference.repository import ModelFiles, digest
 
+MOVED = 75  # sysexits.h's EX_TEMPFAIL
 SERVED, FAILED = ".served", ".failed"  # endings of the verdicts' files; a start removes the latter
 TRIAL_S = 120  # of processor and wall time; a model of 1 GB takes about 5
 NICENESS = 5  # gives way to requests, and still comes to an end where they take all cores: at 10 it took 20 s
@@ -39,7 +39,7 @@ class Verdict:
 
 
 class Trials:
-    """The verdicts on all models, in a folder shared by the service's processes."""
+    """The verdicts on all models, in a folder shared by the service's processes; one trial at a time."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -51,27 +51,38 @@ class Trials:
         failed = self._file(files, FAILED)
         return Verdict(failed.read_text()) if failed.is_file() else None
 
-    def verdict(self, files: ModelFiles) -> Verdict:
-        """The verdict on exactly these files; tries them if nobody has, and waits for who does."""
-        with self._lock(files):
-            return self.known(files) or self._keep(files, _try(files))
+    def verdict(self, files: ModelFiles, patience_s: float = TRIAL_S) -> Verdict | None:
+        """The verdict on exactly these files; tries them if nobody has, and waits for who does. None where they moved
+        meanwhile, or where less patience than TRIAL_S was too little."""
+        with self._lock():
+            return self.known(files) or self._tried(files, patience_s)
 
-    def _keep(self, files: ModelFiles, verdict: Verdict) -> Verdict:
-        for old in (*self._folder.glob(f"{_name(files)}-*{SERVED}"), *self._folder.glob(f"{_name(files)}-*{FAILED}")):
-            old.unlink(missing_ok=True)
-        new = self._folder / f"{_name(files)}.new"
-        new.write_text(verdict.reason)
-        new.replace(self._file(files, FAILED if verdict.reason else SERVED))
+    def forget(self, files: ModelFiles) -> None:
+        """Of a model that is gone."""
+        for suffix in (SERVED, FAILED):
+            for file in self._folder.glob(f"{_name(files)}-*{suffix}"):
+                file.unlink(missing_ok=True)
+
+    def _tried(self, files: ModelFiles, patience_s: float) -> Verdict | None:
+        report = self._folder / "report"
+        report.unlink(missing_ok=True)
+        status = _run(files, report, max(1, round(patience_s)))
+        verdict = _verdict_of(status, report)
+        if verdict is None or (status == -signal.SIGALRM and patience_s < TRIAL_S):
+            return None
+        self.forget(files)
+        report.write_text(verdict.reason)
+        report.replace(self._file(files, FAILED if verdict.reason else SERVED))
         return verdict
 
     def _file(self, files: ModelFiles, suffix: str) -> Path:
         tried = f"{files.folder} {files.mark} {inference.session.VERSION} {sys.version}"
-        return self._folder / f"{_name(files)}-{hashlib.sha256(tried.encode()).hexdigest()[:24]}{suffix}"
+        return self._folder / f"{_name(files)}-{digest(tried)}{suffix}"
 
     @contextmanager
-    def _lock(self, files: ModelFiles) -> Iterator[None]:
+    def _lock(self) -> Iterator[None]:
         self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / f"{_name(files)}.lock").open("w") as file:
+        with (self._folder / "lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
@@ -80,30 +91,32 @@ def _name(files: ModelFiles) -> str:
     return f"{files.name}@{files.version}"
 
 
-def _try(files: ModelFiles) -> Verdict:
-    """Spawn, close, read, wait, all of them the system's own: under gevent those of `os` and `subprocess` need its
-    hub, which does not run in a native thread, and not yet in the arbiter. The child ends itself in time."""
-    reading, writing = posix.pipe()
-    try:
-        child = posix.posix_spawn(sys.executable, [sys.executable, "-m", "inference.trial", _to_json(files)],
-                                  os.environ | {"PYTHONPATH": str(ROOT)},
-                                  file_actions=[(posix.POSIX_SPAWN_DUP2, writing, 1)])
-    finally:
-        posix.close(writing)
-    with os.fdopen(reading, "rb") as output:
-        told = output.read()
+def _run(files: ModelFiles, report: Path, patience_s: int) -> int:
+    """The child's exit code, or its signal below 0. It ends itself in time; what it started is ended with its group.
+
+    All of the system's own: under gevent spawn and wait of `os` and `subprocess` need its hub, which does not run in
+    a native thread, and not yet in the arbiter.
+    """
+    child = posix.posix_spawn(
+        sys.executable, [sys.executable, "-m", "inference.trial", _to_json(files), str(report), str(patience_s)],
+        os.environ | {"PYTHONPATH": str(ROOT)}, setpgroup=0)
     status = os.waitstatus_to_exitcode(posix.waitpid(child, 0)[1])
-    return _verdict_of(status, told.decode(errors="replace"))
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    return status
 
 
-def _verdict_of(status: int, told: str) -> Verdict:
-    if status == 0:
-        return Verdict(**json.loads(told.strip().splitlines()[-1]))
-    if status < 0:
-        name = signal.Signals(-status).name
-        return Verdict(ADVICE.get(signal.Signals(-status), f"loading it crashes onnxruntime ({name}): the file is "
-                                  "damaged or uses what this onnxruntime cannot run; export it again"))
-    return Verdict(f"trying it in a child process failed with exit code {status}; the error log has more")
+def _verdict_of(status: int, report: Path) -> Verdict | None:
+    """None where the files moved while they were tried."""
+    if status == MOVED:
+        return None
+    if status == 0 and report.is_file():
+        return Verdict(report.read_text())
+    if status >= 0:
+        return Verdict(f"its trial ended without a result (exit code {status}): does its hooks.py leave the process?")
+    number = signal.Signals(-status)
+    return Verdict(ADVICE.get(number, f"loading it ends the process ({number.name}): the file is damaged or uses what "
+                              "this onnxruntime cannot run, or its hooks.py does it; export it again"))
 
 
 def _to_json(files: ModelFiles) -> str:
@@ -115,9 +128,9 @@ def _from_json(text: str) -> ModelFiles:
     return ModelFiles(**values | {"folder": Path(values["folder"]), "onnx": Path(values["onnx"])})
 
 
-def _limit() -> None:
+def _limit(patience_s: int) -> None:
     """The child ends by itself: SIGALRM's default ends it in native code too; memory is what is free now."""
-    signal.alarm(TRIAL_S)
+    signal.alarm(patience_s)
     os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + _free_bytes(), resource.RLIM_INFINITY))
@@ -129,17 +142,17 @@ def _free_bytes() -> int:
     return int(lines["MemAvailable"].split()[0]) * 1024
 
 
-def main(text: str) -> None:
-    _limit()
+def main(files: str, report: str, patience_s: str) -> None:
+    _limit(int(patience_s))
     try:
-        load(_from_json(text))
+        load(_from_json(files))
         reason = ""
-    except ModelNotUsable as error:
-        reason = str(error)
-    except Exception as error:  # whatever one model's files bring
-        reason = f"it cannot be loaded: {type(error).__name__}: {error}"
-    sys.stdout.write(json.dumps({"reason": reason}) + "\n")
+    except FileNotFoundError:
+        sys.exit(MOVED)
+    except Exception as error:
+        reason = reason_of(error)
+    Path(report).write_text(reason)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

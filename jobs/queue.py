@@ -266,6 +266,8 @@ def _outcome(job: Job, status: JobStatus) -> Outcome | None:
         value = job.return_value()
         if value is None:  # the result's time ended a moment before the job's
             raise _gone(job.id, known=True)
+        if not isinstance(value, dict):  # RQ's own note in the place of a result that it could not write
+            return Outcome(kind=WORKER_LOST, detail="the result could not be written; the worker's log tells why")
         return Outcome.from_json(value)
     if status in (JobStatus.FAILED, JobStatus.STOPPED):
         return Outcome(kind=WORKER_LOST, detail="the job failed several times for reasons of the machinery; "

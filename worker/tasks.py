@@ -1,5 +1,6 @@
 """What RQ calls by name, and nothing else."""
 
+import json
 import logging
 import threading
 import time
@@ -9,13 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from inference.engine import Engine
-from inference.errors import InferenceError
+from inference.errors import InferenceError, InferenceFailed
 from jobs.errors import ImageLost
 from jobs.outcome import DEADLINE, WORKER_LOST, Outcome
 from jobs.store import EndedImages, ImageStore
 
 log = logging.getLogger(__name__)
 PROGRESS_S = 0.25
+MAX_RESULT_BYTES = 200_000_000
 MODELS_POLL_S = 1.0
 
 
@@ -68,6 +70,21 @@ def _catch_up(current: Runtime, model_type: str, model_mark: str) -> None:
             current.engine.catch_up(model_mark)
 
 
+def _check_size(outcome: Outcome) -> None:
+    """The queue server takes no value of 512 MB, and a worker would be lost in the writing of it.
+
+    Raises:
+        InferenceFailed.
+    """
+    try:
+        size = len(json.dumps(outcome.to_json()))
+    except (TypeError, ValueError) as error:
+        raise InferenceFailed(f"the result cannot be written as JSON: {error}") from error
+    if size > MAX_RESULT_BYTES:
+        raise InferenceFailed(f"the result is {size / 1e6:.0f} MB as JSON, at most {MAX_RESULT_BYTES / 1e6:.0f} are "
+                              "kept: ask for less of it, or for a smaller image")
+
+
 def _keep(current: Runtime, job_id: str, image: bytes) -> None:
     """For pictures of the result. A full disk costs the pictures, not the result."""
     try:
@@ -87,6 +104,7 @@ def predict(job_id: str, model_type: str, parameters: Mapping[str, Any], model_m
         progress = Progress(job_id, current.note_progress)
         prediction = model.predict(current.engine.open(data), model.parameters(parameters), progress)
         outcome = Outcome(prediction=prediction.to_dict())
+        _check_size(outcome)
         _keep(current, job_id, data)
     except InferenceError as error:
         outcome = Outcome(kind=type(error).__name__, detail=str(error))

@@ -49,13 +49,15 @@ def read(outputs: Mapping[str, NDArray], spec: ModelSpec, placement: Placement, 
     """The first output, (1, classes) or with further axes of 1 -> scores.
 
     Raises:
-        ValueError: there are not as many scores as labels.
+        ValueError: there are not as many scores as labels, or one is no number.
     """
     name, values = next(iter(outputs.items()))
     logits = values.reshape(-1).astype(np.float64)
     if len(logits) != len(spec.labels):
         raise ValueError(f"output '{name}' has {len(logits)} scores for {len(spec.labels)} labels: "
                          "set labels in model.toml")
+    if np.isnan(logits).any():
+        raise ValueError("the scores are no numbers (NaN): its weights are damaged, or scale, mean or std are wrong")
     return Classified(activate(logits, spec.output.activation))
 
 

@@ -14,6 +14,7 @@ from inference.errors import BadParameter
 from inference.geometry import Placement
 from inference.spec import ModelSpec, Size
 
+MAX_NUMBERS = 10_000_000  # in one answer: 150 MB as JSON, and 5 s of a worker
 NAME = "tensor"
 LETTERS = {"f": "FP", "i": "INT", "u": "UINT"}  # numpy's kinds
 Outputs = Mapping[str, NDArray]
@@ -32,12 +33,17 @@ def read(outputs: Outputs, spec: ModelSpec, placement: Placement, parameters: Ba
 
     Raises:
         BadParameter: the model has no such output.
+        ValueError: they hold more than MAX_NUMBERS.
     """
     asked = cast(Parameters, parameters).outputs
     names = list(outputs) if asked is None else [name.strip() for name in asked.split(",")]
     for name in names:
         if name not in outputs:
             raise BadParameter(f"parameter 'outputs': there is no output '{name}', the model has {', '.join(outputs)}")
+    numbers = sum(outputs[name].size for name in names)
+    if numbers > MAX_NUMBERS:
+        raise ValueError(f"{numbers} numbers are more than the {MAX_NUMBERS} of one answer: ask for some of the outputs "
+                         "(outputs=name), set another task in model.toml, or make less of them in hooks.py")
     return {name: outputs[name] for name in names}
 
 

@@ -169,3 +169,48 @@ def test_a_folder_that_may_not_be_read_is_told_and_the_others_are_followed(engin
     look_twice(engine)
     assert "cannot be read" in engine.entry("secret").reason
     assert classes(engine) == 2
+
+
+def test_a_process_that_was_forked_later_takes_over_before_it_serves(engine: Engine, folder: Path) -> None:
+    engine.begin_again()
+    assert not engine.loading
+    classifier(folder / "model.onnx", classes=3)
+    classifier(folder.parent / "moon" / "model.onnx")
+    engine.begin_again()
+    assert engine.loading
+    engine.load()
+    assert (engine.loading, classes(engine), engine.entry("moon").state) == (False, 3, "ready")
+
+
+@pytest.mark.parametrize("make", [
+    lambda folder: (folder / "loop").symlink_to("loop"), lambda folder: (folder / "odd").symlink_to("model.onnx/x"),
+    lambda folder: Path(os.fsdecode(bytes(folder / "bad") + b"\xff.bin")).touch(),
+    lambda folder: Path(os.fsdecode(bytes(folder.parent / "x") + b"\xfe")).mkdir(),
+], ids=["a loop", "through a file", "no text", "a folder that is no text"])
+def test_odd_entries_of_a_folder_hinder_nobody(engine: Engine, folder: Path, make: Callable[[Path], None]) -> None:
+    make(folder)
+    classifier(folder.parent / "moon" / "model.onnx")
+    look_twice(engine)
+    assert (engine.entry("moon").state, classes(engine)) == ("ready", 2)
+    again = Engine(folder.parent, MAX_PIXELS)
+    again.load()
+    assert again.entry("leaf").state == "ready"
+
+
+def test_notes_in_a_models_folder_do_not_reload_it(engine: Engine, folder: Path) -> None:
+    model = engine.model("leaf")
+    (folder / "notes.txt").write_text("mine")
+    (folder / "training.log").write_text("1")
+    look_twice(engine)
+    assert engine.model("leaf") is model
+
+
+def test_a_model_that_moves_while_it_is_read_is_looked_at_again(engine: Engine, folder: Path,
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier(folder / "model.onnx", classes=3)
+    with monkeypatch.context() as moved:
+        moved.setattr("inference.loading.Session", lambda *_: (folder / "gone").read_bytes())
+        look_twice(engine)
+        assert (engine.entry("leaf").reason, classes(engine)) == ("", 2)
+    engine.follow()
+    assert classes(engine) == 3

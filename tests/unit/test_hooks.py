@@ -58,6 +58,7 @@ def preprocess(image):
     ("raise ValueError('odd picture')", "hooks.py, postprocess: ValueError: odd picture (line 3)"),
     ("raise SystemExit(3)", "hooks.py, postprocess: SystemExit: 3 (line 3)"),
     ("return object()", "a object, which JSON has no form for"),
+    ("return {'n': 10 ** 5000}", "a int, which JSON has no form for"),
     ("return {'x': {1, 2}}", "a set, which JSON has no form for"),
 ])
 def test_what_a_hook_raises_is_that_requests_failure(tmp_path: Path, body: str, told: str) -> None:

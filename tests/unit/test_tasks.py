@@ -92,3 +92,18 @@ def test_no_handler_for_ordinary_exceptions_swallows_the_deadline() -> None:
 def test_an_outcome_survives_json() -> None:
     for value in (Outcome({"result": 1}), Outcome(kind="Deadline", detail="late")):
         assert Outcome.from_json(value.to_json()) == value
+
+
+def test_a_result_that_is_too_large_to_keep_is_a_failure(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.tasks.MAX_RESULT_BYTES", 50)
+    store.put("a", photo())
+    found = outcome()
+    assert (found.kind, found.succeeded) == ("InferenceFailed", False)
+    assert "MB as JSON" in found.detail
+
+
+def test_a_job_bears_only_what_its_caller_gave(store: RedisStore) -> None:
+    """Its model may be replaced by one of another task before it runs."""
+    store.put("a", photo())
+    assert outcome().succeeded
+    assert outcome(threshold=None).kind == "BadParameter"

@@ -7,7 +7,7 @@ from inference.errors import BadParameter
 from inference.geometry import place
 from inference.spec import InputSpec, ModelSpec, OutputSpec
 from inference.tasks import TASKS
-from inference.tasks.tensor import NAME, Parameters, read, result
+from inference.tasks.tensor import MAX_NUMBERS, NAME, Parameters, read, result
 
 SPEC = ModelSpec("m", "1", "tensor", (), InputSpec("x", (8, 8)), OutputSpec({}))
 
@@ -57,3 +57,9 @@ def test_an_unknown_output_is_refused_with_the_known_ones() -> None:
 
 def test_the_task_is_entered_under_its_name_and_tiles_are_not_put_together() -> None:
     assert (TASKS[NAME].read, TASKS[NAME].merge) == (read, None)
+
+
+def test_more_numbers_than_an_answer_can_hold_are_refused() -> None:
+    huge = {"y": np.broadcast_to(np.float32(1), (1, MAX_NUMBERS + 1))}
+    with pytest.raises(ValueError, match="ask for some of the outputs"):
+        read(huge, SPEC, place((9, 9), SPEC.input), Parameters())

@@ -1,6 +1,7 @@
 """Models are tried in a child process, and what came of it is shared."""
 
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -27,23 +28,29 @@ def put(tmp_path: Path, hooks: str = "") -> ModelFiles:
     return scan(folder.parent)[0]
 
 
+def reason(trials: Trials, files: ModelFiles) -> str:
+    verdict = trials.verdict(files)
+    assert verdict is not None
+    return verdict.reason
+
+
 def test_a_good_model_can_be_served(trials: Trials, tmp_path: Path) -> None:
     files = put(tmp_path)
     assert trials.known(files) is None
-    assert trials.verdict(files).reason == ""
+    assert reason(trials, files) == ""
     assert trials.known(files) == trials.verdict(files)
 
 
 def test_a_broken_file_is_told_with_its_reason(trials: Trials, tmp_path: Path) -> None:
     files = put(tmp_path, "raise ValueError('on purpose')")
-    assert "ValueError: on purpose (line 1)" in trials.verdict(files).reason
+    assert "ValueError: on purpose (line 1)" in reason(trials, files)
 
 
 @pytest.mark.parametrize(("crash", "told"), [
     ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
     ("import os, signal; os.kill(os.getpid(), signal.SIGABRT)", "SIGABRT"),
     ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "memory"),
-    ("import os; os._exit(3)", "exit code 3"),
+    ("import os; os._exit(3)", "exit code 3"), ("import os; os._exit(0)", "hooks.py leave the process"),
 ])
 def test_a_crash_harms_the_child_only(trials: Trials, tmp_path: Path, crash: str, told: str) -> None:
     files = put(tmp_path, crash)
@@ -54,13 +61,13 @@ def test_a_crash_harms_the_child_only(trials: Trials, tmp_path: Path, crash: str
 
 def test_a_model_that_takes_all_memory_is_told(trials: Trials, tmp_path: Path) -> None:
     files = put(tmp_path, "import numpy; hoard = numpy.ones(1 << 46)")
-    assert "Unable to allocate" in trials.verdict(files).reason
+    assert "Unable to allocate" in reason(trials, files)
 
 
 def test_a_model_that_hangs_natively_is_ended(trials: Trials, tmp_path: Path) -> None:
     """The alarm's own action ends native code too; here it is set to 1 s by the hook."""
     files = put(tmp_path, "import signal, ctypes; signal.alarm(1); ctypes.PyDLL(None).sleep(60)")
-    assert str(module.TRIAL_S) in trials.verdict(files).reason
+    assert str(module.TRIAL_S) in reason(trials, files)
     assert signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
 
 
@@ -71,3 +78,27 @@ def test_another_file_is_another_trial(trials: Trials, tmp_path: Path) -> None:
     assert trials.known(second) is None
     trials.verdict(second)
     assert (trials.known(first), trials.known(second)) == (None, trials.verdict(second))
+
+
+def test_what_a_model_leaves_behind_is_ended_with_its_trial(trials: Trials, tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    files = put(tmp_path, f"import subprocess; open({str(pid_file)!r}, 'w').write("
+                          "str(subprocess.Popen(['sleep', '250']).pid))")
+    assert reason(trials, files) == ""
+    left, deadline = Path("/proc") / pid_file.read_text() / "stat", time.monotonic() + 10
+    while left.exists() and ") Z " not in left.read_text():
+        assert time.monotonic() < deadline
+
+
+def test_a_start_does_not_wait_for_a_model_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inference.engine.START_S", 2)
+    classifier(tmp_path / "models" / "aaa" / "model.onnx")
+    put(tmp_path, "while True: pass")
+    engine = Engine(tmp_path / "models", MAX_PIXELS, tmp_path / "trials")
+    engine.load(before_fork=True)
+    assert not engine.loading
+    assert [(entry.files.name, entry.state) for entry in engine.entries] == [("aaa", "ready"), ("leaf", "loading")]
+    (tmp_path / "models" / "leaf" / "hooks.py").unlink()
+    engine.follow()
+    engine.follow()
+    assert engine.entry("leaf").state == "ready"
