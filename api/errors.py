@@ -101,6 +101,7 @@ PROBLEMS: dict[str, Problem] = {
     Draining.__name__: Problem(503, "draining", "The service is being stopped"),
     job_errors.QueueUnavailable.__name__: Problem(503, "queue-unavailable", "The queue server is away"),
     Busy.__name__: Problem(503, "busy", "No room for the request right now"),
+    inference_errors.Overdue.__name__: Problem(504, "deadline", "The prediction took too long"),
     outcome.DEADLINE: Problem(504, "deadline", "The prediction took too long"),
 }
 INTERNAL = Problem(500, "inference-failed", "Something went wrong in the server")

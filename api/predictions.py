@@ -85,8 +85,9 @@ def run_inline(service: Services, call: Call, decision: Decision, arrived: float
 def submit(service: Services, call: Call, decision: Decision) -> JobRecord:
     """Make it a job."""
     tiles = call.model.tiles(call.image.info.size, call.parameters)
-    job = JobRequest(call.model_type, call.parameters.model_dump(exclude_unset=True), decision.predicted_ms, g.request_id,
-                     call.model.mark, len(tiles) if tiles else 1)
+    given = call.parameters.model_dump(exclude_unset=True)
+    job = JobRequest(call.model_type, given, decision.predicted_ms, g.request_id, call.model.mark,
+                     len(tiles) if tiles else 1)
     return service.queue.submit(job, call.image.data)
 
 

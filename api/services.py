@@ -21,6 +21,7 @@ from jobs.queue import JobQueue
 from settings import Settings
 
 DRAIN_POLL_S = 0.1
+OVERDUE_POLL_S = 1.0
 MODELS_POLL_S = 1.0  # a file counts as copied when two looks at it show the same
 log = logging.getLogger(__name__)
 
@@ -70,8 +71,14 @@ class Services:
         self.lanes.start()
         self.events.start()
         self.drain.start()
+        threading.Thread(target=self._end_overdue, name="overdue", daemon=True).start()
         self.engine.begin_again()
         threading.Thread(target=self._follow_models, name="models", daemon=True).start()
+
+    def _end_overdue(self) -> None:
+        while True:
+            time.sleep(OVERDUE_POLL_S)
+            self.engine.end_overdue(self.settings.job_timeout_s)
 
     def _follow_models(self) -> None:
         """Load what was not loaded before the fork and take over what changed since (meanwhile /readyz says that it

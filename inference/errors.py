@@ -25,6 +25,10 @@ class InferenceFailed(InferenceError):
     """The model or its postprocessing raised while it ran."""
 
 
+class Overdue(InferenceError):
+    """The model ran longer than it may."""
+
+
 class ModelNotUsable(InferenceError):
     """A model's files cannot be served; the text is the `reason` of `GET /models`."""
 

@@ -7,6 +7,7 @@ import os
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from inference import onnx_errors
-from inference.errors import InferenceFailed, ModelNotUsable
+from inference.errors import InferenceFailed, ModelNotUsable, Overdue
 from inference.repository import may_be_weights
 
 CPU = "CPUExecutionProvider"
@@ -67,6 +68,7 @@ class Session:
             self._session = ort.InferenceSession(str(path), options, providers=list(providers))
         except Exception as error:  # onnxruntime's exceptions share no base but Exception
             raise ModelNotUsable(onnx_errors.plain(str(error), path.name)) from error
+        self._running: dict[int, tuple[float, ort.RunOptions]] = {}
         self.interface = Interface(tuple(map(_tensor_info, self._session.get_inputs())),
                                    tuple(map(_tensor_info, self._session.get_outputs())),
                                    self._session.get_modelmeta().custom_metadata_map)
@@ -76,12 +78,25 @@ class Session:
 
         Raises:
             InferenceFailed: onnxruntime refused the feeds or the model failed on them.
+            Overdue: `end_overdue` ended it.
         """
+        options = ort.RunOptions()
+        self._running[id(options)] = (time.monotonic(), options)
         try:
-            values = self._session.run(None, dict(feeds))
+            values = self._session.run(None, dict(feeds), options)
         except Exception as error:
+            if options.terminate:
+                raise Overdue("the model ran longer than PUNNET_JOB_TIMEOUT_S allows") from error
             raise InferenceFailed(f"the model failed: {_first_line(error)}") from error
+        finally:
+            del self._running[id(options)]
         return dict(zip((output.name for output in self.interface.outputs), values, strict=True))
+
+    def end_overdue(self, limit_s: float) -> None:
+        """End runs that last longer, at their next node; may be called from any thread."""
+        for since, options in list(self._running.values()):
+            if time.monotonic() - since > limit_s:
+                options.terminate = True
 
 
 def _options(threads: int) -> ort.SessionOptions:

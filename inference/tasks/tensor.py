@@ -42,8 +42,8 @@ def read(outputs: Outputs, spec: ModelSpec, placement: Placement, parameters: Ba
             raise BadParameter(f"parameter 'outputs': there is no output '{name}', the model has {', '.join(outputs)}")
     numbers = sum(outputs[name].size for name in names)
     if numbers > MAX_NUMBERS:
-        raise ValueError(f"{numbers} numbers are more than the {MAX_NUMBERS} of one answer: ask for some of the outputs "
-                         "(outputs=name), set another task in model.toml, or make less of them in hooks.py")
+        raise ValueError(f"{numbers} numbers are more than the {MAX_NUMBERS} of one answer: ask for some of the "
+                         "outputs (outputs=name), set another task in model.toml, or make less of them in hooks.py")
     return {name: outputs[name] for name in names}
 
 

@@ -85,6 +85,13 @@ def test_livez_answers_while_a_model_of_150_mb_is_loaded(tmp_path: Path) -> None
         server.stop()
 
 
+def test_a_picture_on_which_a_model_never_ends_does_not_take_the_lane_for_good(own_server: Server) -> None:
+    own_server.settings |= {"JOB_TIMEOUT_S": 2, "WORKERS": 1}
+    own_server.start()
+    assert own_server.predict(white(), "sleep5").is_problem(504, "deadline")
+    assert own_server.predict(leaf()).status == 200
+
+
 def is_ready(server: Server, name: str) -> bool:
     return {"name": name, "state": "ready"}.items() <= server.get(f"/models/{name}").json.items()
 

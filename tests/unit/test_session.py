@@ -1,11 +1,12 @@
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from inference.errors import InferenceFailed, ModelNotUsable
+from inference.errors import InferenceFailed, ModelNotUsable, Overdue
 from inference.session import Session, TensorInfo
-from tests.onnx_models import classifier, classifier_logits
+from tests.onnx_models import classifier, classifier_logits, sleeper
 from tests.unit.conftest import in_child
 
 
@@ -26,6 +27,25 @@ def test_loading_and_running_a_one_threaded_model_starts_no_thread(model: Path) 
             "session.run({'image': numpy.zeros((1, 3, 32, 32), numpy.float32)})\n"
             "print(len(os.listdir('/proc/self/task')))")
     assert in_child(code, MODEL=str(model)).strip() == "1"
+
+
+def test_a_run_that_takes_too_long_can_be_ended(tmp_path: Path) -> None:
+    session, errors = Session(sleeper(tmp_path / "model.onnx", 30)), []
+
+    def run() -> None:
+        try:
+            session.run({"image": np.ones((1, 3, 32, 32), np.float32)})
+        except Overdue as error:
+            errors.append(str(error))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    while thread.is_alive():
+        session.end_overdue(0.2)
+        thread.join(0.05)
+    assert errors == ["the model ran longer than PUNNET_JOB_TIMEOUT_S allows"]
+    session.end_overdue(0)
+    assert session.run({"image": np.zeros((1, 3, 32, 32), np.float32)})
 
 
 def test_it_tells_inputs_and_outputs(model: Path) -> None:
