@@ -27,18 +27,27 @@ class Picture:
     data: bytes
 
 
-def kind_wanted(request: Request) -> str:
-    """The media type a prediction is answered in: JSON unless a picture is liked better.
+@dataclass(frozen=True)
+class Wanted:
+    """The media type that a caller likes best, and whether JSON would do where no picture can be made."""
+
+    kind: str = JSON
+    or_json: bool = True
+
+
+def wanted(request: Request) -> Wanted:
+    """How a prediction is to be answered: JSON unless a picture is liked better.
 
     Raises:
         NotAcceptable.
     """
-    if request.headers.get("Accept", "*/*") == "*/*":
-        return JSON
-    kind = request.accept_mimetypes.best_match((JSON, *PICTURES)) if request.accept_mimetypes else JSON
+    accept = request.accept_mimetypes
+    if not accept or request.headers["Accept"] == "*/*":
+        return Wanted()
+    kind = accept.best_match((JSON, *PICTURES))
     if kind is None:
         raise NotAcceptable(f"answers are written as {', '.join((JSON, *PICTURES))}")
-    return kind
+    return Wanted(kind, bool(accept[JSON]))
 
 
 def inline(request_id: str, prediction: Prediction, queue_ms: float, total_ms: float,

@@ -44,6 +44,7 @@ def make_services(settings: Settings) -> Services:
     engine.measure_decoding()
     if settings.preloads:
         engine.load(before_fork=True)
+        engine.log_news()
     client = front_client(settings)
     events = JobEvents(lambda: subscriber_client(settings))
     lanes = Lanes(settings.inline_slots)

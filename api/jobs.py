@@ -17,8 +17,8 @@ def show(job_id: str) -> Response:
 
 @blueprint.get("/jobs/<job_id>/result")
 def result(job_id: str) -> Response:
-    kind, record = answers.kind_wanted(request), _held(job_id)
-    return answers.result(record, pictures.of_job(services(), kind, record))
+    wanted, record = answers.wanted(request), _held(job_id)
+    return answers.result(record, pictures.of_job(services(), wanted, record))
 
 
 @blueprint.delete("/jobs/<job_id>")

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from api import answers, pictures, preferences
 from api.admission import Decision, decide
+from api.answers import Wanted
 from api.bodies import release
 from api.errors import BadRequest, NotImplementedYet
 from api.lanes import HUB_BYTES
@@ -35,7 +36,7 @@ class Call:
     image: OpenedImage
     parameters: BaseModel
     preference: Preference
-    kind: str
+    wanted: Wanted
 
 
 @blueprint.post("/predict")
@@ -47,9 +48,9 @@ def predict(model_type: str | None = None) -> Response:
     preference = call.preference
     decision = decide(predicted_ms, service.limits, preference)
     if decision.route == "queue":
-        record, kind = submit(service, call, decision), call.kind
+        record, wanted = submit(service, call, decision), call.wanted
         del call  # the image is in the store; nobody needs it here while the caller is held
-        response = answer_job(service, record, decision.hold_s, kind)
+        response = answer_job(service, record, decision.hold_s, wanted)
     else:
         response = run_inline(service, call, decision, arrived)
     if preference.applied:
@@ -60,24 +61,24 @@ def predict(model_type: str | None = None) -> Response:
 def parse(service: Services, path_model: str | None) -> Call:
     """The request as a Call; everything that can be refused without decoding a pixel is refused here."""
     service.check_open()
-    kind = answers.kind_wanted(request)
+    wanted = answers.wanted(request)
     parts = service.uploads.parts(request)
     _refuse_later(parts.fields)
     model_type = _model_type(service, parts.fields.pop("model_type", None), path_model)
     model = service.engine.model(model_type)
-    pictures.check(kind, model)
+    pictures.check(wanted, model)
     preference = preferences.parse(parts.fields.pop("mode", None), request.headers.get("Prefer"),
                                    service.settings.wait_max_s)
     parameters = model.parameters(parts.fields)
     image = _open(service, service.uploads.image(request, parts))
-    return Call(model_type, model, image, parameters, preference, kind)
+    return Call(model_type, model, image, parameters, preference, wanted)
 
 
 def run_inline(service: Services, call: Call, decision: Decision, arrived: float) -> Response:
     """Run it in its lane: 200."""
     lane = service.lanes.quick if decision.route == "quick" else service.lanes.long
     prediction, queue_ms = lane.run(lambda: call.model.predict(call.image, call.parameters))
-    picture = pictures.of_result(service, call.kind, call.image.data, prediction.result)
+    picture = pictures.of_result(service, call.wanted, call.image.data, prediction.result)
     total_ms = (time.perf_counter() - arrived) * 1000
     return answers.inline(secrets.token_hex(16), prediction, queue_ms, total_ms, picture)
 
@@ -91,13 +92,13 @@ def submit(service: Services, call: Call, decision: Decision) -> JobRecord:
     return service.queue.submit(job, call.image.data)
 
 
-def answer_job(service: Services, record: JobRecord, hold_s: float, kind: str) -> Response:
+def answer_job(service: Services, record: JobRecord, hold_s: float, wanted: Wanted) -> Response:
     """202; for a caller who wants to be held, the result if it comes meanwhile."""
     if hold_s == 0:
         return answers.accepted(record)
     release(request.environ, service.in_flight)
     held = service.events.hold(record, hold_s, service.queue.read)
-    return answers.result(held, pictures.of_job(service, kind, held))
+    return answers.result(held, pictures.of_job(service, wanted, held))
 
 
 def _open(service: Services, data: bytes) -> OpenedImage:

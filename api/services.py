@@ -5,6 +5,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from flask import current_app
@@ -83,10 +84,11 @@ class Services:
     def _follow_models(self) -> None:
         """Load what was not loaded before the fork and take over what changed since (meanwhile /readyz says that it
         is starting), then follow."""
-        steps = itertools.chain([self.engine.load] if self.engine.loading else [], itertools.repeat(self.engine.follow))
-        for step in steps:
+        first: list[Callable[[], None]] = [self.engine.load] if self.engine.loading else []
+        for step in itertools.chain(first, itertools.repeat(self.engine.follow)):
             try:
                 self.lanes.models.run(step)
+                self.engine.log_news()
             except Exception:  # a full disk, say: the models that are served go on being served
                 log.exception("the models folder could not be followed")
             time.sleep(MODELS_POLL_S)

@@ -20,9 +20,9 @@ PROBE_SIDE = 768
 REPEATS = 3
 ENOUGH_MS = 1000
 PROGRESSIVE = "JPEG progressive"
-# Formats that are not measured cost as much as PNG, the slowest of the common ones.
 # Of a progressive JPEG, such as the one that is measured; each further one is another pass.
 USUAL_SCANS = 10
+# Formats that are not measured cost as much as PNG, the slowest of the common ones.
 UNMEASURED_LIKE = "PNG"
 
 

@@ -25,7 +25,7 @@ PALETTE: tuple[Color, ...] = (
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 SAVE_OPTIONS: dict[Kind, dict] = {"image/png": {"format": "PNG", "compress_level": 1},
                                   "image/jpeg": {"format": "JPEG", "quality": 90},
-                                  "image/webp": {"format": "WEBP", "quality": 90}}
+                                  "image/webp": {"format": "WEBP", "quality": 90, "method": 0}}
 # Shares of the image's shorter side
 FONT_SHARE, LINE_SHARE = 0.024, 0.004
 SMALLEST_FONT, THINNEST_LINE = 11, 2  # pixels
@@ -57,9 +57,16 @@ def check_drawable(task: str) -> None:
 
 
 def encode(image: Image.Image, kind: Kind) -> bytes:
-    """A picture as a file of the media type `kind`."""
+    """A picture as a file of the media type `kind`.
+
+    Raises:
+        NotDrawable: it is larger than that format can hold.
+    """
     buffer = io.BytesIO()
-    image.save(buffer, **SAVE_OPTIONS[kind])
+    try:
+        image.save(buffer, **SAVE_OPTIONS[kind])
+    except (ValueError, OSError) as error:
+        raise NotDrawable(f"{kind} cannot hold {image.width}x{image.height} pixels: ask for image/png") from error
     return buffer.getvalue()
 
 

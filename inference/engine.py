@@ -3,6 +3,7 @@
 import ctypes
 import logging
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,11 +17,12 @@ from inference.errors import ModelNotFound, ModelNotUsable
 from inference.image import ImageInfo, OpenedImage, decode, open_image
 from inference.model import LoadedModel, Prediction, Progress, unheard
 from inference.repository import ModelFiles
-from inference.trial import TRIAL_S, Trials
+from inference.trial import TRIAL_S, Trials, Verdict
 
 log = logging.getLogger(__name__)
 State = Literal["loading", "ready", "failed"]
 Key = tuple[str, int]  # name, version
+TRIMS = 3  # looks
 START_S = 30  # for all trials of a start together
 
 
@@ -50,7 +52,8 @@ class Engine:
         self._entries = {key: ModelEntry(files, "loading") for key, files in self._seen.items()}
         self._served = _by_model_type(self._entries)
         self._started = False
-        self._dropped = False
+        self._trims = 0
+        self._news: deque[tuple[int, str]] = deque()
 
     def load(self, before_fork: bool = False) -> None:
         """Load what is not loaded yet; with `before_fork` only models that survive one (one thread, on the CPU).
@@ -73,9 +76,17 @@ class Engine:
         self._started = self._started and repository.scan(self._models_dir) == [
             entry.files for entry in self.entries if entry.state != "loading"]
 
-    def follow(self, may_try: bool = True) -> None:
+    def log_news(self) -> None:
+        """Log what loading and following brought. Not done there: it may be a native thread beside gevent's hub, and
+        the two must not share logging's lock."""
+        while self._news:
+            level, text = self._news.popleft()
+            log.log(level, text)
+
+    def follow(self, may_try: bool = True, before_fork: bool = False) -> None:
         """One look at the folder, to be repeated each second: what stayed as it was since the last look is loaded,
-        what is gone since then is dropped. Files that nobody tried are left alone without `may_try`."""
+        what is gone since then is dropped. Files that nobody tried are left alone without `may_try`; with
+        `before_fork` models that do not survive one are left `loading`."""
         self._tidy_up()
         found = {files.key: files for files in repository.scan(self._models_dir)}
         settled = [files for key, files in found.items() if self._seen.get(key) == files]
@@ -84,7 +95,10 @@ class Engine:
         for key in gone:
             self._drop(key)
         for files in settled:
-            self._adopt(files, may_try)
+            if before_fork and not loading.survives_fork(files):
+                self._leave(files)
+            else:
+                self._adopt(files, may_try)
 
     def serves(self, model_type: str, mark: str) -> bool:
         """Whether the model of this name is the one that was loaded from these very files."""
@@ -118,10 +132,11 @@ class Engine:
         Raises:
             ModelNotFound.
         """
-        if model_type not in self._served:
+        served = self._served  # the thread that follows may put others in its place
+        if model_type not in served:
             names = ", ".join(dict.fromkeys(name for name, _ in sorted(self._entries))) or "none"
             raise ModelNotFound(f"no model '{model_type}'; there is: {names}")
-        return self._served[model_type]
+        return served[model_type]
 
     def model(self, model_type: str) -> LoadedModel:
         """Raises ModelNotFound, also for a model that is listed but cannot be served."""
@@ -191,11 +206,20 @@ class Engine:
         if new is not None and (repository.is_unchanged(files) or files.onnx is None):
             self._put(files.key, _kept(entry, new))
 
+    def _leave(self, files: ModelFiles) -> None:
+        """To the processes that are forked later."""
+        entry = self._entries.get(files.key)
+        if entry is None or entry.files != files:
+            self._replace({**self._entries, files.key: ModelEntry(files, "loading")})
+
+    def _note(self, level: int, text: str) -> None:
+        self._news.append((level, text))
+
     def _loaded(self, files: ModelFiles, patience_s: float = TRIAL_S) -> ModelEntry | None:
         """None where the files were moved meanwhile, or their trial took longer than the patience: look again."""
         try:
             if self._trials is not None and files.onnx is not None:
-                verdict = self._trials.verdict(files, patience_s)
+                verdict = self._verdict(self._trials, files, patience_s)
                 if verdict is None:
                     return None
                 _check(verdict.reason)
@@ -204,29 +228,37 @@ class Engine:
             return None
         except Exception as error:
             reason = loading.reason_of(error)
-        log.warning("model %r, version %s cannot be served: %s", files.name, files.version or "-", reason)
+        self._note(logging.WARNING, f"model {files.name!r}, version {files.version or '-'} cannot be served: {reason}")
         return ModelEntry(files, "failed", reason)
+
+    def _verdict(self, trials: Trials, files: ModelFiles, patience_s: float) -> Verdict | None:
+        try:
+            return trials.verdict(files, patience_s)
+        except OSError as error:  # a full disk says nothing about the model
+            self._note(logging.ERROR, f"model {files.name!r} cannot be tried: {error}")
+            return None
 
     def _put(self, key: Key, entry: ModelEntry) -> None:
         """Requests see either the old models or the new ones."""
         if self._started and entry.state == "ready" and not entry.reason:
-            log.info("model %r, version %s is served", entry.files.name, entry.files.version)
+            self._note(logging.INFO, f"model {entry.files.name!r}, version {entry.files.version} is served")
         self._replace({**self._entries, key: entry})
 
     def _drop(self, key: Key) -> None:
         files = self._entries[key].files
-        log.info("model %r is gone", files.name)
+        self._note(logging.INFO, f"model {files.name!r} is gone")
         if self._trials is not None:
             self._trials.forget(files)
         self._replace({other: entry for other, entry in self._entries.items() if other != key})
 
     def _replace(self, entries: dict[Key, ModelEntry]) -> None:
-        self._entries, self._served, self._dropped = entries, _by_model_type(entries), self._started
+        self._entries, self._served, self._trims = entries, _by_model_type(entries), TRIMS
 
     def _tidy_up(self) -> None:
-        """glibc keeps what a dropped model used: 20 swaps of a 137-MB model grew to 470 MB, with this 202."""
-        if self._dropped:
-            self._dropped = False
+        """glibc keeps what a dropped model used: 20 swaps of a 137-MB model grew to 470 MB, with this 202. Several
+        looks long, as requests may still hold it."""
+        if self._trims:
+            self._trims -= 1
             _return_memory()
 
 

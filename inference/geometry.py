@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.model_toml import MAX_SIDE
 from inference.spec import InputSpec, Size
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
@@ -84,8 +85,8 @@ def _letterbox(image_size: Size, wanted: InputSpec) -> Placement:
 def _fit(image_size: Size, wanted: InputSpec) -> Placement:
     """The image's aspect at a size of its own, filled up at the right and below to `multiple_of`."""
     scale = wanted.shortest_edge / min(image_size) if wanted.shortest_edge else 1.0
-    if wanted.longest_edge:
-        scale = min(scale, wanted.longest_edge / max(image_size))
+    if wanted.longest_edge or wanted.shortest_edge:  # of a picture of 20000x10 the longer edge would be a million
+        scale = min(scale, (wanted.longest_edge or MAX_SIDE) / max(image_size))
     inner = (max(1, int(image_size[0] * scale)), max(1, int(image_size[1] * scale)))
     size = rounded_up(inner, wanted.multiple_of)
     return Placement(image_size, (0, 0, *image_size), size, (0, 0, *inner))

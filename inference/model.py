@@ -179,7 +179,16 @@ class LoadedModel:
         arrays = [to_array(look(pixels, placement, wanted), wanted) for placement in placements]
         arrays += [arrays[-1]] * ((wanted.batch or len(arrays)) - len(arrays))
         batch = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-        return {**_constants(self.spec, batch), wanted.name: batch}
+        return {**self._constants(batch), wanted.name: batch}
+
+    def _constants(self, batch: NDArray) -> dict[str, NDArray]:
+        """The extra inputs: a row for each image where their rows are open, DETR's pixel_mask as large as the image."""
+        height, width = batch.shape[2:] if self.spec.input.layout == "NCHW" else batch.shape[1:3]
+        open_rows = {tensor.name for tensor in self.session.interface.inputs
+                     if tensor.shape and not isinstance(tensor.shape[0], int)}
+        return {name: np.full((len(batch), height, width), value) if name == PIXEL_MASK and value.ndim == 0
+                else np.repeat(value, len(batch), axis=0) if name in open_rows and len(value) == 1 else value
+                for name, value in self.spec.constants.items()}
 
     def _read(self, outputs: Outputs, pixels: Pixels, placement: Placement, parameters: BaseModel) -> Any:
         value = self.task.read(outputs, self.spec, placement, parameters)
@@ -190,8 +199,12 @@ class LoadedModel:
     def _run(self, feeds: dict[str, NDArray], count: int) -> list[Outputs]:
         """Each of `count` images' outputs, of a batch of one."""
         outputs = self.session.run(feeds)
-        if count == 1 and (self.spec.input.batch or 1) == 1:
+        batch = self.spec.input.batch or count
+        if batch == 1:
             return [outputs]
+        if any(value.shape[:1] != (batch,) for value in outputs.values()):
+            raise InferenceFailed(f"of {batch} images in one run the outputs do not tell which is whose: export the "
+                                  "model for one image, or write batch = 1 below [tiling] in model.toml")
         return [{name: value[index:index + 1] for name, value in outputs.items()} for index in range(count)]
 
 
@@ -201,14 +214,6 @@ def warm_up_size(spec: ModelSpec) -> Size:
         return spec.input.size
     side = spec.input.shortest_edge or USUAL_SIDE
     return spec.tiling.tile if spec.tiling else (side, side)
-
-
-def _constants(spec: ModelSpec, batch: NDArray) -> dict[str, NDArray]:
-    """The extra inputs, a row for each image; one without dimensions (DETR's pixel_mask) is as large as the image."""
-    height, width = batch.shape[2:] if spec.input.layout == "NCHW" else batch.shape[1:3]
-    return {name: np.full((len(batch), height, width), value) if name == PIXEL_MASK and value.ndim == 0
-            else np.repeat(value, len(batch), axis=0) if value.shape[:1] == (1,) else value
-            for name, value in spec.constants.items()}
 
 
 def _tiling(spec: ModelSpec, asked: int | None) -> TilingSpec | None:

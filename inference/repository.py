@@ -64,11 +64,15 @@ def _versions(folder: Path) -> Iterator[ModelFiles]:
         yield ModelFiles(folder.name, "", folder, None,
                          "rename the folder: letters, digits, '.', '_' and '-', at most 100")
         return
-    numbered = [path for path in _inside(folder) if path.name.isdecimal() and (path / MODEL_FILE).is_file()]
+    numbered = [path for path in _inside(folder) if _is_version(path.name) and (path / MODEL_FILE).is_file()]
     for path in numbered:
-        yield _files(folder, str(int(path.name)), path / MODEL_FILE)
+        yield _files(folder, path.name, path / MODEL_FILE)
     if not numbered:
         yield _files(folder, ONLY_VERSION, folder / MODEL_FILE)
+
+
+def _is_version(name: str) -> bool:
+    return name.isascii() and name.isdecimal() and name == str(int(name))
 
 
 def _files(folder: Path, version: str, onnx: Path) -> ModelFiles:

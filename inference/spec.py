@@ -1,7 +1,7 @@
-"""What is known of a model before it runs, as plain values. `findings.py` finds it out."""
+"""What is known of a model before it runs, as plain values. `findings/` finds it out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
@@ -111,5 +111,5 @@ class ModelSpec:
     input: InputSpec
     output: OutputSpec
     tiling: TilingSpec | None = None
-    constants: Mapping[str, NDArray] = ()  # type: ignore[assignment]
+    constants: Mapping[str, NDArray] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()

@@ -21,9 +21,10 @@ import inference.session
 from inference.loading import load, reason_of
 from inference.repository import ModelFiles, digest
 
+LEAST_BYTES = 1 << 28  # the child itself needs some
 MOVED = 75  # sysexits.h's EX_TEMPFAIL
 SERVED, FAILED = ".served", ".failed"  # endings of the verdicts' files; a start removes the latter
-TRIAL_S = 120  # of processor and wall time; a model of 1 GB takes about 5
+TRIAL_S = 120  # a model of 1 GB takes about 5
 NICENESS = 5  # gives way to requests, and still comes to an end where they take all cores: at 10 it took 20 s
 ROOT = Path(__file__).resolve().parent.parent
 ADVICE = {signal.SIGALRM: f"loading it and one prediction take longer than {TRIAL_S} s: a smaller model, please",
@@ -107,7 +108,7 @@ def _run(files: ModelFiles, report: Path, patience_s: int) -> int:
 
 
 def _verdict_of(status: int, report: Path) -> Verdict | None:
-    """None where the files moved while they were tried."""
+    """None where nothing was found out: the files moved meanwhile, or the report could not be written."""
     if status == MOVED:
         return None
     if status == 0 and report.is_file():
@@ -132,14 +133,19 @@ def _limit(patience_s: int) -> None:
     """The child ends by itself: SIGALRM's default ends it in native code too; memory is what is free now."""
     signal.alarm(patience_s)
     os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
-    mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (mapped + _free_bytes(), resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_DATA, (_free_bytes(), resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    Path("/proc/self/oom_score_adj").write_text("1000")  # if the memory ends all the same, it is this one's fault
 
 
 def _free_bytes() -> int:
+    """Of the machine, or of the cgroup where that is less."""
     lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-    return int(lines["MemAvailable"].split()[0]) * 1024
+    free = int(lines["MemAvailable"].split()[0]) * 1024
+    limit, used = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current"))
+    if limit.is_file() and limit.read_text().strip() != "max":
+        free = min(free, int(limit.read_text()) - int(used.read_text()))
+    return max(free, LEAST_BYTES)
 
 
 def main(files: str, report: str, patience_s: str) -> None:
@@ -151,7 +157,10 @@ def main(files: str, report: str, patience_s: str) -> None:
         sys.exit(MOVED)
     except Exception as error:
         reason = reason_of(error)
-    Path(report).write_text(reason)
+    try:
+        Path(report).write_text(reason)
+    except OSError:  # a full disk says nothing about the model
+        sys.exit(MOVED)
 
 
 if __name__ == "__main__":

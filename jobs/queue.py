@@ -188,11 +188,11 @@ class JobQueue:
             completed_at=job.ended_at if state in ("succeeded", "failed", "canceled") else None,
             queue_position=self._position(job) if state == "queued" else None,
             eta_s=self._eta_s(job) if state in ("queued", "processing") else None,
-            tiles=job.meta["tiles"], tiles_done=self._tiles_done(job, state), outcome=outcome)
+            tiles=job.meta.get("tiles", 1), tiles_done=self._tiles_done(job, state), outcome=outcome)
 
     def _tiles_done(self, job: Job, state: State) -> int:
         if state == "succeeded":
-            return job.meta["tiles"]
+            return job.meta.get("tiles", 1)
         return int(_number(self._client.hget(job.key, TILES_DONE))) if state == "processing" else 0
 
     def _position(self, job: Job) -> int:

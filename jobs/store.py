@@ -29,6 +29,9 @@ class ImageStore(Protocol):
     def total_bytes(self) -> int:
         """Size of all images held."""
 
+    def sizes(self) -> list[tuple[str, int]]:
+        """Job and bytes of each image, the oldest first."""
+
     def ids_older_than(self, age_s: float) -> list[str]:
         """Jobs whose image has been here for at least `age_s`, the oldest first."""
 
@@ -60,6 +63,10 @@ class FolderStore:
 
     def total_bytes(self) -> int:
         return sum(status.st_size for _, status in self._files())
+
+    def sizes(self) -> list[tuple[str, int]]:
+        found = sorted((status.st_mtime, name, status.st_size) for name, status in self._files())
+        return [(name.removesuffix(PARTIAL), size) for _, name, size in found]
 
     def ids_older_than(self, age_s: float) -> list[str]:
         latest = time.time() - age_s
@@ -105,6 +112,10 @@ class RedisStore:
     def total_bytes(self) -> int:
         return sum(map(int, cast(list[bytes], self._client.hvals(self.SIZES))))
 
+    def sizes(self) -> list[tuple[str, int]]:
+        sizes = cast(dict[bytes, bytes], self._client.hgetall(self.SIZES))
+        return [(job_id, int(sizes.get(job_id.encode(), 0))) for job_id in self.ids_older_than(float("-inf"))]
+
     def ids_older_than(self, age_s: float) -> list[str]:
         found = cast(list[bytes], self._client.zrangebyscore(self.TIMES, "-inf", time.time() - age_s))
         return [job_id.decode() for job_id in found]
@@ -134,6 +145,10 @@ class EndedImages:
         """Delete what is too old, then the oldest of what is too much."""
         for job_id in self._store.ids_older_than(self._keep_s):
             self._store.delete(job_id)
-        oldest = iter(self._store.ids_older_than(0))
-        while self._store.total_bytes() > self._max_bytes:
-            self._store.delete(next(oldest))
+        sizes = self._store.sizes()
+        excess = sum(size for _, size in sizes) - self._max_bytes
+        for job_id, size in sizes:
+            if excess <= 0:
+                break
+            self._store.delete(job_id)
+            excess -= size

@@ -29,6 +29,7 @@ def main() -> None:
     engine = Engine(settings.models_dir, settings.max_pixels, settings.trials_dir)
     if settings.preloads:
         engine.load(before_fork=True)
+        engine.log_news()
     pool = WarmPool(_pool_name(settings.state_dir), lambda: worker_client(settings),
                     lambda client: Runtime(engine, make_store(client, settings), make_ended_store(client, settings),
                                            partial(note_progress, client)),

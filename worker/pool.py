@@ -102,7 +102,8 @@ class WarmPool(WorkerPool):
     def _follow_models(self) -> None:
         """So that successors are forked with what is served now. Trying files may take long: the others do it."""
         try:
-            self._engine.follow(may_try=False)
+            self._engine.follow(may_try=False, before_fork=True)
+            self._engine.log_news()
         except Exception:  # a full disk, say: the models that are served go on being served
             log.exception("the models folder could not be followed")
 
@@ -133,6 +134,7 @@ class WarmPool(WorkerPool):
         client = self._make_client()
         current = self._runtime_of(client)
         current.engine.load()  # what may not be loaded before a fork
+        current.engine.log_news()
         threading.Thread(target=follow_forever, args=(current,), name="models", daemon=True).start()
         runtime.set(current)
         WarmWorker([make_queue(client)], name=name, connection=client, serializer=JSONSerializer).work(

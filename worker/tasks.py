@@ -53,12 +53,14 @@ runtime: ContextVar[Runtime] = ContextVar("runtime")
 
 
 def follow_forever(current: Runtime) -> None:
-    """A worker's thread that keeps its models as their folder stands."""
+    """A worker's thread that keeps its models as their folder stands. The front tries what is new: here a trial would
+    run at low priority, and jobs would wait for it."""
     while True:
         time.sleep(MODELS_POLL_S)
         try:
             with current.changing_models:
-                current.engine.follow()
+                current.engine.follow(may_try=False)
+                current.engine.log_news()
         except Exception:  # a full disk, say: the models that are served go on being served
             log.exception("the models folder could not be followed")
 
@@ -86,10 +88,10 @@ def _check_size(outcome: Outcome) -> None:
 
 
 def _keep(current: Runtime, job_id: str, image: bytes) -> None:
-    """For pictures of the result. A full disk costs the pictures, not the result."""
+    """For pictures of the result. A full disk or queue server costs the pictures, not the result."""
     try:
         current.ended.put(job_id, image)
-    except OSError as error:
+    except Exception as error:  # OSError of the folder, RedisError of an outside server
         log.warning("the image of job %s is not kept: %s", job_id, error)
 
 

@@ -211,3 +211,5 @@ def test_what_cannot_be_drawn_is_refused_before_it_runs(dropped: Server) -> None
     answer = dropped.predict(leaf(), "raw")
     assert answer.json["result"]["outputs"][0]["shape"] == [1, 3, 8, 8]
     assert dropped.predict(leaf(), "raw", headers={"Accept": "image/png"}).is_problem(406, "not-acceptable")
+    either = dropped.predict(leaf(), "raw", headers={"Accept": "image/png, application/json;q=0.5"})
+    assert (either.status, either.headers["Content-Type"]) == (200, "application/json")

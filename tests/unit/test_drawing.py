@@ -190,3 +190,8 @@ def test_pictures_are_encoded_as_asked(kind: Kind) -> None:
     with Image.open(io.BytesIO(encode(plain(30, 20), kind))) as picture:
         assert (picture.get_format_mimetype(), picture.size) == (kind, (30, 20))
         assert np.abs(np.asarray(picture.convert("RGB")).astype(int) - GREY).max() <= 2
+
+
+def test_a_picture_that_a_format_cannot_hold_is_told() -> None:
+    with pytest.raises(NotDrawable, match="image/webp cannot hold 20000x2 pixels: ask for image/png"):
+        encode(Image.new("RGB", (20_000, 2)), "image/webp")

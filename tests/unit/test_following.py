@@ -214,3 +214,25 @@ def test_a_model_that_moves_while_it_is_read_is_looked_at_again(engine: Engine, 
         assert (engine.entry("leaf").reason, classes(engine)) == ("", 2)
     engine.follow()
     assert classes(engine) == 3
+
+
+def test_a_full_disk_fails_no_model(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("inference.trial.Trials.verdict", full)
+        engine = Engine(folder.parent, MAX_PIXELS, tmp_path / "trials")
+        engine.load()
+        assert engine.entry("leaf").state == "loading"
+    look_twice(engine)
+    assert engine.entry("leaf").state == "ready"
+
+
+def test_what_does_not_survive_a_fork_is_left_to_those_who_are_forked(engine: Engine, folder: Path) -> None:
+    (folder / "model.toml").write_text("threads = 2")
+    for _ in range(2):
+        engine.follow(before_fork=True)
+    assert engine.entry("leaf").state == "loading"
+    engine.load()
+    assert engine.entry("leaf").state == "ready"

@@ -19,6 +19,7 @@ IMAGE = (200, 100)
     ({"size": None, "resize": "fit", "shortest_edge": 50}, (100, 50), (0, 0, 200, 100), (0, 0, 100, 50)),
     ({"size": None, "resize": "fit", "shortest_edge": 50, "longest_edge": 80}, (80, 40), (0, 0, 200, 100),
      (0, 0, 80, 40)),
+    ({"size": None, "resize": "fit", "shortest_edge": 8000}, (8192, 4096), (0, 0, 200, 100), (0, 0, 8192, 4096)),
 ], ids=str)
 def test_where_an_image_lands(wanted: dict, input_size: tuple, source: tuple, target: tuple) -> None:
     placement = place(IMAGE, InputSpec("image", **wanted))

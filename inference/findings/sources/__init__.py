@@ -1,7 +1,7 @@
 """What a model's files claim about it. One file per kind of export; each gives `Claims` or None.
 
 The facts' names are the keys of model.toml, without their table: "task", "labels", "size", "mean", "columns", …;
-values are those of `InputSpec` and `OutputSpec`. To add an exporter, copy `timm.py` and enter it in `findings.py`.
+values are those of `InputSpec` and `OutputSpec`. To add an exporter, copy `timm.py` and enter it in `findings`.
 """
 
 from collections.abc import Mapping
