@@ -58,8 +58,8 @@ def test_outputs_that_do_not_tell_images_apart_are_refused(tmp_path: Path) -> No
     nodes = [helper.make_node("ReduceMean", ["image"], ["mean"], keepdims=0),
              helper.make_node("Mul", ["mean", "zero"], ["nothing"]),
              helper.make_node("Add", ["rows", "nothing"], ["y"])]
-    image, found = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-                    for name, shape in (("image", [2, 3, 32, 32]), ("y", ["n", 7])))
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [2, 3, 32, 32])
+    found = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 7])
     graph = helper.make_graph(nodes, "rows", [image], [found],
                               [rows, numpy_helper.from_array(np.array(0, np.float32), "zero")])
     (tmp_path / "pairs").mkdir()
