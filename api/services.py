@@ -80,6 +80,8 @@ class Services:
         while True:
             time.sleep(OVERDUE_POLL_S)
             self.engine.end_overdue(self.settings.job_timeout_s)
+            if self.drain.active:
+                self.engine.end_trials()
 
     def _follow_models(self) -> None:
         """Load what was not loaded before the fork and take over what changed since (meanwhile /readyz says that it

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 State = Literal["loading", "ready", "failed"]
 Key = tuple[str, int]  # name, version
 TRIMS = 3  # looks
-START_S = 30  # for all trials of a start together
+START_S = 15  # for all trials of a start together
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class Engine:
 
     def begin_again(self) -> None:
         """In a process that may have been forked long after the models were loaded: then it has to `load` first."""
-        self._started = self._started and repository.scan(self._models_dir) == [
-            entry.files for entry in self.entries if entry.state != "loading"]
+        found = {files.key: files for files in repository.scan(self._models_dir)}
+        self._started = self._started and found == {key: entry.files for key, entry in self._entries.items()}
 
     def log_news(self) -> None:
         """Log what loading and following brought. Not done there: it may be a native thread beside gevent's hub, and
@@ -178,6 +178,11 @@ class Engine:
             NotDrawable, UnsupportedImage.
         """
         return drawing.encode(drawing.draw(decode(self.open(data), None).image, result), kind)
+
+    def end_trials(self) -> None:
+        """For good: the process is to stop, and a trial may take long."""
+        if self._trials is not None:
+            self._trials.end()
 
     def end_overdue(self, limit_s: float) -> None:
         """End runs that last longer: a model's time may depend on the picture, and its thread is the lane's."""

@@ -5,6 +5,7 @@ What came of it is kept in a folder that all processes of the service share, so 
 """
 
 import contextlib
+import ctypes
 import fcntl
 import json
 import os
@@ -12,15 +13,19 @@ import posix
 import resource
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 import inference.session
 from inference.loading import load, reason_of
 from inference.repository import ModelFiles, digest
 
+LOCK_POLL_US = 20_000
+LIBC = ctypes.CDLL(None)
 LEAST_BYTES = 1 << 28  # the child itself needs some
 MOVED = 75  # sysexits.h's EX_TEMPFAIL
 SERVED, FAILED = ".served", ".failed"  # endings of the verdicts' files; a start removes the latter
@@ -44,6 +49,8 @@ class Trials:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._child: int | None = None
+        self._ended = False
 
     def known(self, files: ModelFiles) -> Verdict | None:
         """The verdict on exactly these files, if they were tried."""
@@ -54,9 +61,18 @@ class Trials:
 
     def verdict(self, files: ModelFiles, patience_s: float = TRIAL_S) -> Verdict | None:
         """The verdict on exactly these files; tries them if nobody has, and waits for who does. None where they moved
-        meanwhile, or where less patience than TRIAL_S was too little."""
-        with self._lock():
-            return self.known(files) or self._tried(files, patience_s)
+        meanwhile, or where the patience was too little."""
+        known = self.known(files)
+        if known is not None:
+            return known
+        with self._lock(patience_s) as free:
+            return (self.known(files) or self._tried(files, patience_s)) if free else None
+
+    def end(self) -> None:
+        """For good, also the trial that is under way: the process is to stop."""
+        self._ended = True
+        if self._child is not None:
+            _kill_group(self._child)
 
     def forget(self, files: ModelFiles) -> None:
         """Of a model that is gone."""
@@ -65,11 +81,15 @@ class Trials:
                 file.unlink(missing_ok=True)
 
     def _tried(self, files: ModelFiles, patience_s: float) -> Verdict | None:
+        if self._ended:
+            return None
         report = self._folder / "report"
         report.unlink(missing_ok=True)
-        status = _run(files, report, max(1, round(patience_s)))
+        self._child = _spawn(files, report, max(1, round(patience_s)))
+        status = _wait(self._child)
+        self._child = None
         verdict = _verdict_of(status, report)
-        if verdict is None or (status == -signal.SIGALRM and patience_s < TRIAL_S):
+        if self._ended or verdict is None or (status == -signal.SIGALRM and patience_s < TRIAL_S):
             return None
         self.forget(files)
         report.write_text(verdict.reason)
@@ -81,30 +101,48 @@ class Trials:
         return self._folder / f"{_name(files)}-{digest(tried)}{suffix}"
 
     @contextmanager
-    def _lock(self) -> Iterator[None]:
+    def _lock(self, patience_s: float) -> Iterator[bool]:
+        """Whether it could be had in time."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / "lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+            yield _locked(file, time.monotonic() + patience_s)
 
 
 def _name(files: ModelFiles) -> str:
     return f"{files.name}@{files.version}"
 
 
-def _run(files: ModelFiles, report: Path, patience_s: int) -> int:
-    """The child's exit code, or its signal below 0. It ends itself in time; what it started is ended with its group.
+# Spawn, wait and sleep are the system's own: under gevent those of `os`, `subprocess` and `time` need its hub, which
+# does not run in a native thread, and not yet in the arbiter.
 
-    All of the system's own: under gevent spawn and wait of `os` and `subprocess` need its hub, which does not run in
-    a native thread, and not yet in the arbiter.
-    """
-    child = posix.posix_spawn(
-        sys.executable, [sys.executable, "-m", "inference.trial", _to_json(files), str(report), str(patience_s)],
-        os.environ | {"PYTHONPATH": str(ROOT)}, setpgroup=0)
+
+def _spawn(files: ModelFiles, report: Path, patience_s: int) -> int:
+    """The child's pid, which is its process group's too. It ends itself in time."""
+    command = [sys.executable, "-m", "inference.trial", _to_json(files), str(report), str(patience_s)]
+    return posix.posix_spawn(sys.executable, command, os.environ | {"PYTHONPATH": str(ROOT)}, setpgroup=0)
+
+
+def _wait(child: int) -> int:
+    """Its exit code, or its signal below 0; what it started ends with it."""
     status = os.waitstatus_to_exitcode(posix.waitpid(child, 0)[1])
+    _kill_group(child)
+    return status
+
+
+def _kill_group(child: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
-    return status
+
+
+def _locked(file: IO[str], deadline: float) -> bool:
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            LIBC.usleep(LOCK_POLL_US)
 
 
 def _verdict_of(status: int, report: Path) -> Verdict | None:

@@ -1,6 +1,8 @@
 """Models are tried in a child process, and what came of it is shared."""
 
+import fcntl
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -102,3 +104,27 @@ def test_a_start_does_not_wait_for_a_model_that_hangs(tmp_path: Path, monkeypatc
     engine.follow()
     engine.follow()
     assert engine.entry("leaf").state == "ready"
+
+
+def test_who_waits_for_anothers_trial_waits_no_longer_than_it_may(trials: Trials, tmp_path: Path) -> None:
+    files = put(tmp_path)
+    (tmp_path / "trials").mkdir()
+    with (tmp_path / "trials" / "lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        began = time.monotonic()
+        assert trials.verdict(files, patience_s=0.2) is None
+        assert time.monotonic() - began < 5
+    assert reason(trials, files) == ""
+
+
+def test_a_stop_ends_the_trial_that_is_under_way(trials: Trials, tmp_path: Path) -> None:
+    files, found = put(tmp_path, f"open({str(tmp_path / 'begun')!r}, 'w')\nwhile True: pass"), []
+    thread = threading.Thread(target=lambda: found.append(trials.verdict(files)))
+    thread.start()
+    while not (tmp_path / "begun").exists():
+        assert thread.is_alive()
+    trials.end()
+    thread.join(timeout=10)
+    assert found == [None]
+    assert trials.verdict(files) is None
+    assert trials.known(files) is None
