@@ -231,7 +231,7 @@ class Engine:
             return ModelEntry(files, "ready", model=loading.load(files))
         except FileNotFoundError:
             return None
-        except Exception as error:
+        except Exception as error:  # whatever one model's files bring, the others serve
             reason = loading.reason_of(error)
         self._note(logging.WARNING, f"model {files.name!r}, version {files.version or '-'} cannot be served: {reason}")
         return ModelEntry(files, "failed", reason)
@@ -252,7 +252,7 @@ class Engine:
     def _drop(self, key: Key) -> None:
         files = self._entries[key].files
         self._note(logging.INFO, f"model {files.name!r} is gone")
-        if self._trials is not None:
+        if self._trials is not None and files.onnx is not None:  # what was tried; other folders may have any name
             self._trials.forget(files)
         self._replace({other: entry for other, entry in self._entries.items() if other != key})
 

@@ -24,7 +24,6 @@ from inference.transforms import look, to_array
 
 Progress = Callable[[int, int], None]  # tiles done, tiles in all
 PHASES = ("decode", "preprocess", "inference", "postprocess")
-OVERLAP_SHARE = 5  # of a caller's tile, a fifth
 USUAL_SIDE = 256  # pixels: of the first picture for a model that takes any size
 
 
@@ -221,7 +220,7 @@ def _tiling(spec: ModelSpec, asked: int | None) -> TilingSpec | None:
     if asked is None:
         return spec.tiling
     tile = rounded_up((asked, asked), spec.input.multiple_of) if spec.input.size is None else (asked, asked)
-    return TilingSpec(tile, tile[0] // OVERLAP_SHARE, spec.tiling.batch if spec.tiling else 1) if asked else None
+    return TilingSpec(tile, tile[0] // tiling.OVERLAP_SHARE, spec.tiling.batch if spec.tiling else 1) if asked else None
 
 
 def _parameter_problem(error: ValidationError, task: Task) -> str:

@@ -11,6 +11,7 @@ from inference.geometry import Placement, place
 from inference.spec import InputSpec, Size
 
 MAX_TILES = 10_000
+OVERLAP_SHARE = 5  # of a tile, a fifth, where nobody says otherwise
 
 
 @dataclass(frozen=True)

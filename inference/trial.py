@@ -193,7 +193,7 @@ def main(files: str, report: str, patience_s: str) -> None:
         reason = ""
     except FileNotFoundError:
         sys.exit(MOVED)
-    except Exception as error:
+    except Exception as error:  # whatever the files bring is what the trial is for
         reason = reason_of(error)
     try:
         Path(report).write_text(reason)

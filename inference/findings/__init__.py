@@ -29,10 +29,10 @@ from inference.geometry import rounded_up
 from inference.model_toml import MODEL_TOML, Layout, ModelToml, TaskName
 from inference.session import CPU, Interface
 from inference.spec import InputSpec, ModelSpec, OutputSpec, TilingSpec
+from inference.tiling import OVERLAP_SHARE
 
 NO_OTHER_TASK = "the outputs fit no other task: set task in model.toml"
 USUAL_TILE = 512  # pixels, for an image-to-image model that takes any size
-OVERLAP_SHARE = 5  # of a tile, a fifth
 TOLD_VALUES = 16
 
 

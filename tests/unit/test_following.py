@@ -236,3 +236,13 @@ def test_what_does_not_survive_a_fork_is_left_to_those_who_are_forked(engine: En
     assert engine.entry("leaf").state == "loading"
     engine.load()
     assert engine.entry("leaf").state == "ready"
+
+
+@pytest.mark.parametrize("name", ["**", "[a", "two words"])
+def test_a_folder_of_any_name_may_come_and_go(folder: Path, tmp_path: Path, name: str) -> None:
+    (folder.parent / name).mkdir()
+    engine = Engine(folder.parent, MAX_PIXELS, tmp_path / "trials")
+    engine.load()
+    (folder.parent / name).rmdir()
+    look_twice(engine)
+    assert [entry.files.name for entry in engine.entries] == ["leaf"]
