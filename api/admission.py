@@ -1,9 +1,9 @@
-"""Where a picture's prediction runs, and how its caller is answered. Pure."""
+"""Where a picture's prediction runs. Pure."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from api.preferences import Preference
+from api.preferences import Mode
 
 Route = Literal["quick", "long", "queue"]
 
@@ -17,16 +17,26 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Backlog:
+    """Milliseconds that a picture would wait in each lane of this process, by the predicted cost of those before."""
+
+    quick_ms: float = 0.0
+    long_ms: float = 0.0
+
+
+@dataclass(frozen=True)
 class Decision:
-    """`hold_s` is how long the caller of a job is held before it gets its id."""
+    """Where it runs."""
 
     route: Route
     predicted_ms: float
-    hold_s: float = 0.0
 
 
-def decide(predicted_ms: float, limits: Limits, preference: Preference) -> Decision:
-    """The lane by predicted cost alone; a caller who wants no waiting gets a job, which outlives the connection."""
-    if preference.mode == "async" or predicted_ms > limits.inline_budget_ms:
-        return Decision("queue", predicted_ms, preference.hold_s)
-    return Decision("quick" if predicted_ms <= limits.quick_ms else "long", predicted_ms)
+def decide(predicted_ms: float, backlog: Backlog, limits: Limits, mode: Mode) -> Decision:
+    """The lane by predicted cost alone; a job where it, or its wait in that lane, would take longer than the budget,
+    and for a caller who wants no waiting: a job outlives the connection."""
+    is_quick = predicted_ms <= limits.quick_ms
+    waiting_ms = backlog.quick_ms if is_quick else backlog.long_ms
+    if mode == "async" or waiting_ms + predicted_ms > limits.inline_budget_ms:
+        return Decision("queue", predicted_ms)
+    return Decision("quick" if is_quick else "long", predicted_ms)

@@ -13,10 +13,12 @@ from api.admission import Limits
 from api.bodies import InFlight, RefusedBodies, release
 from api.errors import Unauthorized
 from api.lanes import Lanes
+from api.promotion import Promotions
 from api.services import Drain, Services
 from api.uploads import Uploads
 from inference.engine import Engine
 from jobs.connection import front_client, subscriber_client
+from jobs.costs import SharedCosts
 from jobs.events import JobEvents
 from jobs.queue import JobQueue, make_store
 from settings import MEGA, Settings
@@ -50,16 +52,17 @@ def make_services(settings: Settings) -> Services:
     lanes = Lanes(settings.inline_slots)
     in_thread = (lambda call: lanes.intake.run(call)[0]) if settings.embedded else (lambda call: call())
     in_flight = InFlight(int(settings.inflight_mb * MEGA))
+    queue, drain = JobQueue(client, make_store(client, settings), settings, in_thread), Drain(settings, events)
     return Services(
-        settings, Limits(settings.quick_ms, settings.inline_budget_ms), engine,
-        JobQueue(client, make_store(client, settings), settings, in_thread), events, lanes, in_flight,
-        Uploads(settings, in_flight, lanes), Drain(settings, events), AccessLog(settings.log_dir / "access.log"))
+        settings, Limits(settings.quick_ms, settings.inline_budget_ms), engine, queue, events, lanes, in_flight,
+        Uploads(settings, in_flight, lanes), drain, Promotions(queue, drain.count), SharedCosts(client),
+        AccessLog(settings.log_dir / "access.log"))
 
 
 def _register_hooks(app: Flask, service: Services) -> None:
     @app.before_request
     def begin() -> None:
-        service.drain.open_requests += 1
+        service.drain.count(1)
         g.counted = True
         request.environ[ARRIVED_KEY] = time.perf_counter()
         given = request.environ.get("HTTP_X_REQUEST_ID", "")
@@ -79,7 +82,7 @@ def _register_hooks(app: Flask, service: Services) -> None:
     def end(_: BaseException | None) -> None:
         release(request.environ, service.in_flight)
         if g.pop("counted", False):
-            service.drain.open_requests -= 1
+            service.drain.count(-1)
 
 
 def check_key(keys: tuple[str, ...]) -> None:

@@ -88,6 +88,7 @@ PROBLEMS: dict[str, Problem] = {
     job_errors.JobExpired.__name__: Problem(410, "job-expired", "The job's result has expired"),
     job_errors.ImageLost.__name__: Problem(410, "job-expired", "The job's image is not kept any more"),
     JobCanceled.__name__: Problem(410, "job-canceled", "The job was canceled"),
+    inference_errors.Stopped.__name__: Problem(499, "caller-gone", "The caller hung up"),  # as nginx logs it
     TooLarge.__name__: Problem(413, "too-large", "The image is too large"),
     inference_errors.UnsupportedImage.__name__: Problem(415, "unsupported-image", "The image cannot be read"),
     UnsupportedMediaType.__name__: Problem(415, "unsupported-media-type", "The content type carries no image"),
@@ -102,6 +103,7 @@ PROBLEMS: dict[str, Problem] = {
     job_errors.QueueUnavailable.__name__: Problem(503, "queue-unavailable", "The queue server is away"),
     Busy.__name__: Problem(503, "busy", "No room for the request right now"),
     inference_errors.Overdue.__name__: Problem(504, "deadline", "The prediction took too long"),
+    job_errors.NotInTime.__name__: Problem(504, "deadline", "The prediction could not begin in time"),
     outcome.DEADLINE: Problem(504, "deadline", "The prediction took too long"),
 }
 INTERNAL = Problem(500, "inference-failed", "Something went wrong in the server")

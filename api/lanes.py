@@ -9,9 +9,9 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Generic, TypeVar
 
-from gevent.event import Event
+from gevent.event import AsyncResult, Event
 from gevent.threadpool import ThreadPool
 
 T = TypeVar("T")
@@ -23,19 +23,87 @@ INTAKE_THREADS = 2
 HUB_BYTES = 1 << 16
 
 
-class Lane:
-    """At most `slots` calls at a time; who comes when all are taken waits in line and is handed a slot."""
+class Turn(Generic[T]):
+    """One call's turn in a lane: it waits in line, runs, ends. Its caller's greenlet takes it through."""
 
-    def __init__(self, slots: int, niceness: int = 0) -> None:
-        self._free = slots
-        self._line: deque[Event] = deque()
-        self._niceness = niceness
-        self._slots = slots
+    def __init__(self, lane: "Lane", call: Callable[[], T], cost_ms: float, size_bytes: int) -> None:
+        self.cost_ms, self.size_bytes = cost_ms, size_bytes
+        self.has_slot = Event()
+        self._lane, self._call = lane, call
+        self._arrived, self._waited_ms = time.perf_counter(), 0.0
+        self._pending: AsyncResult | None = None
+
+    @property
+    def begun(self) -> bool:
+        return self._pending is not None
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Whether the call has ended, after at most `timeout_s`; a greenlet that is killed here gives its slot back
+        when the native call ends."""
+        deadline = None if timeout_s is None else time.perf_counter() + timeout_s
+        pending = self._pending or self._begun_within(timeout_s)
+        if pending is None:
+            return False
+        pending.wait(None if deadline is None else max(0.0, deadline - time.perf_counter()))
+        return pending.ready()
+
+    def result(self) -> tuple[T, float]:
+        """What the ended call returned, and the milliseconds it waited for its slot. Raises what it raised."""
+        assert self._pending is not None, "wait() comes first"
+        value, error = self._pending.get()
+        if error is not None:
+            raise error
+        return value, self._waited_ms
+
+    def withdraw(self) -> bool:
+        """Leave the line. False where the call has begun already: it goes on."""
+        if self.begun:
+            return False
+        self._lane.leave(self)
+        return True
+
+    def _begun_within(self, timeout_s: float | None) -> AsyncResult | None:
+        try:
+            if not self.has_slot.wait(timeout_s):
+                return None
+            self._waited_ms = (time.perf_counter() - self._arrived) * 1000
+            self._pending = self._lane.spawn(self._call)
+        except BaseException:
+            self.withdraw()
+            raise
+        self._pending.rawlink(lambda _: self._lane.give_back(self))
+        return self._pending
+
+
+class Lane:
+    """At most `slots` calls at a time; who comes when all are taken waits in line and is handed a slot.
+
+    With `max_bytes` calls that hold more than that together wait too; one that is larger runs alone.
+    """
+
+    def __init__(self, slots: int, niceness: int = 0, max_bytes: float = float("inf")) -> None:
+        self._slots, self._niceness, self._max_bytes = slots, niceness, max_bytes
+        self._line: deque[Turn] = deque()
+        self._running = self._bytes = 0
+        self._cost_ms = 0.0
         self._threads: ThreadPool | None = None
 
     def start(self) -> None:
         """Make the native threads' pool; after a fork, never before."""
         self._threads = ThreadPool(self._slots)
+
+    @property
+    def backlog_ms(self) -> float:
+        """How long who comes now will wait, by the predicted cost of all that wait and run."""
+        return self._cost_ms / self._slots
+
+    def begin(self, call: Callable[[], T], cost_ms: float = 0.0, size_bytes: int = 0) -> Turn[T]:
+        """Stand in line with `call`, which is predicted to take `cost_ms` and to hold `size_bytes`."""
+        turn = Turn(self, call, cost_ms, size_bytes)
+        self._cost_ms += cost_ms
+        self._line.append(turn)
+        self._hand_over()
+        return turn
 
     def run(self, call: Callable[[], T]) -> tuple[T, float]:
         """Run `call` in a native thread.
@@ -46,46 +114,40 @@ class Lane:
         Raises:
             what it raised.
         """
+        turn = self.begin(call)
+        turn.wait()
+        return turn.result()
+
+    def spawn(self, call: Callable[[], T]) -> AsyncResult:
+        """For the turn that was handed a slot."""
         assert self._threads is not None, "start() comes first"
-        arrived = time.perf_counter()
-        self._take()
-        waited_ms = (time.perf_counter() - arrived) * 1000
-        try:
-            # A greenlet may be killed while the native call goes on; the slot comes back when the call ends.
-            pending = self._threads.spawn(_guarded, call, self._niceness)
-        except BaseException:
-            self._give_back()
-            raise
-        pending.rawlink(lambda _: self._give_back())
-        value, error = pending.get()
-        if error is not None:
-            raise error
-        return value, waited_ms
+        return self._threads.spawn(_guarded, call, self._niceness)
 
-    def _take(self) -> None:
-        if self._free:
-            self._free -= 1
-            return
-        turn = Event()
-        self._line.append(turn)
-        try:
-            turn.wait()
-        except BaseException:
-            self._leave_line(turn)
-            raise
-
-    def _leave_line(self, turn: Event) -> None:
-        if turn.is_set():  # it was handed a slot in the moment it was killed
-            self._give_back()
+    def leave(self, turn: Turn) -> None:
+        """A turn that did not begin goes, with a slot that it may just have been handed."""
+        if turn.has_slot.is_set():
+            self.give_back(turn)
         else:
             self._line.remove(turn)
+            self._cost_ms -= turn.cost_ms
 
-    def _give_back(self) -> None:
-        """Hand the slot to the first in line: with a plain semaphore whoever gives back takes it again."""
-        if self._line:
-            self._line.popleft().set()
-        else:
-            self._free += 1
+    def give_back(self, turn: Turn) -> None:
+        self._running -= 1
+        self._bytes -= turn.size_bytes
+        self._cost_ms -= turn.cost_ms
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Slots go to the first in line: with a plain semaphore whoever gives one back takes it again."""
+        while self._line and self._has_room(self._line[0]):
+            turn = self._line.popleft()
+            self._running += 1
+            self._bytes += turn.size_bytes
+            turn.has_slot.set()
+
+    def _has_room(self, turn: Turn) -> bool:
+        return self._running < self._slots and (
+            not self._running or self._bytes + turn.size_bytes <= self._max_bytes)
 
 
 def _guarded(call: Callable[[], T], niceness: int) -> tuple[T | None, Exception | None]:
@@ -101,9 +163,9 @@ def _guarded(call: Callable[[], T], niceness: int) -> tuple[T | None, Exception 
 class Lanes:
     """The threads of one process."""
 
-    def __init__(self, inline_slots: int) -> None:
+    def __init__(self, inline_slots: int, decoded_bytes: float = float("inf")) -> None:
         self.quick = Lane(inline_slots)
-        self.long = Lane(inline_slots, LOW_PRIORITY)
+        self.long = Lane(inline_slots, LOW_PRIORITY, decoded_bytes)
         self.intake = Lane(INTAKE_THREADS)
         self.models = Lane(1, LOADING_PRIORITY)
 

@@ -3,62 +3,76 @@
 import secrets
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, g, request
 from pydantic import BaseModel
 
 from api import answers, pictures, preferences
-from api.admission import Decision, decide
+from api.admission import Backlog, Decision, decide
 from api.answers import Wanted
 from api.bodies import release
 from api.errors import BadRequest, NotImplementedYet
+from api.inline import NEVER, InlineRun
 from api.lanes import HUB_BYTES
 from api.preferences import Preference
 from api.services import Services, services
 from inference.image import OpenedImage
 from inference.model import LoadedModel
+from inference.stop import Stop
+from inference.workload import Workload
+from jobs.errors import QueueFull, QueueUnavailable
 from jobs.queue import JobRequest
 from jobs.record import JobRecord
 
 blueprint = Blueprint("predictions", __name__)
 JPEG_START = b"\xff\xd8"
+PATIENCE = 2.0  # budgets
+ENDING_S = 2.0  # until a worker has ended a job at its deadline
 LATER_FIELDS = ("webhook",)
 LATER_HEADERS = ("Idempotency-Key",)
 
 
 @dataclass(frozen=True)
 class Call:
-    """A checked request: which model, which image, how to answer, and in which media type."""
+    """A checked request: which model, which image, how to answer, and in which media type.
+
+    `arrived` is of time.perf_counter; `cancel_after_s` later its caller wants no answer any more.
+    """
 
     model_type: str
     model: LoadedModel
     image: OpenedImage
     parameters: BaseModel
+    work: Workload
     preference: Preference
     wanted: Wanted
+    arrived: float
+    cancel_after_s: float = NEVER
+
+    @property
+    def deadline(self) -> float:
+        return self.arrived + self.cancel_after_s
 
 
 @blueprint.post("/predict")
 @blueprint.post("/models/<model_type>/predict")
 def predict(model_type: str | None = None) -> Response:
-    service, arrived = services(), time.perf_counter()
-    call = parse(service, model_type)
-    predicted_ms = service.engine.predict_ms(call.model, call.image.info, call.parameters)
-    preference = call.preference
-    decision = decide(predicted_ms, service.limits, preference)
-    if decision.route == "queue":
-        record, wanted = submit(service, call, decision), call.wanted
-        del call  # the image is in the store; nobody needs it here while the caller is held
-        response = answer_job(service, record, decision.hold_s, wanted)
-    else:
-        response = run_inline(service, call, decision, arrived)
+    service = services()
+    call = parse(service, model_type, time.perf_counter())
+    preference, lanes = call.preference, service.lanes
+    backlog = Backlog(lanes.quick.backlog_ms, lanes.long.backlog_ms)
+    decision = decide(service.engine.predict_ms(call.work), backlog, service.limits, preference.mode)
+    answer = submit(service, call, decision) if decision.route == "queue" else run_inline(service, call, decision)
+    del call  # a job's image is in the store; nobody needs it here while the caller is held
+    response = answer_job(service, answer) if isinstance(answer, Accepted) else answer
     if preference.applied:
         response.headers["Preference-Applied"] = preference.applied
     return response
 
 
-def parse(service: Services, path_model: str | None) -> Call:
+def parse(service: Services, path_model: str | None, arrived: float) -> Call:
     """The request as a Call; everything that can be refused without decoding a pixel is refused here."""
     service.check_open()
     wanted = answers.wanted(request)
@@ -69,36 +83,87 @@ def parse(service: Services, path_model: str | None) -> Call:
     pictures.check(wanted, model)
     preference = preferences.parse(parts.fields.pop("mode", None), request.headers.get("Prefer"),
                                    service.settings.wait_max_s)
+    cancel_after_s = preferences.cancel_after_s(parts.fields.pop("timeout", None),
+                                                request.headers.get("Cancel-After")) or NEVER
     parameters = model.parameters(parts.fields)
     image = _open(service, service.uploads.image(request, parts))
-    return Call(model_type, model, image, parameters, preference, wanted)
+    work = service.engine.workload(model, image.info, parameters)
+    return Call(model_type, model, image, parameters, work, preference, wanted, arrived, cancel_after_s)
 
 
-def run_inline(service: Services, call: Call, decision: Decision, arrived: float) -> Response:
-    """Run it in its lane: 200."""
-    lane = service.lanes.quick if decision.route == "quick" else service.lanes.long
-    prediction, queue_ms = lane.run(lambda: call.model.predict(call.image, call.parameters))
+def run_inline(service: Services, call: Call, decision: Decision) -> "Response | Accepted":
+    """Run it in its lane: 200; as a job after all where it takes much longer than predicted."""
+    run = begin(service, call, decision)
+    job = None if run.attend() else become_job(service, call, decision, run)
+    if job is not None:
+        return job
+    run.within(NEVER).attend()
+    prediction, queue_ms = run.turn.result()
+    service.engine.observe(call.work, prediction)
     picture = pictures.of_result(service, call.wanted, call.image.data, prediction.result)
-    total_ms = (time.perf_counter() - arrived) * 1000
+    total_ms = (time.perf_counter() - call.arrived) * 1000
     return answers.inline(secrets.token_hex(16), prediction, queue_ms, total_ms, picture)
 
 
-def submit(service: Services, call: Call, decision: Decision) -> JobRecord:
+def begin(service: Services, call: Call, decision: Decision) -> InlineRun:
+    """Stand in line in the lane; twice the budget is how long it may take there."""
+    lane, stop = service.lanes.quick if decision.route == "quick" else service.lanes.long, Stop()
+    turn = lane.begin(lambda: call.model.predict(call.image, call.parameters, stop=stop), decision.predicted_ms)
+    patience_s = PATIENCE * service.limits.inline_budget_ms / 1000
+    return InlineRun(turn, stop, time.perf_counter() + patience_s, call.deadline,
+                     request.environ.get("gunicorn.socket"))
+
+
+def become_job(service: Services, call: Call, decision: Decision, run: InlineRun) -> "Accepted | None":
+    """What is still in line goes to the queue, what runs goes on under a job's id; None where the queue takes none."""
+    try:
+        if run.turn.begun:
+            return Accepted.of(call, service.promotions.take(run, _job(call, decision), call.image.data,
+                                                             partial(service.engine.observe, call.work)))
+        job = submit(service, call, decision)
+        run.turn.withdraw()
+        return job
+    except (QueueFull, QueueUnavailable):
+        return None
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A job, and what is needed of its request to answer the caller."""
+
+    record: JobRecord
+    hold_s: float
+    wanted: Wanted
+    deadline: float
+
+    @classmethod
+    def of(cls, call: Call, record: JobRecord) -> "Accepted":
+        return cls(record, call.preference.hold_s, call.wanted, call.deadline)
+
+
+def submit(service: Services, call: Call, decision: Decision) -> Accepted:
     """Make it a job."""
+    return Accepted.of(call, service.queue.submit(_job(call, decision), call.image.data))
+
+
+def answer_job(service: Services, job: Accepted) -> Response:
+    """202; for a caller who wants to be held, the result if it comes meanwhile."""
+    if job.hold_s == 0:
+        return answers.accepted(job.record)
+    release(request.environ, service.in_flight)
+    left_s = job.deadline - time.perf_counter()
+    record = service.events.hold(job.record, min(job.hold_s, left_s), service.queue.read)
+    if not record.ended and time.perf_counter() >= job.deadline:
+        record = service.events.hold(service.queue.give_up(record.id), ENDING_S, service.queue.read)
+    return answers.result(record, pictures.of_job(service, job.wanted, record))
+
+
+def _job(call: Call, decision: Decision) -> JobRequest:
     tiles = call.model.tiles(call.image.info.size, call.parameters)
     given = call.parameters.model_dump(exclude_unset=True)
-    job = JobRequest(call.model_type, given, decision.predicted_ms, g.request_id, call.model.mark,
-                     len(tiles) if tiles else 1)
-    return service.queue.submit(job, call.image.data)
-
-
-def answer_job(service: Services, record: JobRecord, hold_s: float, wanted: Wanted) -> Response:
-    """202; for a caller who wants to be held, the result if it comes meanwhile."""
-    if hold_s == 0:
-        return answers.accepted(record)
-    release(request.environ, service.in_flight)
-    held = service.events.hold(record, hold_s, service.queue.read)
-    return answers.result(held, pictures.of_job(service, wanted, held))
+    left_s = call.deadline - time.perf_counter()
+    return JobRequest(call.model_type, given, decision.predicted_ms, g.request_id, call.model.mark,
+                      len(tiles) if tiles else 1, time.time() + left_s if left_s < NEVER else None)
 
 
 def _open(service: Services, data: bytes) -> OpenedImage:

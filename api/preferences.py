@@ -1,9 +1,9 @@
-"""How a caller wants to be answered: `mode`, or RFC 7240's `Prefer` header. Pure."""
+"""How a caller wants to be answered, and until when: `mode`, or RFC 7240's `Prefer` header; `Cancel-After`. Pure."""
 
 import math
 import re
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from api.errors import BadRequest
 
@@ -11,6 +11,7 @@ Mode = Literal["auto", "sync", "async"]
 # One preference up to its parameters; a quoted text may hold commas.
 PREFERENCE = re.compile(r'(?:^|,)\s*([^,;"=]+(?:=\s*(?:"[^"]*"|[^,;"]*))?)(?:;(?:[^,"]|"[^"]*")*)?')
 MODES = ("auto", "sync", "async")
+DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m(?!s))?(?:(\d{1,9}(?:\.\d{1,6})?)(?:s|$))?(?:(\d{1,9})ms)?")
 
 
 @dataclass(frozen=True)
@@ -74,3 +75,21 @@ def _of_header(header: str, wait_max_s: float) -> Preference:
 
 def _whole_seconds(text: str | None) -> int | None:
     return int(text) if text is not None and re.fullmatch(r"[0-9]{1,30}", text) else None
+
+
+def cancel_after_s(field: Any, header: str | None) -> float | None:
+    """After how many seconds a caller wants no answer any more: field `timeout`, or else `Cancel-After: 1m30s`.
+
+    Raises:
+        BadRequest: not a length of time above zero.
+    """
+    given = header if field is None else str(field)
+    if given is None:
+        return None
+    found = DURATION.fullmatch(given.strip())
+    hours, minutes, seconds, milliseconds = (float(part or 0) for part in found.groups()) if found else (0.0,) * 4
+    total_s = hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
+    if total_s <= 0:
+        name = "Cancel-After" if field is None else "timeout"
+        raise BadRequest(f"{name}: {given!r} is no length of time above zero, such as 30s, 1m30s or 500ms")
+    return total_s

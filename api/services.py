@@ -15,8 +15,10 @@ from api.admission import Limits
 from api.bodies import InFlight
 from api.errors import Draining, Starting
 from api.lanes import Lanes
+from api.promotion import Promotions
 from api.uploads import Uploads
 from inference.engine import Engine
+from jobs.costs import SharedCosts
 from jobs.events import JobEvents
 from jobs.queue import JobQueue
 from settings import Settings
@@ -24,6 +26,7 @@ from settings import Settings
 DRAIN_POLL_S = 0.1
 OVERDUE_POLL_S = 1.0
 MODELS_POLL_S = 1.0  # a file counts as copied when two looks at it show the same
+COSTS_S = 1.0  # between two looks at what predictions took
 log = logging.getLogger(__name__)
 
 
@@ -37,6 +40,10 @@ class Drain:
         self._events = events
         self.active = False
         self.open_requests = 0
+
+    def count(self, more: int) -> None:
+        """Of requests, and of what goes on without one."""
+        self.open_requests += more
 
     def start(self) -> None:
         threading.Thread(target=self._watch, name="drain", daemon=True).start()
@@ -65,6 +72,8 @@ class Services:
     in_flight: InFlight
     uploads: Uploads
     drain: Drain
+    promotions: Promotions
+    costs: SharedCosts
     access_log: AccessLog
 
     def start(self) -> None:
@@ -75,6 +84,7 @@ class Services:
         threading.Thread(target=self._end_overdue, name="overdue", daemon=True).start()
         self.engine.begin_again()
         threading.Thread(target=self._follow_models, name="models", daemon=True).start()
+        threading.Thread(target=self._learn_costs, name="costs", daemon=True).start()
 
     def _end_overdue(self) -> None:
         while True:
@@ -82,6 +92,11 @@ class Services:
             self.engine.end_overdue(self.settings.job_timeout_s)
             if self.drain.active:
                 self.engine.end_trials()
+
+    def _learn_costs(self) -> None:
+        while True:
+            time.sleep(COSTS_S)
+            self.engine.learn(self.costs.exchange)
 
     def _follow_models(self) -> None:
         """Load what was not loaded before the fork and take over what changed since (meanwhile /readyz says that it

@@ -18,10 +18,10 @@ from PIL import Image
 
 from bench.common import MODEL, leaf_jpegs, print_table
 from inference import image as decoding
-from inference.cost import encoded, synthetic_picture
 from inference.engine import Engine
 from inference.geometry import Placement, place
 from inference.image import DRAFT_MARGIN, Pixels, open_image
+from inference.measuring import encoded, synthetic_picture
 from inference.model import LoadedModel
 from inference.model_toml import Layout
 from inference.spec import InputSpec, Size

@@ -1,95 +1,174 @@
-"""What a prediction will take, from header facts and what this machine measured at warm-up.
+"""What a prediction will take, learned from those that finished: facts of the header in, milliseconds of a core out.
 
-`predict_ms` is pure. The model that learns from finished predictions takes its place: the same header facts in,
-milliseconds out, with coefficients that move.
+The work of a prediction has parts (a JPEG is decoded at 1/4, a model runs), and each part's time is linear in a few
+amounts (megapixels, megabytes, runs). Its rates are fitted to the newest samples of every size, so that a thousand
+small pictures do not make it forget the large ones, by least absolute relative error (iteratively reweighted least
+squares, Schlossmacher 1973): samples that other work on the machine held up count as outliers. Pure: plain values in,
+plain values out.
 """
 
-import io
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import math
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
 
-from inference.image import DRAFT_MARGIN, JPEG_FORMATS, ImageInfo, decode, jpeg_scale, open_image
-from inference.spec import Size
-
-# Side of the picture that decoding is measured on: 0.6 megapixels, 130 ms for all rows below.
-PROBE_SIDE = 768
-REPEATS = 3
-ENOUGH_MS = 1000
-PROGRESSIVE = "JPEG progressive"
-# Of a progressive JPEG, such as the one that is measured; each further one is another pass.
-USUAL_SCANS = 10
-# Formats that are not measured cost as much as PNG, the slowest of the common ones.
-UNMEASURED_LIKE = "PNG"
+Amounts = tuple[float, ...]
+Bin = tuple[str, int]  # a part, and the class of size that its work falls in
+Snapshot = dict[str, list[list[Any]]]  # as JSON has it: by bin, of each sample its time, amounts, milliseconds
+KEPT = 12  # samples of a bin
+KEPT_S = 24 * 3600
+MAX_WAITING = 1000  # between two calls of `learn`
+REFITS, SWEEPS = 8, 12
+ROUND_OFF = 0.05  # errors below this share are not told from none
+NEXT_TO_NOTHING = 1e-4
+SEED_WEIGHT = 0.25  # of a real sample's: two of these outweigh what was measured at the start
 
 
 @dataclass(frozen=True)
-class DecodeCost:
-    """Milliseconds per megapixel of the whole image to decode it and shrink it to a model's input."""
+class Work:
+    """A part of a prediction: its name begins with what kind it is of."""
 
-    ms_per_megapixel: Mapping[str, float]
-
-    def predict_ms(self, info: ImageInfo, wanted: Size | None) -> float:
-        rate = self.ms_per_megapixel.get(decode_key(info, wanted), self.ms_per_megapixel[UNMEASURED_LIKE])
-        return rate * info.megapixels * max(1.0, info.scans / USUAL_SCANS)
+    part: str
+    amounts: Amounts
 
 
-def decode_key(info: ImageInfo, wanted: Size | None) -> str:
-    """Which measured row an image falls in: its format, for JPEG also the scale libjpeg will decode at."""
-    if info.format not in JPEG_FORMATS:
-        return info.format
-    return PROGRESSIVE if info.progressive else f"JPEG 1/{jpeg_scale(info, wanted)}"
+@dataclass(frozen=True)
+class Sample:
+    """What an amount of work took: `ms` of a core's time, at `at` seconds since the epoch."""
+
+    at: float
+    amounts: Amounts
+    ms: float
 
 
-def measure_decoding() -> DecodeCost:
-    """Decode a synthetic picture in each way this machine will meet; the least of a few runs each."""
-    picture = synthetic_picture((PROBE_SIDE, PROBE_SIDE))
-    jpeg = encoded(picture, "JPEG", quality=90)
-    rates = {f"JPEG 1/{scale}": _rate(jpeg, int(PROBE_SIDE / (DRAFT_MARGIN * scale))) for scale in (1, 2, 4, 8)}
-    rates[PROGRESSIVE] = _rate(encoded(picture, "JPEG", quality=90, progressive=True), PROBE_SIDE // 8)
-    rates["PNG"] = _rate(encoded(picture, "PNG", compress_level=1), PROBE_SIDE // 8)
-    rates["WEBP"] = _rate(encoded(picture, "WEBP", quality=85, method=0), PROBE_SIDE // 8)
-    return DecodeCost(rates)
+@dataclass(frozen=True)
+class Fit:
+    """Milliseconds per unit of each amount; the median relative error on the samples that it was fitted to."""
+
+    rates: Amounts
+    error: float | None = None
+    samples: int = 0
 
 
-def synthetic_picture(size: Size) -> Image.Image:
-    """A picture with the rough statistics of a photograph: noise at several scales, stronger at the coarse ones."""
-    random = np.random.default_rng(0)
-    total = np.zeros((size[1], size[0], 3), np.float32)
-    for cells, amplitude in ((4, 60), (32, 30), (size[0] // 4, 15), (size[0], 5)):
-        noise = Image.fromarray(random.integers(0, 255, (cells, cells, 3), np.uint8))
-        total += (np.asarray(noise.resize(size, Image.Resampling.BILINEAR), np.float32) / 127.5 - 1) * amplitude
-    return Image.fromarray((total + 128).clip(0, 255).astype(np.uint8))
+@dataclass
+class CostModel:
+    """The samples and fits of one process. Samples of several processes are merged by time, in any order and as
+    often as one likes; `observe` may be called beside the others. A part that nobody measured is taken to cost what
+    the one does that `like` names for its kind."""
+
+    like: Mapping[str, str] = field(default_factory=dict)
+    _seeds: dict[str, tuple[Sample, ...]] = field(default_factory=dict)
+    _samples: dict[Bin, tuple[Sample, ...]] = field(default_factory=dict)
+    _fits: dict[str, Fit] = field(default_factory=dict)
+    _news: set[Bin] = field(default_factory=set)
+    _waiting: deque[tuple[str, Sample]] = field(default_factory=lambda: deque(maxlen=MAX_WAITING))
+
+    def seed(self, part: str, samples: Iterable[tuple[Amounts, float]]) -> None:
+        """What was measured before the first prediction: amounts and milliseconds."""
+        self._seeds[part] = tuple(Sample(0.0, amounts, ms) for amounts, ms in samples)
+        self._refit({part})
+
+    def predict_ms(self, works: Iterable[Work]) -> float:
+        """Milliseconds of a core that all parts will take together."""
+        return sum(_dot(self._fit_of(work.part).rates, work.amounts) for work in works)
+
+    def observe(self, work: Work, ms: float, at: float) -> None:
+        """Keep a sample; `learn` makes use of it."""
+        if ms > 0:
+            self._waiting.append((work.part, Sample(at, work.amounts, ms)))
+
+    def learn(self) -> set[Bin]:
+        """Fit again what has news. Returns where there were some."""
+        while self._waiting:
+            part, sample = self._waiting.popleft()
+            self._add((part, _size_class(sample.amounts)), [sample])
+        news, self._news = self._news, set()
+        self._refit({part for part, _ in news})
+        return news
+
+    def merge(self, snapshot: Snapshot, now: float) -> None:
+        """Take over samples of other processes that are not too old."""
+        for name, rows in snapshot.items():
+            part, _, size_class = name.rpartition(" ")
+            fresh = {Sample(at, tuple(amounts), ms) for at, amounts, ms in rows if now - at < KEPT_S}
+            if not fresh <= set(self._samples.get((part, int(size_class)), ())):
+                self._add((part, int(size_class)), fresh)
+
+    def snapshot(self, bins: Iterable[Bin]) -> Snapshot:
+        """The samples of these bins, the newest first."""
+        return {f"{part} {size_class}": [[sample.at, list(sample.amounts), sample.ms]
+                                         for sample in self._samples.get((part, size_class), ())]
+                for part, size_class in bins}
+
+    def forget(self, part: str) -> None:
+        """Of a model that is gone."""
+        self._samples = {key: samples for key, samples in self._samples.items() if key[0] != part}
+        self._seeds.pop(part, None)
+        self._fits.pop(part, None)
+
+    def fits(self) -> dict[str, Fit]:
+        """By part, for those who want to look."""
+        return dict(self._fits)
+
+    def _fit_of(self, part: str) -> Fit:
+        return self._fits.get(part) or self._fits[self._model_for(part)]
+
+    def _model_for(self, part: str) -> str:
+        return self.like.get(part.split(" ", 1)[0], part)
+
+    def _add(self, key: Bin, samples: Iterable[Sample]) -> None:
+        together = {*self._samples.get(key, ()), *samples}
+        self._samples[key] = tuple(sorted(together, key=lambda sample: -sample.at)[:KEPT])
+        self._news.add(key)
+
+    def _refit(self, parts: set[str]) -> None:
+        samples: defaultdict[str, list[Sample]] = defaultdict(list)
+        for (part, _), found in list(self._samples.items()):
+            if part in parts:
+                samples[part] += found
+        for part in parts:
+            seeds = self._seeds.get(part) or self._seeds.get(self._model_for(part), ())
+            self._fits[part] = fit(samples[part], seeds)
 
 
-def fastest_ms(call: Callable[[], object], repeats: int = REPEATS) -> float:
-    """The least wall time of some runs: what it takes when nobody else uses the core. A slow call runs once."""
-    times = [_elapsed_ms(call)]
-    while len(times) < repeats and sum(times) < ENOUGH_MS:
-        times.append(_elapsed_ms(call))
-    return min(times)
+def fit(samples: Sequence[Sample], seeds: Sequence[Sample]) -> Fit:
+    """The rates, none below zero, that make the sum of absolute errors least, each relative to what was predicted or
+    what it took, whichever is more: ten times too much is as wrong as ten times too little."""
+    every = [*samples, *seeds]
+    shares = np.array([sample.amounts for sample in every]) / np.array([[sample.ms] for sample in every])
+    weights = np.array([1.0] * len(samples) + [SEED_WEIGHT] * len(seeds))
+    start = np.array([1.0] * len(samples) + [NEXT_TO_NOTHING] * len(seeds))  # a seed that is far off pulls hardest
+    scale = shares.max(axis=0)
+    scale[scale == 0] = 1.0
+    shares /= scale
+    rates = _not_negative(shares.T @ (shares * start[:, np.newaxis]), start @ shares, np.zeros(len(scale)))
+    for _ in range(REFITS):
+        larger = np.maximum(1.0, shares @ rates)
+        errors = np.abs(1 - shares @ rates) / larger
+        pull = shares * (weights / np.maximum(errors, ROUND_OFF) / larger**2)[:, np.newaxis]
+        rates = _not_negative(pull.T @ shares, pull.sum(axis=0), rates)
+    errors = np.abs(1 - shares[:len(samples)] @ rates)
+    return Fit(tuple((rates / scale).tolist()), float(np.median(errors)) if samples else None, len(samples))
 
 
-def _elapsed_ms(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return (time.perf_counter() - start) * 1000
+def _not_negative(matrix: NDArray, target: NDArray, start: NDArray) -> NDArray:
+    """Solves matrix @ x = target as well as it can be with no x below zero, by coordinate descent."""
+    rows, solution = matrix.tolist(), start.tolist()
+    for _ in range(SWEEPS):
+        for index, row in enumerate(rows):
+            if row[index] > 0:
+                step = (target[index] - _dot(row, solution)) / row[index]
+                solution[index] = max(0.0, solution[index] + float(step))
+    return np.array(solution)
 
 
-def encoded(picture: Image.Image, file_format: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, file_format, **options)
-    return buffer.getvalue()
+def _dot(left: Sequence[float], right: Sequence[float]) -> float:
+    return sum(one * other for one, other in zip(left, right, strict=True))
 
 
-def _rate(data: bytes, side: int) -> float:
-    wanted = (side, side)
-    elapsed = fastest_ms(lambda: _shrunk(data, wanted))
-    return elapsed / (PROBE_SIDE**2 / 1e6)
-
-
-def _shrunk(data: bytes, wanted: Size) -> Image.Image:
-    return decode(open_image(data, PROBE_SIDE**2), wanted).image.resize(wanted, Image.Resampling.BILINEAR)
+def _size_class(amounts: Amounts) -> int:
+    return round(math.log2(sum(amounts) + 1e-3) * 1.5)

@@ -4,7 +4,7 @@ import ctypes
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,17 +12,20 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from inference import drawing, loading, repository
-from inference.cost import DecodeCost, measure_decoding
+from inference.cost import CostModel, Fit, Snapshot
 from inference.errors import ModelNotFound, ModelNotUsable
 from inference.image import ImageInfo, OpenedImage, decode, open_image
+from inference.measuring import measure_decoding
 from inference.model import LoadedModel, Prediction, Progress, unheard
 from inference.repository import ModelFiles
 from inference.trial import TRIAL_S, Trials, Verdict
+from inference.workload import UNMEASURED_LIKE, Workload, first_guess, running_part, workload
 
 log = logging.getLogger(__name__)
 State = Literal["loading", "ready", "failed"]
 Key = tuple[str, int]  # name, version
 TRIMS = 3  # looks
+RETIRED_S = 600.0  # what a dropped model cost is asked for by requests that still hold it
 START_S = 15  # for all trials of a start together
 
 
@@ -47,7 +50,8 @@ class Engine:
         self._models_dir = models_dir
         self._max_pixels = max_pixels
         self._trials = None if trials is None else Trials(trials)
-        self._decode_cost = DecodeCost({})
+        self.costs = CostModel(UNMEASURED_LIKE)
+        self._retired: deque[tuple[float, str]] = deque()
         self._seen = {files.key: files for files in repository.scan(models_dir)}
         self._entries = {key: ModelEntry(files, "loading") for key, files in self._seen.items()}
         self._served = _by_model_type(self._entries)
@@ -113,7 +117,8 @@ class Engine:
 
     def measure_decoding(self) -> None:
         """Learn what decoding costs on this machine; `predict_ms` needs it, `predict` does not."""
-        self._decode_cost = measure_decoding()
+        for part, samples in measure_decoding():
+            self.costs.seed(part, samples)
 
     @property
     def entries(self) -> list[ModelEntry]:
@@ -149,14 +154,31 @@ class Engine:
         """Read an image's header; raises UnsupportedImage, TooManyPixels."""
         return open_image(data, self._max_pixels)
 
-    def predict_ms(self, model: LoadedModel, info: ImageInfo, parameters: BaseModel) -> float:
-        """What a prediction will take, from the header alone."""
-        return (model.run_ms * model.runs(info.size, parameters)
-                + self._decode_cost.predict_ms(info, model.decoded_size(info.size, parameters)))
+    def workload(self, model: LoadedModel, info: ImageInfo, parameters: BaseModel) -> Workload:
+        """What a prediction consists of, from the header alone."""
+        return workload(model, info, parameters)
+
+    def predict_ms(self, work: Workload) -> float:
+        """What a prediction will take, by what was learned so far."""
+        return self.costs.predict_ms(work.works)
+
+    def observe(self, work: Workload, prediction: Prediction) -> None:
+        """Learn from a finished prediction."""
+        for part, ms in zip(work.works, work.spent_ms(prediction), strict=True):
+            self.costs.observe(part, ms, time.time())
+
+    def learn(self, exchange: Callable[[Snapshot], Snapshot]) -> None:
+        """Make use of what was observed, here and in the processes that `exchange` gives to and takes from."""
+        given = self.costs.snapshot(self.costs.learn())
+        self.costs.merge(exchange(given), time.time())
 
     def cost(self, model: LoadedModel) -> dict:
-        """What `predict_ms` knows, for `GET /models/<name>`."""
-        return {"run_ms": model.run_ms, "decode_ms_per_megapixel": dict(self._decode_cost.ms_per_megapixel)}
+        """What `predict_ms` knows, for `GET /models/<name>`: milliseconds of a core."""
+        fits = self.costs.fits()
+        own = fits[running_part(model)]
+        decoding = {part.removeprefix("decode "): _rates(fit, ("image", "megapixel", "megabyte"))
+                    for part, fit in sorted(fits.items()) if part.startswith("decode ")}
+        return _rates(own, ("run", "resized_megapixel", "megapixel")) | {"decode": decoding}
 
     def parameters(self, model_type: str, given: Mapping[str, Any]) -> BaseModel:
         """Raises ModelNotFound, BadParameter."""
@@ -228,7 +250,9 @@ class Engine:
                 if verdict is None:
                     return None
                 _check(verdict.reason)
-            return ModelEntry(files, "ready", model=loading.load(files))
+            model = loading.load(files)
+            self.costs.seed(running_part(model), first_guess(model))
+            return ModelEntry(files, "ready", model=model)
         except FileNotFoundError:
             return None
         except Exception as error:  # whatever one model's files bring, the others serve
@@ -257,11 +281,16 @@ class Engine:
         self._replace({other: entry for other, entry in self._entries.items() if other != key})
 
     def _replace(self, entries: dict[Key, ModelEntry]) -> None:
+        now = time.monotonic()
+        self._retired += [(now, running_part(model)) for model in _models(self._entries)
+                          if not any(model is kept for kept in _models(entries))]
         self._entries, self._served, self._trims = entries, _by_model_type(entries), TRIMS
 
     def _tidy_up(self) -> None:
         """glibc keeps what a dropped model used: 20 swaps of a 137-MB model grew to 470 MB, with this 202. Several
         looks long, as requests may still hold it."""
+        while self._retired and time.monotonic() - self._retired[0][0] > RETIRED_S:
+            self.costs.forget(self._retired.popleft()[1])
         if self._trims:
             self._trims -= 1
             _return_memory()
@@ -281,6 +310,15 @@ def _by_model_type(entries: Mapping[Key, ModelEntry]) -> dict[str, ModelEntry]:
     for name, version in sorted(entries, key=lambda key: (key[0], entries[key].model is not None, key[1])):
         served[name] = served[f"{name}:{version}"] = entries[name, version]
     return served
+
+
+def _rates(fit: Fit, names: tuple[str, ...]) -> dict:
+    rates = {f"{name}_ms": round(rate, 4) for name, rate in zip(names, fit.rates, strict=True)}
+    return rates | {"error": fit.error, "samples": fit.samples}
+
+
+def _models(entries: Mapping[Key, ModelEntry]) -> list[LoadedModel]:
+    return [entry.model for entry in entries.values() if entry.model is not None]
 
 
 def _check(reason: str) -> None:

@@ -26,7 +26,11 @@ class InferenceFailed(InferenceError):
 
 
 class Overdue(InferenceError):
-    """The model ran longer than it may."""
+    """The prediction took, or would take, longer than it may."""
+
+
+class Stopped(InferenceError):
+    """Nobody waits for the prediction any more."""
 
 
 class ModelNotUsable(InferenceError):

@@ -52,6 +52,8 @@ class ImageInfo:
     progressive: bool = False
     rotated: bool = False
     scans: int = 1
+    mode: str = "RGB"  # Pillow's, of the file
+    size_bytes: int = 0
 
     @property
     def size(self) -> tuple[int, int]:
@@ -95,7 +97,7 @@ def open_image(data: bytes, max_pixels: int) -> OpenedImage:
         TooManyPixels: more than `max_pixels` by its header.
     """
     image = _open(data, max_pixels)
-    return OpenedImage(data, _info(image, _scans(image, data), max_pixels), image)
+    return OpenedImage(data, _info(image, _scans(image, data), len(data), max_pixels), image)
 
 
 def decode(opened: OpenedImage, wanted: tuple[int, int] | None) -> Pixels:
@@ -198,13 +200,14 @@ def _scans(image: Image.Image, data: bytes) -> int:
     return scans
 
 
-def _info(image: Image.Image, scans: int, max_pixels: int) -> ImageInfo:
+def _info(image: Image.Image, scans: int, size_bytes: int, max_pixels: int) -> ImageInfo:
     width, height = image.size
     _check_size(width, height, max_pixels)
     rotated = _orientation(image) in ROTATED
     if rotated:
         width, height = height, width
-    return ImageInfo(width, height, str(image.format), bool(image.info.get("progressive")), rotated, scans)
+    return ImageInfo(width, height, str(image.format), bool(image.info.get("progressive")), rotated, scans,
+                     image.mode, size_bytes)
 
 
 def _orientation(image: Image.Image) -> int:

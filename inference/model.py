@@ -18,6 +18,7 @@ from inference.hooks import Hooks
 from inference.image import ImageInfo, OpenedImage, Pixels, decode
 from inference.session import Session
 from inference.spec import ModelSpec, Size, TilingSpec
+from inference.stop import Stop
 from inference.tasks import Outputs, Task
 from inference.tiling import Tiles
 from inference.transforms import look, to_array
@@ -29,27 +30,39 @@ USUAL_SIDE = 256  # pixels: of the first picture for a model that takes any size
 
 @dataclass
 class Stopwatch:
-    """Adds up where the time goes, in milliseconds per phase."""
+    """Adds up where the time goes, in milliseconds per phase: on the wall, and of a core. The latter does not grow
+    where other work holds a thread up; `elsewhere` says that the model runs in threads of its own, or on a device.
+    Between two phases is where a prediction can be stopped."""
 
+    stop: Stop = field(default_factory=Stop)
+    elsewhere: bool = False
     phases_ms: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
+    core_ms: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
     since: float = field(default_factory=time.perf_counter)
+    core_since: float = field(default_factory=time.thread_time)
 
     def lap(self, phase: str) -> None:
-        """The time since the last lap went into `phase`."""
-        now = time.perf_counter()
-        self.phases_ms[phase] += (now - self.since) * 1000
-        self.since = now
+        """The time since the last lap went into `phase`. Raises the reason where the prediction is to stop."""
+        self.stop.check()
+        now, core_now = time.perf_counter(), time.thread_time()
+        spent_ms = (now - self.since) * 1000
+        self.phases_ms[phase] += spent_ms
+        in_elsewhere = self.elsewhere and phase == "inference"
+        self.core_ms[phase] += spent_ms if in_elsewhere else (core_now - self.core_since) * 1000
+        self.since, self.core_since = now, core_now
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A result with where its time went. `timings_ms` has decode, preprocess, inference, postprocess."""
+    """A result with where its time went: decode, preprocess, inference, postprocess; `core_ms` is what they kept a
+    core busy."""
 
     model_type: str
     model_version: str
     image: ImageInfo
     result: dict
     timings_ms: dict[str, float]
+    core_ms: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict:
         return {"model_type": self.model_type, "model_version": self.model_version,
@@ -62,8 +75,8 @@ def unheard(done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model that can predict. `run_ms` is its whole prediction of a picture of its own size, measured at warm-up;
-    `mark` tells the files it was loaded from."""
+    """A model that can predict. `run_ms` is what a picture of its own size takes without decoding it, measured
+    at warm-up; `mark` tells the files it was loaded from."""
 
     spec: ModelSpec
     session: Session
@@ -112,16 +125,17 @@ class LoadedModel:
         usual = warm_up_size(self.spec)
         return (len(tiles) if tiles else 1) * one[0] * one[1] / (usual[0] * usual[1])
 
-    def predict(self, image: OpenedImage, parameters: BaseModel, progress: Progress = unheard) -> Prediction:
+    def predict(self, image: OpenedImage, parameters: BaseModel, progress: Progress = unheard,
+                stop: Stop | None = None) -> Prediction:
         """Decode, preprocess, run, postprocess. The image is used up; `progress` is told of tiles.
 
         Raises:
-            UnsupportedImage, InferenceFailed.
+            UnsupportedImage, InferenceFailed, Overdue; the reason with which `stop` was ended.
         """
-        watch = Stopwatch()
+        watch = Stopwatch(stop or Stop(), not self.session.in_callers_thread)
         result = self._result(image, parameters, watch, progress)
         timings_ms = {phase: round(spent_ms, 3) for phase, spent_ms in watch.phases_ms.items()}
-        return Prediction(self.spec.name, self.spec.version, image.info, result, timings_ms)
+        return Prediction(self.spec.name, self.spec.version, image.info, result, timings_ms, watch.core_ms)
 
     def _result(self, image: OpenedImage, parameters: BaseModel, watch: Stopwatch, progress: Progress) -> dict:
         tiles = self.tiles(image.info.size, parameters)
@@ -141,7 +155,7 @@ class LoadedModel:
         placement = place(size, self.spec.input)
         feeds = self._feeds(pixels, [placement])
         watch.lap("preprocess")
-        [outputs] = self._run(feeds, 1)
+        [outputs] = self._run(feeds, 1, watch.stop)
         watch.lap("inference")
         if self.hooks.postprocess is not None:
             return self.hooks.result(outputs, self.spec, placement, parameters.model_dump())
@@ -163,7 +177,7 @@ class LoadedModel:
             watch.lap("postprocess")
             feeds = self._feeds(pixels, batch)
             watch.lap("preprocess")
-            all_outputs = self._run(feeds, len(batch))
+            all_outputs = self._run(feeds, len(batch), watch.stop)
             watch.lap("inference")
             for placement, outputs in zip(batch, all_outputs, strict=True):
                 yield placement, self._read(outputs, pixels, placement, parameters)
@@ -195,9 +209,9 @@ class LoadedModel:
             return value
         return self.task.with_picture(value, pixels.image, self.spec, placement)
 
-    def _run(self, feeds: dict[str, NDArray], count: int) -> list[Outputs]:
+    def _run(self, feeds: dict[str, NDArray], count: int, stop: Stop) -> list[Outputs]:
         """Each of `count` images' outputs, of a batch of one."""
-        outputs = self.session.run(feeds)
+        outputs = self.session.run(feeds, stop)
         batch = self.spec.input.batch or count
         if batch == 1:
             return [outputs]

@@ -17,8 +17,9 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from inference import onnx_errors
-from inference.errors import InferenceFailed, ModelNotUsable, Overdue
+from inference.errors import InferenceError, InferenceFailed, ModelNotUsable, Overdue
 from inference.repository import may_be_weights
+from inference.stop import Stop
 
 CPU = "CPUExecutionProvider"
 VERSION: str = ort.__version__
@@ -68,35 +69,40 @@ class Session:
             self._session = ort.InferenceSession(str(path), options, providers=list(providers))
         except Exception as error:  # onnxruntime's exceptions share no base but Exception
             raise ModelNotUsable(onnx_errors.plain(str(error), path.name)) from error
-        self._running: dict[int, tuple[float, ort.RunOptions]] = {}
+        self.in_callers_thread = threads == 1 and tuple(providers) == (CPU,)
+        self._running: dict[int, tuple[float, Stop]] = {}
         self.interface = Interface(tuple(map(_tensor_info, self._session.get_inputs())),
                                    tuple(map(_tensor_info, self._session.get_outputs())),
                                    self._session.get_modelmeta().custom_metadata_map)
 
-    def run(self, feeds: Mapping[str, NDArray]) -> dict[str, NDArray[np.generic]]:
+    def run(self, feeds: Mapping[str, NDArray], stop: Stop | None = None) -> dict[str, NDArray[np.generic]]:
         """The outputs by name, in the file's order, for one array per input.
 
         Raises:
             InferenceFailed: onnxruntime refused the feeds or the model failed on them.
             Overdue: `end_overdue` ended it.
+            InferenceError: with which `stop` was ended.
         """
-        options = ort.RunOptions()
-        self._running[id(options)] = (time.monotonic(), options)
+        options, stop = ort.RunOptions(), stop or Stop()
+        self._running[id(options)] = (time.monotonic(), stop)
         try:
+            stop.begin(options)
             values = self._session.run(None, dict(feeds), options)
+        except InferenceError:
+            raise  # stopped before it began
         except Exception as error:
-            if options.terminate:
-                raise Overdue("the model ran longer than PUNNET_JOB_TIMEOUT_S allows") from error
+            stop.check()
             raise InferenceFailed(f"the model failed: {_first_line(error)}") from error
         finally:
+            stop.finish(options)
             del self._running[id(options)]
         return dict(zip((output.name for output in self.interface.outputs), values, strict=True))
 
     def end_overdue(self, limit_s: float) -> None:
         """End runs that last longer, at their next node; may be called from any thread."""
-        for since, options in list(self._running.values()):
+        for since, stop in list(self._running.values()):
             if time.monotonic() - since > limit_s:
-                options.terminate = True
+                stop.end(Overdue("the model ran longer than PUNNET_JOB_TIMEOUT_S allows"))
 
 
 def _options(threads: int) -> ort.SessionOptions:

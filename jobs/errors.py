@@ -17,6 +17,10 @@ class QueueFull(JobError):
         self.retry_after_s = retry_after_s
 
 
+class NotInTime(JobError):
+    """The job could not begin before its caller's deadline; it was not accepted."""
+
+
 class JobNotFound(JobError):
     """No job has, or lately had, this id."""
 

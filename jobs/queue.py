@@ -15,11 +15,13 @@ from redis.client import Pipeline
 from redis.exceptions import RedisError, WatchError
 from rq import Queue, Retry
 from rq.exceptions import NoSuchJobError
+from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
-from jobs.errors import JobExpired, JobNotFound, JobRunning, QueueFull, QueueUnavailable
-from jobs.events import CHANNEL
+from jobs import handback
+from jobs.ending import ACCEPTED_MS, ENDED_MS, TOMBSTONE, mark_ended, pace
+from jobs.errors import JobExpired, JobNotFound, JobRunning, NotInTime, QueueFull, QueueUnavailable
 from jobs.outcome import WORKER_LOST, Outcome
 from jobs.record import JobRecord, State
 from jobs.store import EndedImages, FolderStore, ImageStore, RedisStore
@@ -29,13 +31,10 @@ log = logging.getLogger(__name__)
 QUEUE = "punnet"
 ENDED_SHARE = 4  # images of ended jobs may take a quarter of what those of waiting ones may
 TASK = "worker.tasks.predict"  # by name: this package does not import the worker
-# Kept for a day after a job's time, so that its id is told from one that never was.
-TOMBSTONE = "punnet:known:"
-TOMBSTONE_S = 24 * 3600
-# Predicted milliseconds of all jobs ever accepted, and of all that have ended: their difference is the backlog.
-ACCEPTED_MS = "punnet:accepted-ms"
-ENDED_MS = "punnet:ended-ms"
 TILES_DONE = "punnet_tiles_done"  # a field of the job's hash, beside RQ's own
+# A running job's lease: renewed each RENEW_S by who runs it, given up for lost after LEASE_S.
+LEASE_S = 15
+RENEW_S = 3
 # Only trouble of the machinery is tried again; a refused picture is an outcome like any other.
 RETRIES = 3
 STATES: dict[JobStatus, State] = {JobStatus.STARTED: "processing", JobStatus.FAILED: "failed",
@@ -52,6 +51,7 @@ class JobRequest:
     request_id: str = "-"
     model_mark: str = ""  # the files that the model was loaded from where the request was checked
     tiles: int = 1
+    deadline_at: float | None = None  # seconds since the epoch: what has not begun by then is not begun
 
 
 class JobQueue:
@@ -71,15 +71,47 @@ class JobQueue:
         """Accept a job on an encoded image: once this returns, it will be answered.
 
         Raises:
+            QueueFull, QueueUnavailable, NotInTime.
+        """
+        with _unavailable():
+            job = self._accepted(request, image, JobStatus.QUEUED)
+            self._queue.enqueue_job(job)
+        return self._read_accepted(job.id, request)
+
+    def adopt(self, request: JobRequest, image: bytes, owner: str) -> tuple[JobRecord, Execution]:
+        """Accept as a job what runs in this process already: it is never in line, and if `owner` stops to renew
+        its lease it is run from its stored image.
+
+        Raises:
             QueueFull, QueueUnavailable.
         """
-        job_id = uuid.uuid4().hex
         with _unavailable():
-            self._check_room(len(image))
-            self._in_thread(lambda: self._store.put(job_id, image))
-            accepted_ms = float(cast(Any, self._client.incrbyfloat(ACCEPTED_MS, request.predicted_ms)))
-            self._enqueue(job_id, request, accepted_ms)
-        return self._read_accepted(job_id, request)
+            job = self._accepted(request, image, JobStatus.STARTED)
+            with self._client.pipeline() as pipeline:
+                job.save(pipeline=pipeline)
+                job.prepare_for_execution(owner, pipeline=pipeline)
+                execution = Execution.create(job, LEASE_S, pipeline, worker_name=owner)
+                pipeline.execute()
+        return self._read_accepted(job.id, request), execution
+
+    def end(self, execution: Execution, outcome: Outcome, image: bytes) -> None:
+        """End a job that was adopted, unless it is run elsewhere by now.
+
+        Raises:
+            QueueUnavailable: it is not ended; try again.
+        """
+        job_id = execution.job_id
+        with _unavailable():
+            handback.end(self._queue, job_id, execution.id, outcome)
+            if outcome.succeeded:
+                self._in_thread(lambda: self._ended.put(job_id, image))
+            self._in_thread(lambda: self._store.delete(job_id))
+
+    def renew(self, execution: Execution) -> None:
+        """Raises QueueUnavailable."""
+        with _unavailable(), self._client.pipeline() as pipeline:
+            execution.heartbeat(self._queue.started_job_registry, LEASE_S, pipeline)
+            pipeline.execute()
 
     def read(self, job_id: str) -> JobRecord:
         """Where a job stands.
@@ -112,12 +144,19 @@ class JobQueue:
         """
         record = self.read(job_id)
         with _unavailable():
-            if not record.ended and self._take_out(job_id):
+            if not record.ended and self._take_out(job_id, self._cancel):
                 self._in_thread(lambda: self._store.delete(job_id))
         record = self.read(job_id)
         if not record.ended:
             raise JobRunning(f"job {job_id} is running; a running job cannot be stopped yet")
         return record
+
+    def give_up(self, job_id: str) -> JobRecord:
+        """End a job that still waits at its deadline; one that runs is ended by its worker."""
+        with _unavailable():
+            if self._take_out(job_id, handback.miss):
+                self._in_thread(lambda: self._store.delete(job_id))
+        return self.read(job_id)
 
     def _read_accepted(self, job_id: str, request: JobRequest) -> JobRecord:
         """Accepted is accepted, also where the queue server went away in this moment."""
@@ -125,6 +164,27 @@ class JobQueue:
             return self.read(job_id)
         except QueueUnavailable:
             return JobRecord(job_id, "queued", request.model_type, datetime.now(UTC), request.request_id)
+
+    def _accepted(self, request: JobRequest, image: bytes, status: JobStatus) -> Job:
+        """The job with its image stored and its work counted; not saved yet."""
+        job_id = uuid.uuid4().hex
+        self._check_room(len(image))
+        self._check_deadline(request)
+        self._in_thread(lambda: self._store.put(job_id, image))
+        accepted_ms = float(cast(Any, self._client.incrbyfloat(ACCEPTED_MS, request.predicted_ms)))
+        return self._job(job_id, request, accepted_ms, status)
+
+    def _check_deadline(self, request: JobRequest) -> None:
+        """What cannot begin in time is not taken."""
+        if request.deadline_at is not None:
+            wait_s = self._backlog_ms() / 1000 / self._settings.job_workers
+            if time.time() + wait_s > request.deadline_at:
+                raise NotInTime(f"it could not begin in time: the jobs before it take about {wait_s:.1f} s")
+
+    def _backlog_ms(self) -> float:
+        """What the workers will take for all jobs that have not ended, together."""
+        predicted_ms = _number(self._client.get(ACCEPTED_MS)) - _number(self._client.get(ENDED_MS))
+        return max(0.0, predicted_ms) * pace(self._client)
 
     def _check_room(self, image_bytes: int) -> None:
         waiting, running = self._client.llen(self._queue.key), self._client.zcard(self._queue.started_job_registry.key)
@@ -139,21 +199,21 @@ class JobQueue:
 
     def _place_free_s(self, waiting: int) -> float:
         """Until the job at the head has run: the backlog's predicted work, shared by the workers and the jobs."""
-        backlog_ms = _number(self._client.get(ACCEPTED_MS)) - _number(self._client.get(ENDED_MS))
-        return max(1.0, backlog_ms / 1000 / max(1, waiting) / self._settings.job_workers)
+        return max(1.0, self._backlog_ms() / 1000 / max(1, waiting) / self._settings.job_workers)
 
-    def _enqueue(self, job_id: str, request: JobRequest, accepted_ms: float) -> None:
-        self._queue.enqueue_call(
+    def _job(self, job_id: str, request: JobRequest, accepted_ms: float, status: JobStatus) -> Job:
+        return self._queue.create_job(
             TASK, kwargs={"job_id": job_id, "model_type": request.model_type, "model_mark": request.model_mark,
-                          "parameters": request.parameters},
-            job_id=job_id, description=f"predict {request.model_type}, request {request.request_id}",
+                          "parameters": request.parameters, "deadline_at": request.deadline_at},
+            job_id=job_id, description=f"predict {request.model_type}, request {request.request_id}", status=status,
             timeout=self._settings.job_timeout_s, result_ttl=self._settings.result_ttl_s,
             failure_ttl=self._settings.result_ttl_s, retry=Retry(max=RETRIES),
             meta={"model_type": request.model_type, "predicted_ms": request.predicted_ms, "accepted_ms": accepted_ms,
-                  "accepted_at": time.time(), "request_id": request.request_id, "tiles": request.tiles})
+                  "accepted_at": time.time(), "request_id": request.request_id, "tiles": request.tiles,
+                  "deadline_at": request.deadline_at})
 
-    def _take_out(self, job_id: str) -> bool:
-        """Whether the job was still waiting; then it is canceled, in one step with leaving the queue."""
+    def _take_out(self, job_id: str, end: Callable[[Pipeline, Job], None]) -> bool:
+        """Whether the job was still waiting; then it is ended, in one step with leaving the queue."""
         job = Job.fetch(job_id, self._client, JSONSerializer)
         with self._client.pipeline() as pipeline:
             while True:
@@ -162,14 +222,14 @@ class JobQueue:
                     if pipeline.lpos(self._queue.key, job_id) is None:
                         return False
                     pipeline.multi()
-                    self._cancel(pipeline, job)
+                    pipeline.lrem(self._queue.key, 1, job.id)
+                    end(pipeline, job)
                     pipeline.execute()
                     return True
                 except WatchError:
                     continue  # the queue moved meanwhile: look again
 
     def _cancel(self, pipeline: Pipeline, job: Job) -> None:
-        pipeline.lrem(self._queue.key, 1, job.id)
         job.ended_at = datetime.now(UTC)
         job.set_status(JobStatus.CANCELED, pipeline=pipeline)
         job.save(pipeline=pipeline)
@@ -187,7 +247,7 @@ class JobQueue:
             started_at=None if state == "queued" else job.started_at,
             completed_at=job.ended_at if state in ("succeeded", "failed", "canceled") else None,
             queue_position=self._position(job) if state == "queued" else None,
-            eta_s=self._eta_s(job) if state in ("queued", "processing") else None,
+            eta_s=self._eta_s(job, state) if state in ("queued", "processing") else None,
             tiles=job.meta.get("tiles", 1), tiles_done=self._tiles_done(job, state), outcome=outcome)
 
     def _tiles_done(self, job: Job, state: State) -> int:
@@ -200,10 +260,13 @@ class JobQueue:
         position = self._client.lpos(self._queue.key, job.id)
         return 1 if position is None else cast(int, position) + 1
 
-    def _eta_s(self, job: Job) -> float:
-        before_ms = job.meta["accepted_ms"] - _number(self._client.get(ENDED_MS))
-        left_ms = max(job.meta["predicted_ms"], before_ms / self._settings.job_workers)
-        return math.ceil(left_ms) / 1000
+    def _eta_s(self, job: Job, state: State) -> float:
+        """Until its end: what was accepted before it and has not ended, shared by the workers at their pace."""
+        before_ms, ran_ms = job.meta["accepted_ms"] - _number(self._client.get(ENDED_MS)), 0.0
+        if state == "processing" and job.started_at is not None:
+            before_ms, ran_ms = 0.0, (datetime.now(UTC) - job.started_at).total_seconds() * 1000
+        left_ms = max(job.meta["predicted_ms"], before_ms / self._settings.job_workers) * pace(self._client) - ran_ms
+        return max(1, math.ceil(left_ms)) / 1000
 
 
 def make_queue(client: Redis) -> Queue:
@@ -221,24 +284,12 @@ def make_ended_store(client: Redis, settings: Settings) -> EndedImages:
     return EndedImages(store, settings.result_ttl_s, int(settings.queue_max_mb * MEGA / ENDED_SHARE))
 
 
-def mark_ended(pipeline: Pipeline, job: Job) -> None:
-    """What belongs to a job's end, in the transaction that ends it: backlog, tombstone, news for those who wait."""
-    pipeline.incrbyfloat(ENDED_MS, job.meta["predicted_ms"])
-    pipeline.set(TOMBSTONE + job.id, b"", ex=(job.result_ttl or 0) + TOMBSTONE_S)
-    announce(pipeline, job.id)
-
-
 def note_progress(client: Redis, job_id: str, tiles_done: int) -> None:
     """How far a running job is, for its document. A queue server that is away just now does not hinder the job."""
     try:
         client.hset(Job.key_for(job_id), TILES_DONE, tiles_done)
     except RedisError as error:
         log.warning("progress of job %s not noted: %s", job_id, error)
-
-
-def announce(client: Redis | Pipeline, job_id: str) -> None:
-    """Tell those who wait that something happened to the job."""
-    client.publish(CHANNEL + job_id, b"")
 
 
 def retry_after_s(record: JobRecord) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from inference.engine import Engine
 from jobs.connection import worker_client
+from jobs.costs import SharedCosts
 from jobs.queue import make_ended_store, make_store, note_progress
 from settings import SettingsError, load_settings
 from worker.pool import WarmPool
@@ -32,7 +33,7 @@ def main() -> None:
         engine.log_news()
     pool = WarmPool(_pool_name(settings.state_dir), lambda: worker_client(settings),
                     lambda client: Runtime(engine, make_store(client, settings), make_ended_store(client, settings),
-                                           partial(note_progress, client)),
+                                           partial(note_progress, client), SharedCosts(client).exchange),
                     settings.job_workers, settings.job_timeout_s, settings.stop_timeout_s)
     pool.start(logging_level=settings.logging_level.upper())
 

@@ -21,12 +21,12 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker_pool import WorkerPool
 
+from jobs.handback import end, put_back
 from jobs.outcome import DEADLINE, Outcome
-from jobs.queue import QUEUE, make_queue
+from jobs.queue import LEASE_S, QUEUE, make_queue
 from lifeline import die_with_parent
-from worker.handback import end, put_back
 from worker.tasks import Runtime, follow_forever, runtime
-from worker.warm import LEASE_S, WarmWorker
+from worker.warm import WarmWorker
 
 # A job between leaving the queue and being registered as running is in nobody's name for milliseconds. One that is
 # seen there for so long was left by a dead worker.

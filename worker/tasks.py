@@ -4,13 +4,17 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from inference.cost import Snapshot
 from inference.engine import Engine
-from inference.errors import InferenceError, InferenceFailed
+from inference.errors import InferenceError, InferenceFailed, Overdue
+from inference.model import Prediction
+from inference.stop import Stop
 from jobs.errors import ImageLost
 from jobs.outcome import DEADLINE, WORKER_LOST, Outcome
 from jobs.store import EndedImages, ImageStore
@@ -29,6 +33,7 @@ class Runtime:
     store: ImageStore
     ended: EndedImages
     note_progress: Callable[[str, int], None]
+    share_costs: Callable[[Snapshot], Snapshot]
     changing_models: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -53,14 +58,15 @@ runtime: ContextVar[Runtime] = ContextVar("runtime")
 
 
 def follow_forever(current: Runtime) -> None:
-    """A worker's thread that keeps its models as their folder stands. The front tries what is new: here a trial would
-    run at low priority, and jobs would wait for it."""
+    """A worker's thread that keeps its models as their folder stands, and tells what jobs took. The front tries what
+    is new: here a trial would run at low priority, and jobs would wait for it."""
     while True:
         time.sleep(MODELS_POLL_S)
         try:
             with current.changing_models:
                 current.engine.follow(may_try=False)
                 current.engine.log_news()
+            current.engine.learn(current.share_costs)
         except Exception:  # a full disk, say: the models that are served go on being served
             log.exception("the models folder could not be followed")
 
@@ -95,16 +101,44 @@ def _keep(current: Runtime, job_id: str, image: bytes) -> None:
         log.warning("the image of job %s is not kept: %s", job_id, error)
 
 
-def predict(job_id: str, model_type: str, parameters: Mapping[str, Any], model_mark: str = "") -> dict[str, Any]:
+@contextmanager
+def _stopping_at(deadline_at: float | None) -> Iterator[Stop]:
+    """Ends what runs inside at its deadline, in seconds since the epoch; what is late already does not begin."""
+    stop = Stop()
+    if deadline_at is None:
+        yield stop
+        return
+    if deadline_at <= time.time():
+        raise Overdue("it had not begun when its time was over")
+    timer = threading.Timer(deadline_at - time.time(), lambda: stop.end(Overdue("it did not end within its time")))
+    timer.start()
+    try:
+        yield stop
+    finally:
+        timer.cancel()
+
+
+def _run(current: Runtime, model_type: str, parameters: Mapping[str, Any], data: bytes, progress: Progress,
+         stop: Stop) -> Prediction:
+    engine = current.engine
+    model, image = engine.model(model_type), engine.open(data)
+    checked = model.parameters(parameters)
+    work = engine.workload(model, image.info, checked)
+    prediction = model.predict(image, checked, progress, stop)
+    engine.observe(work, prediction)
+    return prediction
+
+
+def predict(job_id: str, model_type: str, parameters: Mapping[str, Any], model_mark: str = "",
+            deadline_at: float | None = None) -> dict[str, Any]:
     """Run one job. What an inline call would have been refused for is an outcome; only trouble of the machinery
     is raised, so that only that is tried again."""
     current = runtime.get()
     try:
         _catch_up(current, model_type, model_mark)
-        model = current.engine.model(model_type)
         data = current.store.get(job_id)
-        progress = Progress(job_id, current.note_progress)
-        prediction = model.predict(current.engine.open(data), model.parameters(parameters), progress)
+        with _stopping_at(deadline_at) as stop:
+            prediction = _run(current, model_type, parameters, data, Progress(job_id, current.note_progress), stop)
         outcome = Outcome(prediction=prediction.to_dict())
         _check_size(outcome)
         _keep(current, job_id, data)

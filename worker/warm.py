@@ -6,6 +6,7 @@ no heartbeat while it works; here a thread renews the lease of the running job.
 
 import logging
 import threading
+import time
 
 from redis import Redis
 from redis.client import Pipeline
@@ -15,12 +16,10 @@ from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.timeouts import UnixSignalDeathPenalty
 
-from jobs.queue import announce, mark_ended
+from jobs.ending import announce, mark_ended, note_pace
+from jobs.queue import LEASE_S, RENEW_S
 from worker.tasks import Deadline, runtime
 
-# A job's lease: renewed each RENEW_S by its worker, given up for lost after LEASE_S.
-LEASE_S = 15
-RENEW_S = 3
 ENDED = (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.CANCELED)
 log = logging.getLogger(__name__)
 
@@ -59,6 +58,9 @@ class WarmWorker(SimpleWorker):
     def cleanup_execution(self, job: Job, pipeline: Pipeline, execution: Execution | None = None) -> None:
         """Called inside the transaction that persists how a run went."""
         super().cleanup_execution(job, pipeline, execution)
+        if job.get_status(refresh=False) == JobStatus.FINISHED and execution is not None:
+            took_s = time.time() - execution.created_at.timestamp()
+            note_pace(self.connection, job.meta["predicted_ms"], took_s * 1000)
         if job.get_status(refresh=False) == JobStatus.FINISHED or not job.should_retry:
             mark_ended(pipeline, job)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from inference.cost import synthetic_picture
+from inference.measuring import synthetic_picture
 from settings import ROOT
 
 SHARED = ROOT.parent / "shared" / "data"

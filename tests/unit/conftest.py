@@ -39,7 +39,7 @@ MakeClient = Callable[..., FlaskClient]
 def runtime_of(engine: Engine, redis: Redis) -> Runtime:
     """A worker's, with the images in Redis."""
     ended = EndedImages(RedisStore(redis, "ended"), 60, 10**6)
-    return Runtime(engine, RedisStore(redis), ended, partial(note_progress, redis))
+    return Runtime(engine, RedisStore(redis), ended, partial(note_progress, redis), lambda news: {})
 
 
 def work_off(redis: Redis, engine: Engine) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from inference.cost import synthetic_picture
+from inference.measuring import synthetic_picture
 
 ORIENTATION = 0x0112
 Size = tuple[int, int]

@@ -1,7 +1,7 @@
 import pytest
 
-from api.admission import Decision, Limits, Route, decide
-from api.preferences import Mode, Preference
+from api.admission import Backlog, Decision, Limits, Route, decide
+from api.preferences import Mode
 
 LIMITS = Limits(quick_ms=25, inline_budget_ms=250)
 
@@ -13,18 +13,19 @@ LIMITS = Limits(quick_ms=25, inline_budget_ms=250)
     (0, "async", "queue"), (100, "async", "queue"), (1000, "async", "queue"),
 ])
 def test_predicted_cost_decides_the_lane(predicted_ms: float, mode: Mode, route: Route) -> None:
-    assert decide(predicted_ms, LIMITS, Preference(mode)) == Decision(route, predicted_ms)
-
-
-@pytest.mark.parametrize(("mode", "hold_s"), [("sync", 60.0), ("async", 5.0), ("auto", 0.0)])
-def test_the_caller_of_a_job_is_held_as_long_as_he_wants(mode: Mode, hold_s: float) -> None:
-    assert decide(1000, LIMITS, Preference(mode, hold_s)) == Decision("queue", 1000, hold_s)
-
-
-def test_inline_work_holds_nobody_for_a_job() -> None:
-    assert decide(10, LIMITS, Preference("sync", 60)).hold_s == 0
+    assert decide(predicted_ms, Backlog(), LIMITS, mode) == Decision(route, predicted_ms)
 
 
 @pytest.mark.parametrize("predicted_ms", [0.001, 10, 1000])
 def test_with_a_budget_of_nothing_everything_is_a_job(predicted_ms: float) -> None:
-    assert decide(predicted_ms, Limits(25, 0), Preference()).route == "queue"
+    assert decide(predicted_ms, Backlog(), Limits(25, 0), "auto").route == "queue"
+
+
+@pytest.mark.parametrize(("predicted_ms", "backlog", "route"), [
+    (100, Backlog(long_ms=150), "long"), (100, Backlog(long_ms=150.1), "queue"),
+    (10, Backlog(quick_ms=240), "quick"), (10, Backlog(quick_ms=240.1), "queue"),
+    (10, Backlog(long_ms=10_000), "quick"), (100, Backlog(quick_ms=10_000), "long"),
+])
+def test_what_would_wait_past_the_budget_in_its_own_lane_is_a_job(predicted_ms: float, backlog: Backlog,
+                                                                   route: Route) -> None:
+    assert decide(predicted_ms, backlog, LIMITS, "auto").route == route

@@ -26,14 +26,14 @@ def submit(client: FlaskClient, query: str = "mode=async", **headers: str) -> An
 @pytest.fixture
 def instant(redis: Redis, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that is done before the caller of `submit` looks again."""
-    enqueue = Queue.enqueue_call
+    enqueue = Queue.enqueue_job
 
     def enqueue_and_work(self: Queue, *arguments: Any, **options: Any) -> Any:
         job = enqueue(self, *arguments, **options)
         work_off(redis, engine)
         return job
 
-    monkeypatch.setattr(Queue, "enqueue_call", enqueue_and_work)
+    monkeypatch.setattr(Queue, "enqueue_job", enqueue_and_work)
 
 
 def test_an_accepted_job_is_told_as_the_contract_says(client: FlaskClient) -> None:

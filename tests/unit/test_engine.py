@@ -7,9 +7,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from inference.cost import Snapshot
 from inference.engine import Engine
 from inference.errors import BadParameter, ModelNotFound, TooManyPixels, UnsupportedImage
 from inference.session import Session
+from inference.stop import Stop
 from tests.onnx_models import classifier, classifier_logits
 from tests.unit.conftest import LABELS, MAX_PIXELS, in_child
 from tests.unit.pictures import photo, png_header
@@ -19,6 +21,7 @@ IMAGENET = "[input]\nmean = [0.485, 0.456, 0.406]\nstd = [0.229, 0.224, 0.225]\n
 FORKS = 20
 FORK_AND_PREDICT = f"""
 import os, pathlib, sys
+from inference.cost import Snapshot
 from inference.engine import Engine
 engine = Engine(pathlib.Path(os.environ["MODELS"]), 10**8)
 engine.load(before_fork=True)
@@ -166,7 +169,7 @@ def test_a_wrong_parameter_is_named(engine: Engine, given: dict, named: str) -> 
 
 
 class OddSession(Session):
-    def run(self, feeds: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    def run(self, feeds: Mapping[str, NDArray], stop: Stop | None = None) -> dict[str, NDArray]:
         return {"logits": np.zeros((1, 9), np.float32)}
 
 
@@ -178,9 +181,25 @@ def test_outputs_that_do_not_fit_the_task_are_told(tmp_path: Path, monkeypatch: 
 
 def test_predicted_cost_grows_with_the_picture(engine: Engine) -> None:
     model = engine.model("leaf")
-    small, large = (engine.predict_ms(model, engine.open(photo(size)).info, model.parameters({}))
+    small, large = (engine.predict_ms(engine.workload(model, engine.open(photo(size)).info, model.parameters({})))
                     for size in ((64, 64), (1200, 1200)))
-    assert engine.cost(model)["run_ms"] < small < large
+    assert 0 < small < large
+
+
+def test_what_a_prediction_took_is_learned(engine: Engine, models_dir: Path) -> None:
+    fresh, shared = loaded(models_dir), Snapshot()
+    fresh.measure_decoding()
+    model, image = fresh.model("leaf"), fresh.open(photo())
+    work = fresh.workload(model, image.info, model.parameters({}))
+    fresh.observe(work, model.predict(image, model.parameters({})))
+
+    def exchange(news: Snapshot) -> Snapshot:
+        shared.update(news)
+        return {}
+
+    fresh.learn(exchange)
+    assert {name.rpartition(" ")[0] for name in shared} == {work.decoding.part, work.running.part}
+    assert fresh.cost(model)["samples"] == 1
 
 
 def test_forked_children_predict_the_same_and_leave_cleanly(models_dir: Path, tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ import fakeredis
 import pytest
 from redis import Redis
 
+from jobs.ending import announce
 from jobs.errors import JobNotFound, QueueUnavailable
 from jobs.events import JobEvents
-from jobs.queue import announce
 from jobs.record import JobRecord, State
 
 LONG_S = 60.0

@@ -50,7 +50,7 @@ def test_a_part_imports_only_the_parts_below_it(path: Path) -> None:
 
 @pytest.mark.parametrize(("library", "allowed"), [
     ("onnxruntime", {"inference/session.py"}),
-    ("rq", {"jobs/queue.py", "worker/pool.py", "worker/warm.py", "worker/handback.py"}),
+    ("rq", {"jobs/queue.py", "jobs/handback.py", "jobs/ending.py", "worker/pool.py", "worker/warm.py"}),
     ("gevent", {"api/lanes.py", "gunicorn/gunicorn_cfg.py"}),
     ("supervisor", {"ops/supervisor.py"}),
     ("multipart", {"api/uploads.py"}),
@@ -61,7 +61,7 @@ def test_a_library_is_imported_in_its_place_only(library: str, allowed: set[str]
 
 
 @pytest.mark.parametrize(("library", "folders", "beside"), [
-    ("redis", {"jobs"}, {"worker/pool.py", "worker/warm.py", "worker/handback.py"}),
+    ("redis", {"jobs"}, {"worker/pool.py", "worker/warm.py"}),
     ("flask", {"api"}, set()), ("werkzeug", {"api"}, set()),
     ("PIL", {"inference"}, set()), ("numpy", {"inference"}, set()),
 ])

@@ -158,14 +158,68 @@ def test_who_is_killed_in_line_leaves_it() -> None:
 
 
 def test_who_is_killed_with_a_slot_just_handed_over_passes_it_on() -> None:
-    lane = started()
-    lane._take()
-    leaving = gevent.spawn(lane.run, lambda: "never")
-    gevent.sleep(0)
+    lane, gate = started(), Gate()
+    first = gevent.spawn(lane.run, gate)
+    gate.wait_until_entered()
+    turn = lane.begin(lambda: "never")
+    gate.open.set()
+    turn.has_slot.wait()
+    leaving = gevent.spawn(turn.wait)
     leaving.kill(block=False)
-    lane._give_back()
+    wait_for_all(first)
+    turn.withdraw()
     following = gevent.spawn(lane.run, lambda: "following")
     assert wait_for_all(following)[0][0] == "following"
+
+
+def test_a_wait_can_be_given_up_and_taken_up_again() -> None:
+    lane, gate = started(), Gate()
+    turn = lane.begin(gate)
+    assert not turn.wait(0.01)
+    gate.open.set()
+    assert turn.wait(PATIENCE_S)
+    assert turn.result()[0] is True
+
+
+def test_who_withdraws_is_never_run_and_who_runs_cannot() -> None:
+    lane, gate, order = started(), Gate(), []
+    running = lane.begin(gate)
+    assert not running.wait(0.01)
+    waiting = lane.begin(lambda: order.append("ran"))
+    assert not waiting.wait(0.01)
+    assert waiting.withdraw()
+    assert not running.withdraw()
+    gate.open.set()
+    assert running.wait(PATIENCE_S)
+    assert lane.run(lambda: "next")[0] == "next"
+    assert order == []
+
+
+def test_the_backlog_is_the_predicted_cost_of_all_that_wait_and_run() -> None:
+    lane, gate = started(2), Gate()
+    turns = [lane.begin(gate, cost_ms=30) for _ in range(3)]
+    leaving = lane.begin(gate, cost_ms=100)
+    assert lane.backlog_ms == pytest.approx(95)
+    leaving.withdraw()
+    assert lane.backlog_ms == pytest.approx(45)
+    gate.open.set()
+    wait_for_all(*(gevent.spawn(turn.wait) for turn in turns))
+    gevent.sleep(0)
+    assert lane.backlog_ms == pytest.approx(0)
+
+
+def test_calls_that_hold_too_much_together_wait_and_one_that_is_too_large_runs_alone() -> None:
+    lane = Lane(slots=3, max_bytes=100)
+    lane.start()
+    gates = [Gate() for _ in range(3)]
+    turns = [lane.begin(gate, size_bytes=size) for gate, size in zip(gates, (60, 60, 500), strict=True)]
+    calls = [gevent.spawn(turn.wait) for turn in turns]
+    for gate, next_gate in zip(gates, [*gates[1:], None], strict=True):
+        gate.wait_until_entered()
+        gevent.sleep(0.01)
+        assert next_gate is None or not next_gate.entered.is_set()
+        gate.open.set()
+    wait_for_all(*calls)
 
 
 def test_no_lane_borrows_anothers_slots() -> None:

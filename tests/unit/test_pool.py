@@ -15,16 +15,16 @@ from rq.worker_pool import WorkerData
 
 from inference.engine import Engine
 from inference.model import LoadedModel
+from jobs.events import CHANNEL
+from jobs.handback import DEATHS, MAX_DEATHS, put_back
 from jobs.outcome import DEADLINE
-from jobs.queue import CHANNEL, JobQueue, make_queue
+from jobs.queue import LEASE_S, JobQueue, make_queue
 from jobs.store import RedisStore
 from tests.unit.conftest import REQUEST, runtime_of, start_running, work_off
 from tests.unit.pictures import photo
 from worker import pool as pool_module
 from worker import warm as warm_module
-from worker.handback import DEATHS, MAX_DEATHS, put_back
 from worker.pool import UNOWNED_S, WarmPool
-from worker.warm import LEASE_S
 
 LONG_AGO_S = 1000
 

@@ -1,7 +1,7 @@
 import pytest
 
 from api.errors import BadRequest
-from api.preferences import Preference, parse, wait_seconds
+from api.preferences import Preference, cancel_after_s, parse, wait_seconds
 
 WAIT_MAX_S = 60
 
@@ -61,3 +61,26 @@ def test_wait_is_clamped(text: str | None, seconds: float) -> None:
 def test_a_wait_that_is_no_number_is_refused(text: str) -> None:
     with pytest.raises(BadRequest, match="is not a number of seconds"):
         wait_seconds(text, WAIT_MAX_S)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [
+    ("30", 30), ("30s", 30), ("1.5", 1.5), ("0.25s", 0.25), ("500ms", 0.5), ("2m", 120), ("1m30s", 90), ("1h", 3600),
+    ("1h1m1s", 3661), (" 5s ", 5)])
+def test_lengths_of_time_are_read(text: str, seconds: float) -> None:
+    assert cancel_after_s(None, text) == pytest.approx(seconds)
+    assert cancel_after_s(text, "7s") == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(("field", "seconds"), [(3, 3), (0.5, 0.5)])
+def test_a_json_number_is_seconds(field: float, seconds: float) -> None:
+    assert cancel_after_s(field, None) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "0s", "-1", "soon", "1d", "s", "5 s", "1s1m", "nan", "inf", "1e3", "²"])
+def test_what_is_no_length_of_time_is_refused(text: str) -> None:
+    with pytest.raises(BadRequest, match="30s"):
+        cancel_after_s(None, text)
+
+
+def test_without_either_there_is_no_deadline() -> None:
+    assert cancel_after_s(None, None) is None

@@ -98,7 +98,7 @@ def test_work_that_is_refused_inline_is_refused_as_a_job_in_the_same_way(client:
 ])
 def test_a_failed_inference_is_told_without_the_inside(client: FlaskClient, monkeypatch: pytest.MonkeyPatch,
                                                        error: Exception, told: str) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise error
 
     monkeypatch.setattr(LoadedModel, "predict", fail)
@@ -167,5 +167,5 @@ def test_slugs_and_statuses_are_those_of_the_contract() -> None:
         "job-not-found": 404, "method-not-allowed": 405, "not-acceptable": 406, "job-running": 409,
         "job-expired": 410, "job-canceled": 410, "too-large": 413, "unsupported-image": 415,
         "unsupported-media-type": 415, "too-many-pixels": 422, "bad-parameter": 422, "queue-full": 429,
-        "inference-failed": 500, "worker-lost": 500, "not-implemented": 501, "starting": 503, "draining": 503,
-        "queue-unavailable": 503, "busy": 503, "deadline": 504}
+        "caller-gone": 499, "inference-failed": 500, "worker-lost": 500, "not-implemented": 501, "starting": 503,
+        "draining": 503, "queue-unavailable": 503, "busy": 503, "deadline": 504}

@@ -1,7 +1,9 @@
 import dataclasses
 import json
+import time
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import fakeredis
@@ -10,8 +12,11 @@ from redis import Redis
 
 from inference.engine import Engine
 from inference.model import LoadedModel
-from jobs.errors import JobExpired, JobNotFound, JobRunning, QueueFull, QueueUnavailable
-from jobs.queue import QUEUE, TOMBSTONE, JobQueue, make_queue, make_store, retry_after_s
+from jobs.ending import TOMBSTONE, note_pace
+from jobs.errors import JobExpired, JobNotFound, JobRunning, NotInTime, QueueFull, QueueUnavailable
+from jobs.handback import put_back
+from jobs.outcome import Outcome
+from jobs.queue import QUEUE, JobQueue, make_queue, make_store, retry_after_s
 from jobs.store import FolderStore, RedisStore
 from settings import Settings
 from tests.unit.conftest import REQUEST, MakeSettings, start_running, work_off
@@ -84,7 +89,9 @@ def test_the_backlog_is_forgotten_once_nothing_is_left(queue: JobQueue, redis: R
     for _ in range(3):
         queue.submit(REQUEST, photo())
     work_off(redis, engine)
-    assert queue.submit(REQUEST, photo()).eta_s == REQUEST.predicted_ms / 1000
+    eta_s = queue.submit(REQUEST, photo()).eta_s
+    assert eta_s is not None
+    assert eta_s <= REQUEST.predicted_ms / 1000
 
 
 def test_a_running_job_is_processing_and_cannot_be_canceled(queue: JobQueue, redis: Redis) -> None:
@@ -181,7 +188,8 @@ def test_nothing_in_redis_is_pickled_and_no_image_is_in_a_job(queue: JobQueue, r
         stored: Any = redis.hgetall(f"rq:job:{job_id}")
         task, _, arguments, keywords = json.loads(zlib.decompress(stored[b"data"]))
         assert (task, arguments) == ("worker.tasks.predict", [])
-        assert keywords == {"job_id": job_id, "model_type": "leaf", "model_mark": "", "parameters": REQUEST.parameters}
+        assert keywords == {"job_id": job_id, "model_type": "leaf", "model_mark": "", "parameters": REQUEST.parameters,
+                            "deadline_at": None}
         assert json.loads(stored[b"meta"])["model_type"] == "leaf"
         assert len(b"".join(stored.values())) < 2000
 
@@ -195,3 +203,51 @@ def test_images_lie_beside_our_own_server_and_in_an_outside_one(make_settings: M
 
 def test_there_is_one_queue() -> None:
     assert make_queue(fakeredis.FakeRedis()).name == QUEUE
+
+
+def test_eta_goes_by_the_pace_that_the_workers_keep(queue: JobQueue, redis: Redis) -> None:
+    for _ in range(20):
+        note_pace(redis, predicted_ms=100, took_ms=150)
+    assert queue.submit(REQUEST, photo()).eta_s == pytest.approx(0.15, rel=0.02)
+    for _ in range(100):
+        note_pace(redis, predicted_ms=100, took_ms=300)
+    assert queue.submit(REQUEST, photo()).eta_s == pytest.approx(0.6, rel=0.02)
+
+
+def test_eta_of_a_running_job_is_what_is_left_of_it(queue: JobQueue, redis: Redis) -> None:
+    record = queue.submit(replace(REQUEST, predicted_ms=60_000), photo())
+    start_running(redis, record.id)
+    eta_s = queue.read(record.id).eta_s
+    assert eta_s is not None
+    assert 50 < eta_s <= 60
+
+
+def test_what_could_not_begin_in_time_is_not_accepted(queue: JobQueue, redis: Redis) -> None:
+    queue.submit(replace(REQUEST, predicted_ms=60_000), photo())
+    with pytest.raises(NotInTime, match="60"):
+        queue.submit(replace(REQUEST, deadline_at=time.time() + 30), photo())
+    assert queue.submit(replace(REQUEST, deadline_at=time.time() + 90), photo()).state == "queued"
+
+
+def test_a_job_that_still_waits_at_its_deadline_ends(queue: JobQueue, redis: Redis) -> None:
+    record = queue.submit(REQUEST, photo())
+    ended = queue.give_up(record.id)
+    assert (ended.state, ended.outcome and ended.outcome.kind) == ("failed", "Deadline")
+    assert RedisStore(redis).ids_older_than(float("-inf")) == []
+
+
+def test_what_runs_elsewhere_can_be_adopted_and_ended(queue: JobQueue, redis: Redis) -> None:
+    record, execution = queue.adopt(REQUEST, photo(), "front.1")
+    assert (record.state, record.queue_position) == ("processing", None)
+    queue.renew(execution)
+    queue.end(execution, Outcome(prediction={"timings_ms": {}}), photo())
+    assert queue.read(record.id).state == "succeeded"
+    assert queue.ended_image(record.id) == photo()
+    assert RedisStore(redis).ids_older_than(float("-inf")) == []
+
+
+def test_an_adopted_job_that_was_ended_elsewhere_stays_as_it_is(queue: JobQueue, redis: Redis) -> None:
+    record, execution = queue.adopt(REQUEST, photo(), "front.1")
+    put_back(make_queue(redis), record.id, execution.id, blame=True)
+    queue.end(execution, Outcome(prediction={"timings_ms": {}}), photo())
+    assert queue.read(record.id).state == "queued"

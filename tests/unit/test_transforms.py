@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from inference.cost import synthetic_picture
 from inference.geometry import place
 from inference.image import decode, open_image
+from inference.measuring import synthetic_picture
 from inference.spec import InputSpec
 from inference.transforms import look, to_array
 from tests.integration.pictures import shared

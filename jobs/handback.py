@@ -1,4 +1,5 @@
-"""What becomes of a job whose worker died: back to the head of the queue, or an end. Once, whoever else tries."""
+"""What becomes of a job that its worker does not end: back to the head of the queue, or an end. Once, whoever else
+tries."""
 
 import logging
 from collections.abc import Callable
@@ -11,8 +12,8 @@ from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
-from jobs.outcome import WORKER_LOST, Outcome
-from jobs.queue import announce, mark_ended
+from jobs.ending import announce, mark_ended
+from jobs.outcome import DEADLINE, WORKER_LOST, Outcome
 
 # A picture that kills its worker each time is not given to a sixth.
 MAX_DEATHS = 5
@@ -35,6 +36,11 @@ def put_back(queue: Queue, job_id: str, execution_id: str | None, blame: bool) -
 def end(queue: Queue, job_id: str, execution_id: str, outcome: Outcome) -> None:
     """End a running job with an outcome that its worker can no longer give."""
     _settle(queue, job_id, execution_id, lambda pipeline, job, deaths: _finish(pipeline, job, outcome), blame=False)
+
+
+def miss(pipeline: Pipeline, job: Job) -> None:
+    """End a job that its caller's deadline found waiting."""
+    _finish(pipeline, job, Outcome(kind=DEADLINE, detail="it had not begun when its time was over"))
 
 
 def _settle(queue: Queue, job_id: str, execution_id: str | None,
