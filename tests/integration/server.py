@@ -55,7 +55,11 @@ class Server:
         return outside | {f"PUNNET_{name}": str(value) for name, value in given.items()}
 
     def start(self, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return self._run("start.sh", *options, check=check)
+        """Also wait for the first worker: the service is ready before."""
+        done = self._run("start.sh", *options, check=check)
+        if done.returncode == 0:
+            wait_until(lambda: self.pids().get("worker child"), 20)
+        return done
 
     def stop(self) -> subprocess.CompletedProcess[str]:
         return self._run("stop.sh")

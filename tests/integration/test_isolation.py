@@ -22,7 +22,8 @@ LIVEZ_LIMIT_S = 0.05
 @pytest.fixture(scope="module")
 def one_process(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[Server]:
     """One gunicorn process, so that all clients meet in it."""
-    running = Server(tmp_path_factory.mktemp("one-process"), {"MODELS_DIR": models_dir, "WORKERS": 1, "QUICK_MS": 15})
+    settings = {"MODELS_DIR": models_dir, "WORKERS": 1, "QUICK_MS": 15, "INLINE_BUDGET_MS": 60_000}
+    running = Server(tmp_path_factory.mktemp("one-process"), settings)
     running.start()
     yield running
     running.stop()
@@ -86,7 +87,7 @@ def test_livez_answers_while_a_model_of_150_mb_is_loaded(tmp_path: Path) -> None
 
 
 def test_a_picture_on_which_a_model_never_ends_does_not_take_the_lane_for_good(own_server: Server) -> None:
-    own_server.settings |= {"JOB_TIMEOUT_S": 2, "WORKERS": 1}
+    own_server.settings |= {"JOB_TIMEOUT_S": 2, "WORKERS": 1, "INLINE_BUDGET_MS": 60_000}
     own_server.start()
     assert own_server.predict(white(), "sleep5").is_problem(504, "deadline")
     assert own_server.predict(leaf()).status == 200

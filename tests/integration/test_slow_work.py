@@ -73,6 +73,15 @@ def test_a_job_whose_process_is_killed_is_run_from_its_stored_image(own_server: 
     assert was_run_by_a_worker(own_server, job_id)
 
 
+def test_a_stop_waits_for_what_goes_on_as_a_job(own_server: Server) -> None:
+    own_server.start()
+    job_id = own_server.predict(white(), "sleep2").json["id"]
+    own_server.stop()
+    own_server.start()
+    assert own_server.job(job_id)["state"] == "succeeded"
+    assert not was_run_by_a_worker(own_server, job_id)
+
+
 @pytest.mark.parametrize(("fields", "headers"), [({"timeout": "0.5"}, {}), ({}, {"Cancel-After": "500ms"})])
 def test_running_inline_work_is_stopped_at_its_deadline(patient: Server, fields: dict, headers: dict) -> None:
     began = time.monotonic()

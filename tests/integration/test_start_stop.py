@@ -140,6 +140,7 @@ def test_term_before_it_is_ready_leaves_nothing_of_a_foreground_service(own_serv
 
 def test_stopping_answers_everybody_and_loses_nothing(own_server: Server) -> None:
     """A 5-s inline call, a running job, a held wait and an idle connection; the stop ends within 10 s."""
+    own_server.settings["INLINE_BUDGET_MS"] = 60_000
     own_server.start()
     answers: dict[str, Answer] = {}
     idle = http.client.HTTPConnection("127.0.0.1", own_server.port)
@@ -193,6 +194,7 @@ def test_a_job_that_outlasts_the_patience_is_put_back_and_not_failed(own_server:
 
 def test_gunicorn_workers_and_pool_children_exit_0_on_term(own_server: Server) -> None:
     own_server.start()
+    wait_until(lambda: "Listening on" in (own_server.home / "logs" / "worker.log").read_text() or None, 10)
     pids = own_server.pids()
     for pid in (pids["gunicorn child"][0], pids["worker child"][0]):
         os.kill(pid, signal.SIGTERM)
