@@ -9,6 +9,7 @@ from flask import Request, Response
 
 from api import errors
 from api.errors import JobCanceled, NotAcceptable
+from api.json_pieces import is_large, streamed
 from inference.drawing import Kind
 from inference.model import Prediction
 from jobs.queue import retry_after_s
@@ -122,7 +123,8 @@ def _prediction(prediction: dict, prediction_id: str, route: str, picture: Pictu
 
 
 def _json(document: dict, http_status: int, *headers: tuple[str, str]) -> Response:
-    return Response(json.dumps(document).encode(), http_status, [("Content-Type", JSON), *headers])
+    body = streamed(document) if is_large(document) else json.dumps(document).encode()
+    return Response(body, http_status, [("Content-Type", JSON), *headers])
 
 
 def _time(moment: datetime | None) -> str | None:
