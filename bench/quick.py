@@ -1,130 +1,99 @@
-"""Quick requests: what the server adds to the bare loop, in CPU time per request and in throughput.
+"""Quick requests alone: what the server adds to the bare loop, in throughput and in CPU time per request.
 
-`.venv/bin/python -m bench.quick [--rounds 5] [--seconds 4]`. In each round, one after the other: the bare loop in one
-process per core, multipart uploads from 8 connections, raw bodies from 8 connections.
+In each round, one after the other: the bare loop in one process per core, then multipart uploads and raw bodies over
+1, 8 and 64 connections.
 """
 
-import argparse
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing import get_context
 from multiprocessing.pool import Pool
 from statistics import median
+from typing import Any
 
-from bench import load
-from bench.common import Server, leaf_jpegs, print_table, running_server, verdict
-from bench.floor import Floor
+from bench import messages, pictures
+from bench.client import Load, client_process, closed_loop
+from bench.floor import QUICK_MODEL, Floor, Work, floor
+from bench.page import Check, Section, Table
+from bench.servers import Server, running_server
+from bench.stats import median_of, percentile
+from bench.workload import Measured, Options
 
 SIDE = 224
-CONNECTIONS = 8
-# Milliseconds of CPU a request may take beyond the bare loop: issue 2, point 4.
-LIMITS_MS = {"multipart": 1.2, "raw": 0.8}
+CONNECTIONS = (1, 8, 64)
+LIMITED_AT = 8  # connections
+# Milliseconds of CPU that a request may take beyond the bare loop's.
+LIMITS_MS = {"multipart": 0.9, "raw": 0.6}
 WARM_UP_S = 0.5
 # A gunicorn worker with more than this share of the CPU time had all the connections, or nearly: keep-alive pins a
-# connection to its worker, and the other core idles. Throughput suffers, CPU per request does not.
+# connection to its worker, and the other cores idle. Throughput suffers, CPU per request does not.
 LOPSIDED = 0.8
+Round = dict[str, Any]
+TEXT = """\
+JPEGs of 224 pixels in a closed loop. The floor is the same decoding and inference in a bare loop, in one process per
+core, measured in turn with the server in each round; one connection can use one core only. The client shares the cores
+with the server: its time is not in the server's, but lowers its throughput. CPU is that of the gunicorn workers, all
+threads. Where one worker has nearly all of the CPU time, keep-alive had put nearly all connections on it."""
 
 
-@dataclass(frozen=True)
-class Phase:
-    """What one phase of one round measured, CPU per request.
-
-    `client_ms` is the client's, not part of `cpu_ms`; `busiest` the busiest gunicorn worker's share of the CPU time,
-    0 where there is only one.
-    """
-
-    per_s: float
-    cpu_ms: float
-    client_ms: float = 0.0
-    busiest: float = 0.0
+def measure(options: Options) -> Measured:
+    work = Work(pictures.leaf_jpegs(SIDE))
+    with running_server() as server, client_process() as client, floor() as bare:
+        closed_loop(server.address, _requests(work)["raw"], LIMITED_AT, WARM_UP_S)
+        return {"rounds": [_round(server, client, bare, work, options.seconds) for _ in range(options.rounds)]}
 
 
-Round = dict[str, Phase]
+def section(measured: Measured) -> Section:
+    rounds = measured["rounds"]
+    checks = tuple(Check(f"{kind}, {LIMITED_AT} connections: CPU beyond the bare loop's",
+                         _beyond_ms(rounds, f"{kind} {LIMITED_AT}"), limit_ms, "ms")
+                   for kind, limit_ms in LIMITS_MS.items())
+    return Section("quick: quick pictures alone", TEXT, (Table(
+        ("", "per second", "of the floor", "p50 ms", "p99 ms", "CPU ms", "beyond the floor's", "client's CPU ms",
+         "busiest worker"), tuple(_rows(rounds))),), checks)
 
 
-def main() -> None:
-    options = _options()
-    pictures = leaf_jpegs(SIDE)
-    print(f"{len(pictures)} leaves of {SIDE} px, {sum(map(len, pictures)) / len(pictures) / 1000:.1f} kB each; "
-          f"{CONNECTIONS} connections; {options.rounds} rounds of {options.seconds:g} s a phase")
-    with running_server() as server, _client() as client, _floor(server, pictures) as floor:
-        print(f"{floor.processes} processes in the loop, {server.settings.workers} gunicorn workers. The client "
-              "shares the cores with the server;\nits CPU time is not in the server's, but lowers its throughput.\n")
-        requests = {"multipart": [*map(load.multipart, pictures)], "raw": [*map(load.raw, pictures)]}
-        _round(server, client, floor, requests, WARM_UP_S)
-        rounds = [_said(number, _round(server, client, floor, requests, options.seconds))
-                  for number in range(1, options.rounds + 1)]
-    _report(rounds)
+def _round(server: Server, client: Pool, bare: Floor, work: Work, seconds: float) -> Round:
+    loops = bare.run(work, seconds)
+    served = {f"{kind} {connections}": _phase(server, client, requests, connections, seconds)
+              for kind, requests in _requests(work).items() for connections in CONNECTIONS}
+    return {"floor": {"per_s": loops.per_s, "cpu_ms": loops.cpu_s * 1000}} | served
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.quick")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=4, help="of each phase")
-    return parser.parse_args()
+def _requests(work: Work) -> dict[str, list[bytes]]:
+    fields = {"model_type": QUICK_MODEL}
+    return {"multipart": [messages.multipart("/predict", picture, fields) for picture in work.pictures],
+            "raw": [messages.raw("/predict", picture, fields) for picture in work.pictures]}
 
 
-@contextmanager
-def _client() -> Iterator[Pool]:
-    with get_context("spawn").Pool(1) as pool:
-        yield pool
-
-
-@contextmanager
-def _floor(server: Server, pictures: list[bytes]) -> Iterator[Floor]:
-    floor = Floor(server.settings, pictures)
-    try:
-        yield floor
-    finally:
-        floor.close()
-
-
-def _round(server: Server, client: Pool, floor: Floor, requests: dict[str, list[bytes]], seconds: float) -> Round:
-    per_s, cpu_s = floor.run(seconds)
-    return {"floor": Phase(per_s, cpu_s * 1000)} | {
-        name: _served(server, client, bodies, seconds) for name, bodies in requests.items()}
-
-
-def _served(server: Server, client: Pool, requests: list[bytes], seconds: float) -> Phase:
+def _phase(server: Server, client: Pool, requests: list[bytes], connections: int, seconds: float) -> Round:
     before = server.workers_cpu_s()
-    seen: load.Load = client.apply(load.run, (server.address, requests, CONNECTIONS, seconds))
+    load: Load = client.apply(closed_loop, (server.address, requests, connections, seconds))
     after = server.workers_cpu_s()
     if before.keys() != after.keys():
         raise RuntimeError("a gunicorn worker ended meanwhile")
     used_s = [after[pid] - before[pid] for pid in after]
-    return Phase(seen.requests / seen.elapsed_s, sum(used_s) / seen.requests * 1000,
-                 seen.cpu_s / seen.requests * 1000, max(used_s) / sum(used_s) if len(used_s) > 1 else 0)
+    return {"per_s": load.per_s, "p50_ms": percentile(load.latencies_ms, 50),
+            "p99_ms": percentile(load.latencies_ms, 99), "cpu_ms": sum(used_s) / load.answered * 1000,
+            "client_ms": load.cpu_s / load.answered * 1000, "busiest": max(used_s) / sum(used_s), "others": load.others}
 
 
-def _said(number: int, measured: Round) -> Round:
-    """Print a round as it ends."""
-    phases = "   ".join(f"{name} {phase.per_s:.0f}/s {phase.cpu_ms:.2f} ms" for name, phase in measured.items())
-    lopsided = [name for name in LIMITS_MS if measured[name].busiest > LOPSIDED]
-    note = f"   ({', '.join(lopsided)}: nearly all connections on one worker)" if lopsided else ""
-    print(f"round {number}   {phases}{note}", flush=True)
-    return measured
-
-
-def _report(rounds: list[Round]) -> None:
+def _rows(rounds: list[Round]) -> Iterator[tuple[object, ...]]:
     """Medians over the rounds; ratios and differences are taken within a round first."""
-    print("\nmedians:")
-    heads = ("", "per second", "of the floor", "CPU ms", "beyond the floor", "limit", "client CPU ms", "busiest worker")
-    floor = median(one["floor"].per_s for one in rounds), median(one["floor"].cpu_ms for one in rounds)
-    beyond_ms = {name: median(one[name].cpu_ms - one["floor"].cpu_ms for one in rounds) for name in LIMITS_MS}
-    print_table(heads, [("floor", f"{floor[0]:.1f}", "100%", floor[1], "-", "-", "-", "-")] + [
-        _row(name, [one[name] for one in rounds], rounds, beyond_ms[name]) for name in LIMITS_MS])
-    print()
-    for name, limit_ms in LIMITS_MS.items():
-        print(verdict(f"{name}, CPU beyond the floor", beyond_ms[name], limit_ms, "ms"))
+    bare = [one["floor"] for one in rounds]
+    yield "bare loop", median_of(bare, "per_s"), "100 %", "", "", median_of(bare, "cpu_ms"), "", "", ""
+    for phase in [name for name in rounds[0] if name != "floor"]:
+        ones = [one[phase] for one in rounds]
+        share = median(one[phase]["per_s"] / one["floor"]["per_s"] for one in rounds)
+        yield (f"{phase} connection{'' if phase.endswith(' 1') else 's'}", median_of(ones, "per_s"), f"{share:.0%}",
+               median_of(ones, "p50_ms"), median_of(ones, "p99_ms"), median_of(ones, "cpu_ms"),
+               _beyond_ms(rounds, phase), median_of(ones, "client_ms"),
+               "" if phase.endswith(" 1") else _busiest(ones))
 
 
-def _row(name: str, phases: list[Phase], rounds: list[Round], beyond_ms: float) -> tuple[object, ...]:
-    ratio = median(one[name].per_s / one["floor"].per_s for one in rounds)
-    return (name, f"{median(phase.per_s for phase in phases):.1f}", f"{ratio:.0%}",
-            median(phase.cpu_ms for phase in phases), beyond_ms, LIMITS_MS[name],
-            median(phase.client_ms for phase in phases), f"{median(phase.busiest for phase in phases):.0%}")
+def _beyond_ms(rounds: list[Round], phase: str) -> float:
+    return median(one[phase]["cpu_ms"] - one["floor"]["cpu_ms"] for one in rounds)
 
 
-if __name__ == "__main__":
-    main()
+def _busiest(ones: list[Round]) -> str:
+    lopsided = sum(one["busiest"] > LOPSIDED for one in ones)
+    note = f", lopsided in {lopsided} of {len(ones)}" if lopsided else ""
+    return f"{median_of(ones, 'busiest'):.0%}{note}"

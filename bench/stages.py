@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.common import MODEL, leaf_jpegs, print_table
+from bench.floor import QUICK_MODEL
+from bench.page import Table, plain
+from bench.pictures import leaf_jpegs
 from inference import image as decoding
 from inference.engine import Engine
 from inference.geometry import Placement, place
@@ -64,7 +66,7 @@ def _pictures() -> dict[str, bytes]:
 
 
 def _stages(engine: Engine, data: bytes) -> list[Stage]:
-    model, parameters = engine.model(MODEL), engine.parameters(MODEL, {})
+    model, parameters = engine.model(QUICK_MODEL), engine.parameters(QUICK_MODEL, {})
     opened = engine.open(data)
     placement = place(opened.info.size, model.spec.input)
     feeds = {model.spec.input.name: _input_of(model, data)}
@@ -76,7 +78,7 @@ def _stages(engine: Engine, data: bytes) -> list[Stage]:
         Stage(f"session.run, {placement.input_size[0]} px", lambda: model.session.run(feeds)),
         Stage("postprocess", lambda: model.task.result(
             model.task.read(outputs, model.spec, placement, parameters), model.spec, opened.info.size, parameters)),
-        Stage("all: Engine.predict", lambda: engine.predict(MODEL, engine.open(data), parameters)),
+        Stage("all: Engine.predict", lambda: engine.predict(QUICK_MODEL, engine.open(data), parameters)),
     ]
 
 
@@ -138,8 +140,8 @@ def _report(stages: list[Stage], repeats: int) -> None:
             begin = time.perf_counter()
             stage.call()
             elapsed_ms[stage.name].append((time.perf_counter() - begin) * 1000)
-    print_table((f"ms of {repeats} runs", "min", "median"),
-                [(name, min(times), median(times)) for name, times in elapsed_ms.items()])
+    rows = tuple((name, min(times), median(times)) for name, times in elapsed_ms.items())
+    print(plain(Table((f"ms of {repeats} runs", "min", "median"), rows)))
 
 
 def _differences(data: bytes) -> str:
