@@ -60,6 +60,7 @@ class Settings(BaseSettings):
     max_upload_mb: float = Field(32, gt=0, le=2048, description="of one image, in MB of 1,000,000 bytes")
     max_megapixels: float = Field(100, gt=0, le=2000)
     inflight_mb: float = Field(256, gt=0, description="request bodies held by one process at a time")
+    decoded_mb: float = Field(512, gt=0, description="decoded images that one process's long lane holds at a time")
     queue_max_jobs: int = Field(1000, ge=1)
     queue_max_mb: float = Field(512, gt=0)
     job_timeout_s: int = Field(300, ge=1)

@@ -49,7 +49,7 @@ def make_services(settings: Settings) -> Services:
         engine.log_news()
     client = front_client(settings)
     events = JobEvents(lambda: subscriber_client(settings))
-    lanes = Lanes(settings.inline_slots)
+    lanes = Lanes(settings.inline_slots, int(settings.decoded_mb * MEGA))
     in_thread = (lambda call: lanes.intake.run(call)[0]) if settings.embedded else (lambda call: call())
     in_flight = InFlight(int(settings.inflight_mb * MEGA))
     queue, drain = JobQueue(client, make_store(client, settings), settings, in_thread), Drain(settings, events)

@@ -18,7 +18,7 @@ from api.inline import NEVER, InlineRun
 from api.lanes import HUB_BYTES
 from api.preferences import Preference
 from api.services import Services, services
-from inference.image import OpenedImage
+from inference.image import OpenedImage, decoded_bytes
 from inference.model import LoadedModel
 from inference.stop import Stop
 from inference.workload import Workload
@@ -108,7 +108,9 @@ def run_inline(service: Services, call: Call, decision: Decision) -> "Response |
 def begin(service: Services, call: Call, decision: Decision) -> InlineRun:
     """Stand in line in the lane; twice the budget is how long it may take there."""
     lane, stop = service.lanes.quick if decision.route == "quick" else service.lanes.long, Stop()
-    turn = lane.begin(lambda: call.model.predict(call.image, call.parameters, stop=stop), decision.predicted_ms)
+    wanted = call.model.decoded_size(call.image.info.size, call.parameters)
+    turn = lane.begin(lambda: call.model.predict(call.image, call.parameters, stop=stop), decision.predicted_ms,
+                      decoded_bytes(call.image.info, wanted))
     patience_s = PATIENCE * service.limits.inline_budget_ms / 1000
     return InlineRun(turn, stop, time.perf_counter() + patience_s, call.deadline,
                      request.environ.get("gunicorn.socket"))

@@ -8,10 +8,14 @@ from flask import Request
 from werkzeug.test import EnvironBuilder
 
 from api import bodies
-from api.bodies import READ_KEY, SMALL_BYTES, STEP_BYTES, InFlight, RefusedBodies, receive, release
+from api.bodies import READ_KEY, SMALL_BYTES, STEP_BYTES, YIELD_S, InFlight, RefusedBodies, hold, release
 from api.errors import BadRequest, Busy, TooLarge
 
 LIMIT = 3 * STEP_BYTES
+
+
+def receive(request: Request, limit_bytes: int, in_flight: InFlight, copies: int = 1) -> bytes:
+    return b"".join(bodies.receive(request, limit_bytes, in_flight, copies))
 
 
 def announced(body: bytes, length: int | None = None) -> Request:
@@ -54,11 +58,42 @@ def test_a_process_without_room_is_busy(make: Callable[[bytes], Request]) -> Non
     in_flight.take(STEP_BYTES)
 
 
+@pytest.mark.parametrize("make", [announced, chunked])
+def test_a_body_that_will_be_held_twice_is_counted_twice(make: Callable[[bytes], Request]) -> None:
+    body = b"x" * STEP_BYTES
+    assert receive(make(body), LIMIT, InFlight(2 * STEP_BYTES), copies=2) == body
+    with pytest.raises(Busy):
+        receive(make(body), LIMIT, InFlight(2 * STEP_BYTES - 1), copies=2)
+
+
+def test_what_is_held_no_more_is_room_again() -> None:
+    environ: dict = {}
+    in_flight = InFlight(10)
+    hold(environ, 8, in_flight)
+    hold(environ, 3, in_flight)
+    in_flight.take(7)
+    with pytest.raises(Busy):
+        hold(environ, 4, in_flight)
+    release(environ, in_flight)
+    in_flight.take(3)
+
+
+def test_a_body_that_was_read_to_its_end_keeps_the_connection_also_where_it_is_refused() -> None:
+    """As a multipart body is whose last step shows that it is malformed."""
+    request = announced(b"x" * (STEP_BYTES + 1))
+    steps = bodies.receive(request, LIMIT, InFlight(LIMIT))
+    next(steps)
+    assert not request.environ[READ_KEY]
+    next(steps)
+    del steps
+    assert request.environ[READ_KEY]
+
+
 def test_a_body_over_the_limit_is_refused_before_it_is_read() -> None:
     request = announced(b"", length=LIMIT + 1)
     with pytest.raises(TooLarge):
         receive(request, LIMIT, InFlight(LIMIT))
-    assert READ_KEY not in request.environ
+    assert not request.environ.get(READ_KEY)
 
 
 def test_a_client_that_stops_early_is_told() -> None:
@@ -70,7 +105,7 @@ def test_large_bodies_let_the_others_in_between_steps(monkeypatch: pytest.Monkey
     yields: list[float] = []
     monkeypatch.setattr("time.sleep", yields.append)
     receive(announced(b"x" * (2 * STEP_BYTES + 5)), LIMIT, InFlight(LIMIT))
-    assert yields == [0, 0]
+    assert yields == [YIELD_S] * 2
 
 
 class Connection:
