@@ -16,7 +16,7 @@ from gevent.threadpool import ThreadPool
 
 T = TypeVar("T")
 # Of the long lane's threads, as of the job workers (docs/architecture.md, "Priorities").
-LOW_PRIORITY = 10
+LOW_PRIORITY = 15
 LOADING_PRIORITY = 5  # loading a model comes to an end also where requests take all cores
 INTAKE_THREADS = 2
 # Parsing more than this goes to a thread of the intake: below it, the hop costs more than the parsing.

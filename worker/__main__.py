@@ -16,7 +16,7 @@ from worker.pool import WarmPool
 from worker.tasks import Runtime
 
 # Jobs give way to inline work; they keep what it leaves (docs/architecture.md, "Priorities").
-NICENESS = 10
+NICENESS = 15
 LOG_FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
 
 

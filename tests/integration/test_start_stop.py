@@ -213,7 +213,7 @@ def test_all_programs_share_a_session_so_that_priorities_count(own_server: Serve
     own_server.start()
     pids = own_server.pids()
     assert len({os.getsid(pid) for role in pids.values() for pid in role}) == 1
-    assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids["worker child"]} == {10}
+    assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids["worker child"]} == {15}
     assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids["gunicorn child"]} == {0}
 
 
