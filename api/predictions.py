@@ -127,6 +127,9 @@ def become_job(service: Services, call: Call, decision: Decision, run: InlineRun
         return job
     except (QueueFull, QueueUnavailable):
         return None
+    except BaseException:
+        run.turn.withdraw()  # or the slot that it is handed one day is never given back
+        raise
 
 
 @dataclass(frozen=True)
