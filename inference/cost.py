@@ -11,6 +11,7 @@ import math
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median  # numpy's imports numpy.ma when it is called: 6 MB of each process
 from typing import Any
 
 import numpy as np
@@ -145,19 +146,20 @@ def fit(samples: Sequence[Sample], seeds: Sequence[Sample]) -> Fit:
     scale = shares.max(axis=0)
     scale[scale == 0] = 1.0
     shares /= scale
-    rates = _not_negative(shares.T @ (shares * start[:, np.newaxis]), start @ shares, np.zeros(len(scale)))
+    rates = _least_squares(shares, start, np.zeros(len(scale)))
     for _ in range(REFITS):
-        larger = np.maximum(1.0, shares @ rates)
-        errors = np.abs(1 - shares @ rates) / larger
-        pull = shares * (weights / np.maximum(errors, ROUND_OFF) / larger**2)[:, np.newaxis]
-        rates = _not_negative(pull.T @ shares, pull.sum(axis=0), rates)
-    errors = np.abs(1 - shares[:len(samples)] @ rates)
-    return Fit(tuple((rates / scale).tolist()), float(np.median(errors)) if samples else None, len(samples))
+        predicted = (shares * rates).sum(axis=1)
+        larger = np.maximum(1.0, predicted)
+        errors = np.abs(1 - predicted) / larger
+        rates = _least_squares(shares, weights / np.maximum(errors, ROUND_OFF) / larger**2, rates)
+    errors = np.abs(1 - (shares[:len(samples)] * rates).sum(axis=1))
+    return Fit(tuple((rates / scale).tolist()), median(errors.tolist()) if samples else None, len(samples))
 
 
-def _not_negative(matrix: NDArray, target: NDArray, start: NDArray) -> NDArray:
-    """Solves matrix @ x = target as well as it can be with no x below zero, by coordinate descent."""
-    rows, solution = matrix.tolist(), start.tolist()
+def _least_squares(shares: NDArray, weights: NDArray, start: NDArray) -> NDArray:
+    """The rates, none below zero, with which each row's shares sum up to 1 best, by coordinate descent."""
+    pull = shares * weights[:, np.newaxis]
+    rows, target, solution = (pull.T @ shares).tolist(), pull.sum(axis=0), start.tolist()
     for _ in range(SWEEPS):
         for index, row in enumerate(rows):
             if row[index] > 0:
