@@ -107,7 +107,7 @@ class CostModel:
 
     def forget(self, part: str) -> None:
         """Of a model that is gone."""
-        self._samples = {key: samples for key, samples in self._samples.items() if key[0] != part}
+        self._samples = {key: samples for key, samples in list(self._samples.items()) if key[0] != part}
         self._seeds.pop(part, None)
         self._fits.pop(part, None)
 

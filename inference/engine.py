@@ -287,11 +287,16 @@ class Engine:
                           if not any(model is kept for kept in _models(entries))]
         self._entries, self._served, self._trims = entries, _by_model_type(entries), TRIMS
 
+    def _forget_costs(self, part: str) -> None:
+        """Unless the same files were brought back meanwhile."""
+        if part not in map(running_part, _models(self._entries)):
+            self.costs.forget(part)
+
     def _tidy_up(self) -> None:
         """glibc keeps what a dropped model used: 20 swaps of a 137-MB model grew to 470 MB, with this 202. Several
         looks long, as requests may still hold it."""
         while self._retired and time.monotonic() - self._retired[0][0] > RETIRED_S:
-            self.costs.forget(self._retired.popleft()[1])
+            self._forget_costs(self._retired.popleft()[1])
         if self._trims:
             self._trims -= 1
             _return_memory()

@@ -246,3 +246,15 @@ def test_a_folder_of_any_name_may_come_and_go(folder: Path, tmp_path: Path, name
     (folder.parent / name).rmdir()
     look_twice(engine)
     assert [entry.files.name for entry in engine.entries] == ["leaf"]
+
+
+def test_what_a_model_cost_is_kept_where_its_files_are_brought_back(engine: Engine, folder: Path,
+                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    aside = folder.parent.parent / "aside"
+    shutil.move(folder, aside)
+    look_twice(engine)
+    shutil.move(aside, folder)
+    look_twice(engine)
+    monkeypatch.setattr("inference.engine.RETIRED_S", 0.0)  # the time is over
+    engine.follow()
+    assert engine.cost(engine.model("leaf"))["run_ms"] > 0
