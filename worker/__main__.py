@@ -12,11 +12,10 @@ from jobs.connection import worker_client
 from jobs.costs import SharedCosts
 from jobs.queue import make_ended_store, make_store, note_progress
 from settings import SettingsError, load_settings
+from worker.giving_way import NICENESS
 from worker.pool import WarmPool
 from worker.tasks import Runtime
 
-# Jobs give way to inline work; they keep what it leaves (docs/architecture.md, "Priorities").
-NICENESS = 15
 LOG_FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
 
 

@@ -18,6 +18,7 @@ from inference.stop import Stop
 from jobs.errors import ImageLost
 from jobs.outcome import DEADLINE, WORKER_LOST, Outcome
 from jobs.store import EndedImages, ImageStore
+from worker.giving_way import offering_core
 
 log = logging.getLogger(__name__)
 PROGRESS_S = 0.25
@@ -124,7 +125,8 @@ def _run(current: Runtime, model_type: str, parameters: Mapping[str, Any], data:
     model, image = engine.model(model_type), engine.open(data)
     checked = model.parameters(parameters)
     work = engine.workload(model, image.info, checked)
-    prediction = model.predict(image, checked, progress, stop)
+    with offering_core():
+        prediction = model.predict(image, checked, progress, stop)
     engine.observe(work, prediction)
     return prediction
 
