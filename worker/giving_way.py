@@ -56,7 +56,8 @@ def offering_core() -> Iterator[None]:
         yield
         return
     ended = threading.Event()
-    watch = threading.Thread(target=_offer, args=(timer, time.pthread_getcpuclockid(threading.get_ident()), ended))
+    clock = time.pthread_getcpuclockid(threading.get_ident())
+    watch = threading.Thread(target=_offer, args=(timer, clock, ended), name="offers", daemon=True)
     watch.start()
     try:
         yield
