@@ -22,6 +22,7 @@ Bin = tuple[str, int]  # a part, and the class of size that its work falls in
 Snapshot = dict[str, list[list[Any]]]  # as JSON has it: by bin, of each sample its time, amounts, milliseconds
 KEPT = 12  # samples of a bin
 KEPT_S = 24 * 3600
+RENEWED_S = 5  # between two samples of a full bin: more would tell the same, and a fit holds the hub for 3 ms
 MAX_WAITING = 1000  # between two calls of `learn`
 REFITS, SWEEPS = 8, 12
 ROUND_OFF = 0.05  # errors below this share are not told from none
@@ -86,7 +87,9 @@ class CostModel:
         """Fit again what has news. Returns where there were some."""
         while self._waiting:
             part, sample = self._waiting.popleft()
-            self._add((part, _size_class(sample.amounts)), [sample])
+            key = part, _size_class(sample.amounts)
+            if self._wants(key, sample):
+                self._add(key, [sample])
         news, self._news = self._news, set()
         self._refit({part for part, _ in news})
         return news
@@ -120,6 +123,10 @@ class CostModel:
 
     def _model_for(self, part: str) -> str:
         return self.like.get(part.split(" ", 1)[0], part)
+
+    def _wants(self, key: Bin, sample: Sample) -> bool:
+        kept = self._samples.get(key, ())
+        return len(kept) < KEPT or sample.at - kept[0].at >= RENEWED_S
 
     def _add(self, key: Bin, samples: Iterable[Sample]) -> None:
         together = {*self._samples.get(key, ()), *samples}

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from inference.cost import KEPT, KEPT_S, CostModel, Work, fit
+from inference.cost import KEPT, KEPT_S, RENEWED_S, CostModel, Work, fit
 
 NOW = 1_000_000.0
 RATES = (2.0, 5.0, 0.5)
@@ -59,9 +59,17 @@ def test_it_follows_a_machine_that_becomes_slower() -> None:
     model = taught(true_ms(1), [1.0, 2.0, 4.0] * 10)
     for number in range(3 * KEPT):
         size = (1.0, 2.0, 4.0)[number % 3]
-        model.observe(Work("run", amounts(size)), 2 * true_ms(size), NOW + 1000 + number)
+        model.observe(Work("run", amounts(size)), 2 * true_ms(size), NOW + 1000 + number * RENEWED_S)
     model.learn()
     assert predicted(model, 2) == pytest.approx(2 * true_ms(2), rel=0.1)
+
+
+def test_what_it_knows_well_is_renewed_slowly() -> None:
+    model, last = taught(1.0, [1.0] * KEPT), NOW + KEPT - 1
+    model.observe(Work("run", amounts(1)), 2.0, last + RENEWED_S - 1)
+    assert model.learn() == set()
+    model.observe(Work("run", amounts(1)), 2.0, last + RENEWED_S)
+    assert len(model.learn()) == 1
 
 
 def test_a_part_that_nobody_measured_costs_like_the_one_that_is_named_for_its_kind() -> None:
