@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -16,6 +17,7 @@ from inference.findings.sources.onnx_inputs import PIXEL_MASK
 from inference.geometry import Placement, place, rounded_up
 from inference.hooks import Hooks
 from inference.image import ImageInfo, OpenedImage, Pixels, decode
+from inference.runner import Runner, runner
 from inference.session import Session
 from inference.spec import ModelSpec, Size, TilingSpec
 from inference.stop import Stop
@@ -36,15 +38,19 @@ class Stopwatch:
 
     stop: Stop = field(default_factory=Stop)
     elsewhere: bool = False
+    runner: Runner = field(default_factory=runner.get)
     phases_ms: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
     core_ms: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
     since: float = field(default_factory=time.perf_counter)
-    core_since: float = field(default_factory=time.thread_time)
+    core_since: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.core_since = self.runner.core_s()
 
     def lap(self, phase: str) -> None:
         """The time since the last lap went into `phase`. Raises the reason where the prediction is to stop."""
         self.stop.check()
-        now, core_now = time.perf_counter(), time.thread_time()
+        now, core_now = time.perf_counter(), self.runner.core_s()
         spent_ms = (now - self.since) * 1000
         self.phases_ms[phase] += spent_ms
         in_elsewhere = self.elsewhere and phase == "inference"
@@ -139,11 +145,11 @@ class LoadedModel:
 
     def _result(self, image: OpenedImage, parameters: BaseModel, watch: Stopwatch, progress: Progress) -> dict:
         tiles = self.tiles(image.info.size, parameters)
-        pixels = decode(image, self.decoded_size(image.info.size, parameters))
+        pixels = watch.runner.run(partial(decode, image, self.decoded_size(image.info.size, parameters)))
         watch.lap("decode")
         try:
-            result = (self._whole(pixels, image.info.size, parameters, watch) if tiles is None
-                      else self._tiled(pixels, tiles, parameters, watch, progress))
+            result = (self._tiled(pixels, tiles, parameters, watch, progress) if tiles is not None else
+                      watch.runner.run(partial(self._whole, pixels, image.info.size, parameters, watch)))
         except (InferenceError, MemoryError):
             raise
         except Exception as error:  # outputs of another form than the task expects, in whatever way that shows
@@ -174,15 +180,19 @@ class LoadedModel:
         done, size = 0, self.spec.input.batch or (self.spec.tiling.batch if self.spec.tiling else 1)
         placements = tiles.placements(self.spec.input)
         while batch := list(islice(placements, size)):
-            watch.lap("postprocess")
-            feeds = self._feeds(pixels, batch)
-            watch.lap("preprocess")
-            all_outputs = self._run(feeds, len(batch), watch.stop)
-            watch.lap("inference")
-            for placement, outputs in zip(batch, all_outputs, strict=True):
-                yield placement, self._read(outputs, pixels, placement, parameters)
+            yield from watch.runner.run(partial(self._read_batch, pixels, batch, parameters, watch))
             done += len(batch)
             progress(done, len(tiles))
+
+    def _read_batch(self, pixels: Pixels, batch: Sequence[Placement], parameters: BaseModel,
+                    watch: Stopwatch) -> list[tuple[Placement, Any]]:
+        watch.lap("postprocess")
+        feeds = self._feeds(pixels, batch)
+        watch.lap("preprocess")
+        all_outputs = self._run(feeds, len(batch), watch.stop)
+        watch.lap("inference")
+        return [(placement, self._read(outputs, pixels, placement, parameters))
+                for placement, outputs in zip(batch, all_outputs, strict=True)]
 
     def _feeds(self, pixels: Pixels, placements: Sequence[Placement]) -> dict[str, NDArray]:
         """Every input by name; the image's is filled up to the batch that the model takes."""

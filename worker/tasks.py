@@ -18,7 +18,7 @@ from inference.stop import Stop
 from jobs.errors import ImageLost
 from jobs.outcome import DEADLINE, WORKER_LOST, Outcome
 from jobs.store import EndedImages, ImageStore
-from worker.giving_way import offering_core
+from worker.giving_way import giving_way
 
 log = logging.getLogger(__name__)
 PROGRESS_S = 0.25
@@ -125,7 +125,7 @@ def _run(current: Runtime, model_type: str, parameters: Mapping[str, Any], data:
     model, image = engine.model(model_type), engine.open(data)
     checked = model.parameters(parameters)
     work = engine.workload(model, image.info, checked)
-    with offering_core():
+    with giving_way():
         prediction = model.predict(image, checked, progress, stop)
     engine.observe(work, prediction)
     return prediction

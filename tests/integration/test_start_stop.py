@@ -16,6 +16,7 @@ from settings import ROOT
 from tests.integration.pictures import leaf, white
 from tests.integration.server import Answer, Server, free_port, kill, wait_until
 from tests.onnx_models import classifier
+from worker.giving_way import NICENESS
 
 
 def test_start_prints_a_curl_line_that_works(own_server: Server) -> None:
@@ -213,7 +214,7 @@ def test_all_programs_share_a_session_so_that_priorities_count(own_server: Serve
     own_server.start()
     pids = own_server.pids()
     assert len({os.getsid(pid) for role in pids.values() for pid in role}) == 1
-    assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids["worker child"]} == {15}
+    assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids["worker child"]} == {NICENESS}
     assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids["gunicorn child"]} == {0}
 
 

@@ -1,6 +1,7 @@
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -10,12 +11,14 @@ from PIL import Image
 from inference.cost import Snapshot
 from inference.engine import Engine
 from inference.errors import BadParameter, ModelNotFound, TooManyPixels, UnsupportedImage
+from inference.runner import runner
 from inference.session import Session
 from inference.stop import Stop
 from tests.onnx_models import classifier, classifier_logits
 from tests.unit.conftest import LABELS, MAX_PIXELS, in_child
 from tests.unit.pictures import photo, png_header
 
+T = TypeVar("T")
 MEAN, STD = np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225))
 IMAGENET = "[input]\nmean = [0.485, 0.456, 0.406]\nstd = [0.229, 0.224, 0.225]\n"
 FORKS = 20
@@ -34,6 +37,20 @@ for _ in range({FORKS}):
         sys.exit(result() != expected)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
+
+
+class Elsewhere:
+    """Takes a second of a core for each step."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def run(self, call: Callable[[], T]) -> T:
+        self.steps += 1
+        return call()
+
+    def core_s(self) -> float:
+        return float(self.steps)
 
 
 def loaded(models_dir: Path, before_fork: bool = False) -> Engine:
@@ -184,6 +201,18 @@ def test_predicted_cost_grows_with_the_picture(engine: Engine) -> None:
     small, large = (engine.predict_ms(engine.workload(model, engine.open(photo(size)).info, model.parameters({})))
                     for size in ((64, 64), (1200, 1200)))
     assert 0 < small < large
+
+
+@pytest.mark.parametrize(("parameters", "steps"), [({}, 2), ({"tile": 32}, 1 + 4)])
+def test_a_prediction_is_computed_where_its_caller_says(engine: Engine, parameters: dict, steps: int) -> None:
+    elsewhere = Elsewhere()
+    token = runner.set(elsewhere)
+    try:
+        prediction = engine.predict("leaf", engine.open(photo((56, 56))), engine.parameters("leaf", parameters))
+    finally:
+        runner.reset(token)
+    assert elsewhere.steps == steps
+    assert sum(prediction.core_ms.values()) == pytest.approx(1000 * elsewhere.core_s())
 
 
 def test_what_a_prediction_took_is_learned(engine: Engine, models_dir: Path) -> None:
