@@ -181,6 +181,16 @@ class Settings(BaseSettings):
         return self.state_dir / "valkey.sock"
 
     @property
+    def lane_socket(self) -> Path:
+        """Where the long lane's processes are asked."""
+        return self.state_dir / "lane.sock"
+
+    @property
+    def lane_processes(self) -> int:
+        """As many as can be asked at a time, and as can compute."""
+        return min(self.workers * self.inline_slots, available_cores())
+
+    @property
     def queue_dir(self) -> Path:
         """The embedded server's data."""
         return self.state_dir / "valkey"

@@ -12,6 +12,7 @@ from api.access_log import ARRIVED_KEY, AccessLog
 from api.admission import Limits
 from api.bodies import InFlight, RefusedBodies, release
 from api.errors import Unauthorized
+from api.lane_processes import LaneProcesses
 from api.lanes import Lanes
 from api.promotion import Promotions
 from api.services import Drain, Services
@@ -54,8 +55,9 @@ def make_services(settings: Settings) -> Services:
     in_flight = InFlight(int(settings.inflight_mb * MEGA))
     queue, drain = JobQueue(client, make_store(client, settings), settings, in_thread), Drain(settings, events)
     return Services(
-        settings, Limits(settings.quick_ms, settings.inline_budget_ms), engine, queue, events, lanes, in_flight,
-        Uploads(settings, in_flight, lanes), drain, Promotions(queue, drain.count), SharedCosts(client),
+        settings, Limits(settings.quick_ms, settings.inline_budget_ms), engine, queue, events, lanes,
+        LaneProcesses(settings.lane_socket, lanes), in_flight, Uploads(settings, in_flight, lanes), drain,
+        Promotions(queue, drain.count, settings.job_timeout_s), SharedCosts(client),
         AccessLog(settings.log_dir / "access.log"))
 
 

@@ -11,10 +11,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+import gevent
 from gevent.event import AsyncResult, Event
 from gevent.threadpool import ThreadPool
 
+from inference.remote import Unavailable
+
 T = TypeVar("T")
+Guarded = tuple[T | None, Exception | None]  # what a call returned or raised
 # Of the long lane's threads, as of the job workers (docs/architecture.md, "Priorities").
 LOW_PRIORITY = 15
 LOADING_PRIORITY = 5  # loading a model comes to an end also where requests take all cores
@@ -26,10 +30,11 @@ HUB_BYTES = 1 << 16
 class Turn(Generic[T]):
     """One call's turn in a lane: it waits in line, runs, ends. Its caller's greenlet takes it through."""
 
-    def __init__(self, lane: "Lane", call: Callable[[], T], cost_ms: float, size_bytes: int) -> None:
+    def __init__(self, lane: "Lane", call: Callable[[], T], elsewhere: Callable[[], T] | None, cost_ms: float,
+                 size_bytes: int) -> None:
         self.cost_ms, self.size_bytes = cost_ms, size_bytes
         self.has_slot = Event()
-        self._lane, self._call = lane, call
+        self._lane, self._call, self._elsewhere = lane, call, elsewhere
         self._arrived, self._waited_ms = time.perf_counter(), 0.0
         self._pending: AsyncResult | None = None
 
@@ -67,7 +72,7 @@ class Turn(Generic[T]):
             if not self.has_slot.wait(timeout_s):
                 return None
             self._waited_ms = (time.perf_counter() - self._arrived) * 1000
-            self._pending = self._lane.spawn(self._call)
+            self._pending = self._lane.spawn(self._call, self._elsewhere)
         except BaseException:
             self.withdraw()
             raise
@@ -97,9 +102,11 @@ class Lane:
         """How long who comes now will wait, by the predicted cost of all that wait and run."""
         return self._cost_ms / self._slots
 
-    def begin(self, call: Callable[[], T], cost_ms: float = 0.0, size_bytes: int = 0) -> Turn[T]:
-        """Stand in line with `call`, which is predicted to take `cost_ms` and to hold `size_bytes`."""
-        turn = Turn(self, call, cost_ms, size_bytes)
+    def begin(self, call: Callable[[], T], cost_ms: float = 0.0, size_bytes: int = 0,
+              elsewhere: Callable[[], T] | None = None) -> Turn[T]:
+        """Stand in line with `call`, which is predicted to take `cost_ms` and to hold `size_bytes`. Where `elsewhere`
+        is given it is called instead, in a greenlet; if it raises Unavailable, `call` after all."""
+        turn = Turn(self, call, elsewhere, cost_ms, size_bytes)
         self._cost_ms += cost_ms
         self._line.append(turn)
         self._hand_over()
@@ -118,10 +125,22 @@ class Lane:
         turn.wait()
         return turn.result()
 
-    def spawn(self, call: Callable[[], T]) -> AsyncResult:
+    def spawn(self, call: Callable[[], T], elsewhere: Callable[[], T] | None = None) -> AsyncResult:
         """For the turn that was handed a slot."""
         assert self._threads is not None, "start() comes first"
-        return self._threads.spawn(_guarded, call, self._niceness)
+        if elsewhere is None:
+            return self._threads.spawn(_guarded, call, self._niceness)
+        pending = AsyncResult()
+        gevent.spawn(self._elsewhere_or_here, elsewhere, call).link(pending)
+        return pending
+
+    def _elsewhere_or_here(self, elsewhere: Callable[[], T], call: Callable[[], T]) -> "Guarded[T]":
+        try:
+            return elsewhere(), None
+        except Unavailable:
+            return self.spawn(call).get()
+        except Exception as error:
+            return None, error
 
     def leave(self, turn: Turn) -> None:
         """A turn that did not begin goes, with a slot that it may just have been handed."""
@@ -150,7 +169,7 @@ class Lane:
             not self._running or self._bytes + turn.size_bytes <= self._max_bytes)
 
 
-def _guarded(call: Callable[[], T], niceness: int) -> tuple[T | None, Exception | None]:
+def _guarded(call: Callable[[], T], niceness: int) -> "Guarded[T]":
     """In the native thread: an exception crosses as a value, or gevent would print its traceback."""
     try:
         if niceness > os.getpriority(os.PRIO_PROCESS, 0):  # 0: on Linux the calling thread; nobody may go back

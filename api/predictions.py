@@ -19,7 +19,8 @@ from api.lanes import HUB_BYTES
 from api.preferences import Preference
 from api.services import Services, services
 from inference.image import OpenedImage, decoded_bytes
-from inference.model import LoadedModel
+from inference.model import LoadedModel, Prediction
+from inference.remote import Question
 from inference.stop import Stop
 from inference.workload import Workload
 from jobs.errors import QueueFull, QueueUnavailable
@@ -110,10 +111,17 @@ def begin(service: Services, call: Call, decision: Decision) -> InlineRun:
     lane, stop = service.lanes.quick if decision.route == "quick" else service.lanes.long, Stop()
     wanted = call.model.decoded_size(call.image.info.size, call.parameters)
     turn = lane.begin(lambda: call.model.predict(call.image, call.parameters, stop=stop), decision.predicted_ms,
-                      decoded_bytes(call.image.info, wanted))
+                      decoded_bytes(call.image.info, wanted),
+                      None if decision.route == "quick" else partial(_predict_elsewhere, service, call, stop))
     patience_s = PATIENCE * service.limits.inline_budget_ms / 1000
     return InlineRun(turn, stop, time.perf_counter() + patience_s, call.deadline,
                      request.environ.get("gunicorn.socket"))
+
+
+def _predict_elsewhere(service: Services, call: Call, stop: Stop) -> Prediction:
+    """In a process of the long lane. Raises Unavailable."""
+    question = Question(call.model_type, call.model.mark, call.parameters.model_dump(exclude_unset=True))
+    return service.lane_processes.predict(question, call.image.data, stop)
 
 
 def become_job(service: Services, call: Call, decision: Decision, run: InlineRun) -> "Accepted | None":

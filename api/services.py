@@ -14,6 +14,7 @@ from api.access_log import AccessLog
 from api.admission import Limits
 from api.bodies import InFlight
 from api.errors import Draining, Starting
+from api.lane_processes import LaneProcesses
 from api.lanes import Lanes
 from api.promotion import Promotions
 from api.uploads import Uploads
@@ -69,6 +70,7 @@ class Services:
     queue: JobQueue
     events: JobEvents
     lanes: Lanes
+    lane_processes: LaneProcesses
     in_flight: InFlight
     uploads: Uploads
     drain: Drain

@@ -6,15 +6,17 @@ import sys
 import uuid
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from inference.engine import Engine
 from jobs.connection import worker_client
 from jobs.costs import SharedCosts
 from jobs.queue import make_ended_store, make_store, note_progress
-from settings import SettingsError, load_settings
+from settings import Settings, SettingsError, load_settings
 from worker.giving_way import NICENESS
+from worker.lane import LanePool
 from worker.pool import WarmPool
-from worker.tasks import Runtime
+from worker.runtime import Runtime, begin
 
 LOG_FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
 
@@ -30,11 +32,18 @@ def main() -> None:
     if settings.preloads:
         engine.load(before_fork=True)
         engine.log_news()
-    pool = WarmPool(_pool_name(settings.state_dir), lambda: worker_client(settings),
-                    lambda client: Runtime(engine, make_store(client, settings), make_ended_store(client, settings),
-                                           partial(note_progress, client), SharedCosts(client).exchange),
-                    settings.job_workers, settings.job_timeout_s, settings.stop_timeout_s)
+    runtime_of = partial(_runtime, settings, engine)
+    lane = LanePool(settings.lane_socket, settings.lane_processes,
+                    lambda pid: begin(runtime_of(worker_client(settings)), pid, "punnet-lane"))
+    pool = WarmPool(_pool_name(settings.state_dir), lambda: worker_client(settings), runtime_of,
+                    settings.job_workers, lane, settings.job_timeout_s, settings.stop_timeout_s)
     pool.start(logging_level=settings.logging_level.upper())
+
+
+def _runtime(settings: Settings, engine: Engine, client: Any) -> Runtime:
+    """With a Redis client of the process's own."""
+    return Runtime(engine, make_store(client, settings), make_ended_store(client, settings),
+                   partial(note_progress, client), SharedCosts(client).exchange)
 
 
 def _pool_name(state_dir: Path) -> str:

@@ -6,7 +6,6 @@ A SimpleWorker's death is noticed by RQ after minutes. Here the parent looks eac
 import logging
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,8 +23,8 @@ from rq.worker_pool import WorkerPool
 from jobs.handback import end, put_back
 from jobs.outcome import DEADLINE, Outcome
 from jobs.queue import LEASE_S, QUEUE, make_queue
-from lifeline import die_with_parent
-from worker.tasks import Runtime, follow_forever, runtime
+from worker.lane import LanePool
+from worker.runtime import Runtime, begin
 from worker.warm import WarmWorker
 
 # A job between leaving the queue and being registered as running is in nobody's name for milliseconds. One that is
@@ -59,13 +58,14 @@ class WarmPool(WorkerPool):
     """
 
     def __init__(self, name: str, make_client: Callable[[], Redis], runtime_of: Callable[[Redis], Runtime],
-                 workers: int, job_timeout_s: float, stop_timeout_s: float) -> None:
+                 workers: int, lane: LanePool, job_timeout_s: float, stop_timeout_s: float) -> None:
         super().__init__([QUEUE], make_client(), num_workers=workers, worker_class=WarmWorker,
                          serializer=JSONSerializer)
         self.name = name
         self.rq_queue = make_queue(self.connection)
         self._make_client = make_client
         self._runtime_of = runtime_of
+        self._lane = lane
         own = runtime_of(self.connection)
         self._store, self._ended, self._engine = own.store, own.ended, own.engine
         self._job_timeout_s = job_timeout_s
@@ -91,6 +91,8 @@ class WarmPool(WorkerPool):
         """Each second: reap, put back what nobody holds, fork what is missing. Without a queue server, wait."""
         self.reap_workers()
         self._follow_models()
+        if respawn:
+            self._lane.keep_running()
         try:
             self._settle_holds()
             self._sweep_store()
@@ -110,15 +112,18 @@ class WarmPool(WorkerPool):
     def all_workers_have_stopped(self) -> bool:
         """While stopping: after the patience, end the rest; once all are gone, put back what they held."""
         self.stop_workers()  # again: one that was just being forked did not hear the first
+        self._lane.stop()
         if time.monotonic() > self._stop_at:
+            self._lane.kill()
             self._kill_workers()
         stopped = super().all_workers_have_stopped()
         if stopped:
             self._put_back_at_stop()
-        return stopped
+        return stopped and self._lane.has_ended()
 
     def request_stop(self, signum: int | None = None, frame: object = None) -> None:
         self._stop_at = min(self._stop_at, time.monotonic() + self._stop_timeout_s)
+        self._lane.stop()
         super().request_stop(signum, frame)
 
     def handle_dead_worker(self, worker_data: Any) -> None:
@@ -128,15 +133,8 @@ class WarmPool(WorkerPool):
 
     def _run_worker(self, name: str, pool_pid: int) -> None:
         """The child's life, from fork to exit."""
-        die_with_parent(pool_pid)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until work() sets its own: not the pool's
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
         client = self._make_client()
-        current = self._runtime_of(client)
-        current.engine.load()  # what may not be loaded before a fork
-        current.engine.log_news()
-        threading.Thread(target=follow_forever, args=(current,), name="models", daemon=True).start()
-        runtime.set(current)
+        begin(self._runtime_of(client), pool_pid, "punnet-job")
         WarmWorker([make_queue(client)], name=name, connection=client, serializer=JSONSerializer).work(
             logging_level=None)
 

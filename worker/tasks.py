@@ -6,36 +6,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import Any
 
-from inference.cost import Snapshot
-from inference.engine import Engine
 from inference.errors import InferenceError, InferenceFailed, Overdue
 from inference.model import Prediction
 from inference.stop import Stop
 from jobs.errors import ImageLost
 from jobs.outcome import DEADLINE, WORKER_LOST, Outcome
-from jobs.store import EndedImages, ImageStore
-from worker.giving_way import giving_way
+from worker.runtime import Runtime, catch_up, runtime
 
 log = logging.getLogger(__name__)
 PROGRESS_S = 0.25
 MAX_RESULT_BYTES = 200_000_000
-MODELS_POLL_S = 1.0
-
-
-@dataclass(frozen=True)
-class Runtime:
-    """What a warm worker holds ready for its jobs."""
-
-    engine: Engine
-    store: ImageStore
-    ended: EndedImages
-    note_progress: Callable[[str, int], None]
-    share_costs: Callable[[Snapshot], Snapshot]
-    changing_models: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Progress:
@@ -52,31 +34,6 @@ class Progress:
 
 class Deadline(BaseException):
     """The job ran longer than it may. No Exception: it must pass through every handler on its way here."""
-
-
-# RQ names a function and knows nothing of objects: the worker's child sets this once, before its first job.
-runtime: ContextVar[Runtime] = ContextVar("runtime")
-
-
-def follow_forever(current: Runtime) -> None:
-    """A worker's thread that keeps its models as their folder stands, and tells what jobs took. The front tries what
-    is new: here a trial would run at low priority, and jobs would wait for it."""
-    while True:
-        time.sleep(MODELS_POLL_S)
-        try:
-            with current.changing_models:
-                current.engine.follow(may_try=False)
-                current.engine.log_news()
-            current.engine.learn(current.share_costs)
-        except Exception:  # a full disk, say: the models that are served go on being served
-            log.exception("the models folder could not be followed")
-
-
-def _catch_up(current: Runtime, model_type: str, model_mark: str) -> None:
-    """The job may have been accepted for a model that this worker is about to notice."""
-    if not current.engine.serves(model_type, model_mark):
-        with current.changing_models:
-            current.engine.catch_up(model_mark)
 
 
 def _check_size(outcome: Outcome) -> None:
@@ -125,7 +82,7 @@ def _run(current: Runtime, model_type: str, parameters: Mapping[str, Any], data:
     model, image = engine.model(model_type), engine.open(data)
     checked = model.parameters(parameters)
     work = engine.workload(model, image.info, checked)
-    with giving_way():
+    with current.way.working():
         prediction = model.predict(image, checked, progress, stop)
     engine.observe(work, prediction)
     return prediction
@@ -137,7 +94,7 @@ def predict(job_id: str, model_type: str, parameters: Mapping[str, Any], model_m
     is raised, so that only that is tried again."""
     current = runtime.get()
     try:
-        _catch_up(current, model_type, model_mark)
+        catch_up(current, model_type, model_mark)
         data = current.store.get(job_id)
         with _stopping_at(deadline_at) as stop:
             prediction = _run(current, model_type, parameters, data, Progress(job_id, current.note_progress), stop)

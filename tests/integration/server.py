@@ -18,6 +18,7 @@ from settings import ROOT
 
 T = TypeVar("T")
 BOUNDARY = "punnet-test-boundary"
+LANE = "punnet-lane"
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class Server:
         for pid, command in commands.items():
             role = next((name for name in ("supervisord", "valkey", "gunicorn", "worker") if name in command), "other")
             is_child = role in _command(_parent(pid)) and role in ("gunicorn", "worker")
-            roles[f"{role} child" if is_child else role].append(pid)
+            roles["lane process" if _name(pid) == LANE else f"{role} child" if is_child else role].append(pid)
         return dict(roles)
 
 
@@ -155,6 +156,13 @@ def _command(pid: int) -> str:
     except OSError:
         return ""
     return " ".join(words[1:4]) if Path(words[0]).name.startswith("python") else words[0]
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _parent(pid: int) -> int:

@@ -4,12 +4,14 @@ import time
 
 import pytest
 
+from settings import available_cores
 from tests.integration.pictures import leaf, white
 from tests.integration.server import Server, kill, wait_until
 
 BACK_S, ANSWERED_S = 5, 15
-ALL = {"supervisord": 1, "valkey": 1, "worker": 1, "worker child": 1, "gunicorn": 1, "gunicorn child": 2}
-ROLES = ["gunicorn child", "gunicorn", "worker child", "worker", "valkey", "supervisord"]
+ALL = {"supervisord": 1, "valkey": 1, "worker": 1, "worker child": 1, "lane process": min(2, available_cores()),
+       "gunicorn": 1, "gunicorn child": 2}
+ROLES = ["gunicorn child", "gunicorn", "worker child", "lane process", "worker", "valkey", "supervisord"]
 
 
 def counts(server: Server) -> dict[str, int]:

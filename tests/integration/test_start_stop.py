@@ -198,10 +198,11 @@ def test_gunicorn_workers_and_pool_children_exit_0_on_term(own_server: Server) -
     own_server.start()
     wait_until(lambda: "Listening on" in (own_server.home / "logs" / "worker.log").read_text() or None, 10)
     pids = own_server.pids()
-    for pid in (pids["gunicorn child"][0], pids["worker child"][0]):
+    for pid in (pids["gunicorn child"][0], pids["worker child"][0], pids["lane process"][0]):
         os.kill(pid, signal.SIGTERM)
     wait_until(lambda: set(own_server.pids()["worker child"]).isdisjoint(pids["worker child"]) or None, 10)
     wait_until(lambda: pids["gunicorn child"][0] not in own_server.pids()["gunicorn child"] or None, 10)
+    wait_until(lambda: pids["lane process"][0] not in own_server.pids()["lane process"] or None, 10)
     worker_log = (own_server.home / "logs" / "worker.log").read_text()
     error_log = (own_server.home / "logs" / "error.log").read_text()
     assert "died with exit code" not in worker_log

@@ -27,7 +27,7 @@ from settings import ROOT, Settings
 from tests.onnx_models import classifier
 from tests.unit.pictures import photo
 from worker.pool import WarmWorker
-from worker.tasks import Runtime, runtime
+from worker.runtime import Runtime, runtime
 
 LABELS = ("healthy", "scorched")
 MAX_PIXELS = 50_000_000

@@ -2,11 +2,13 @@
 
 import os
 import threading
+from collections.abc import Callable
 
 import gevent
 import pytest
 
 from api.lanes import INTAKE_THREADS, LOW_PRIORITY, Lane, Lanes
+from inference.remote import Unavailable
 
 PATIENCE_S = 20
 
@@ -252,3 +254,31 @@ def test_the_intake_has_threads_of_its_own() -> None:
     for gate in gates:
         gate.open.set()
     assert [value for value, _ in wait_for_all(*calls)] == [True] * INTAKE_THREADS
+
+
+def elsewhere_or_here(elsewhere: Callable[[], str]) -> str:
+    lane = Lane(1, LOW_PRIORITY)
+    lane.start()
+    turn = lane.begin(lambda: "here", elsewhere=elsewhere)
+    assert gevent.spawn(turn.wait).get(timeout=PATIENCE_S)
+    return turn.result()[0]
+
+
+def test_a_call_may_run_elsewhere() -> None:
+    assert elsewhere_or_here(lambda: "elsewhere") == "elsewhere"
+
+
+def test_it_runs_here_where_nobody_else_takes_it() -> None:
+    assert elsewhere_or_here(raising(Unavailable())) == "here"
+
+
+def test_what_fails_elsewhere_is_not_run_again_here() -> None:
+    with pytest.raises(ZeroDivisionError):
+        elsewhere_or_here(raising(ZeroDivisionError()))
+
+
+def raising(error: Exception) -> Callable[[], str]:
+    def call() -> str:
+        raise error
+
+    return call

@@ -2,6 +2,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import fakeredis
@@ -23,7 +24,10 @@ from jobs.store import RedisStore
 from tests.unit.conftest import REQUEST, runtime_of, start_running, work_off
 from tests.unit.pictures import photo
 from worker import pool as pool_module
+from worker import runtime as runtime_module
 from worker import warm as warm_module
+from worker.giving_way import ByPriority
+from worker.lane import LanePool
 from worker.pool import UNOWNED_S, WarmPool
 
 LONG_AGO_S = 1000
@@ -35,8 +39,9 @@ def rq_queue(redis: Redis) -> Queue:
 
 
 @pytest.fixture
-def pool(redis: Redis, engine: Engine) -> WarmPool:
-    return WarmPool("pool", lambda: redis, lambda client: runtime_of(engine, client), 1,
+def pool(redis: Redis, engine: Engine, tmp_path: Path) -> WarmPool:
+    lane = LanePool(tmp_path / "lane.sock", 0, lambda _: runtime_of(engine, redis))
+    return WarmPool("pool", lambda: redis, lambda client: runtime_of(engine, client), 1, lane,
                     job_timeout_s=300, stop_timeout_s=5)
 
 
@@ -252,8 +257,10 @@ def test_models_that_do_not_survive_a_fork_are_loaded_in_the_child(pool: WarmPoo
                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
     loads: list[tuple] = []
     monkeypatch.setattr(Engine, "load", lambda self, *arguments: loads.append(arguments))
-    monkeypatch.setattr(pool_module, "die_with_parent", lambda parent_pid: None)
-    monkeypatch.setattr(pool_module.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(runtime_module, "die_with_parent", lambda parent_pid: None)
+    monkeypatch.setattr(runtime_module, "_show_as", lambda name: None)
+    monkeypatch.setattr(runtime_module, "giving_way", ByPriority)
+    monkeypatch.setattr(runtime_module.signal, "signal", lambda *_: None)
     monkeypatch.setattr(pool_module.WarmWorker, "work", lambda self, **_: None)
     pool._run_worker("pool.child", 1)
     assert loads == [()]

@@ -11,7 +11,8 @@ from jobs.outcome import Outcome
 from jobs.store import RedisStore
 from tests.unit.conftest import runtime_of
 from tests.unit.pictures import photo, png_header
-from worker.tasks import Deadline, predict, runtime
+from worker.runtime import runtime
+from worker.tasks import Deadline, predict
 
 
 @pytest.fixture
