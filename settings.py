@@ -186,6 +186,11 @@ class Settings(BaseSettings):
         return self.state_dir / "lane.sock"
 
     @property
+    def slots_file(self) -> Path:
+        """Bytes that gunicorn processes lock: who computes quick pictures."""
+        return self.state_dir / "slots"
+
+    @property
     def lane_processes(self) -> int:
         """As many as can be asked at a time, and as can compute."""
         return min(self.workers * self.inline_slots, available_cores())

@@ -16,6 +16,7 @@ from api.lane_processes import LaneProcesses
 from api.lanes import Lanes
 from api.promotion import Promotions
 from api.services import Drain, Services
+from api.shared_slots import SharedSlots
 from api.uploads import Uploads
 from inference.engine import Engine
 from jobs.connection import front_client, subscriber_client
@@ -50,7 +51,8 @@ def make_services(settings: Settings) -> Services:
         engine.log_news()
     client = front_client(settings)
     events = JobEvents(lambda: subscriber_client(settings))
-    lanes = Lanes(settings.inline_slots, int(settings.decoded_mb * MEGA))
+    lanes = Lanes(settings.inline_slots, int(settings.decoded_mb * MEGA),
+                  SharedSlots(settings.slots_file, settings.workers * settings.inline_slots))
     in_thread = (lambda call: lanes.intake.run(call)[0]) if settings.embedded else (lambda call: call())
     in_flight = InFlight(int(settings.inflight_mb * MEGA))
     queue, drain = JobQueue(client, make_store(client, settings), settings, in_thread), Drain(settings, events)

@@ -151,6 +151,7 @@ def make_client(make_settings: MakeSettings, engine: Engine, server: fakeredis.F
             (settings.image_root / "leaf.jpg").write_bytes(photo())
         app = app_module.create_app(settings)
         if start:
+            settings.state_dir.mkdir(exist_ok=True)
             app.extensions["punnet"].lanes.start()
             app.extensions["punnet"].events.start()
         return app.test_client()

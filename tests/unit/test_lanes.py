@@ -3,18 +3,19 @@
 import os
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import gevent
 import pytest
 
-from api.lanes import INTAKE_THREADS, LOW_PRIORITY, Lane, Lanes
+from api.lanes import BORROW_S, INTAKE_THREADS, LOW_PRIORITY, Lane, Lanes
 from inference.remote import Unavailable
 
 PATIENCE_S = 20
 
 
-def started(slots: int = 1) -> Lane:
-    lane = Lane(slots)
+def started(slots: int = 1, shared: Any = None) -> Lane:
+    lane = Lane(slots, shared=shared)
     lane.start()
     return lane
 
@@ -222,6 +223,45 @@ def test_calls_that_hold_too_much_together_wait_and_one_that_is_too_large_runs_a
         assert next_gate is None or not next_gate.entered.is_set()
         gate.open.set()
     wait_for_all(*calls)
+
+
+class Idle:
+    """SharedSlots: those that other processes leave idle."""
+
+    count = 4
+
+    def __init__(self, *slots: int) -> None:
+        self.slots = list(slots)
+
+    def start(self) -> None:
+        pass
+
+    def take(self) -> int | None:
+        return self.slots.pop() if self.slots else None
+
+    def give_back(self, slot: int) -> None:
+        self.slots.append(slot)
+
+
+def test_who_waits_uses_a_slot_that_another_process_leaves_idle() -> None:
+    idle, gates = Idle(0, 1), [Gate() for _ in range(3)]
+    lane = started(shared=idle)
+    calls = [gevent.spawn(lane.run, gate) for gate in gates]
+    gates[0].wait_until_entered()
+    gates[1].wait_until_entered()
+    gevent.sleep(10 * BORROW_S)
+    assert not gates[2].entered.is_set()
+    idle.give_back(2)
+    gates[2].wait_until_entered()
+    for gate in gates:
+        gate.open.set()
+    wait_for_all(*calls)
+    gevent.sleep(0)
+    assert sorted(idle.slots) == [0, 1, 2]
+
+
+def test_its_own_slot_a_lane_may_always_use() -> None:
+    assert started(shared=Idle()).run(lambda: "ran")[0] == "ran"
 
 
 def test_no_lane_borrows_anothers_slots() -> None:
