@@ -1,7 +1,7 @@
 """Quick requests alone: what the server adds to the bare loop, in throughput and in CPU time per request.
 
 In each round, one after the other: the bare loop in one process per core, then multipart uploads and raw bodies over
-1, 8 and 64 connections.
+1, 8 and 64 connections, then raw bodies to a bare Flask view.
 """
 
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 
 from bench import messages, pictures
+from bench.bare_flask import BareFlask, bare_flask
 from bench.client import Load, client_process, closed_loop
 from bench.floor import QUICK_MODEL, Floor, Work, floor
 from bench.page import Check, Section, Table
@@ -31,14 +32,17 @@ TEXT = """\
 JPEGs of 224 pixels in a closed loop. The floor is the same decoding and inference in a bare loop, in one process per
 core, measured in turn with the server in each round; one connection can use one core only. The client shares the cores
 with the server: its time is not in the server's, but lowers its throughput. CPU is that of the gunicorn workers, all
-threads. Where one worker has nearly all of the CPU time, keep-alive had put nearly all connections on it."""
+threads. Where one worker has nearly all of the CPU time, keep-alive had put nearly all connections on it. *Bare Flask*
+is one view on gunicorn with gevent that does nothing but the prediction, in a native thread
+(`bench/bare_flask.py`)."""
 
 
 def measure(options: Options) -> Measured:
     work = Work(pictures.leaf_jpegs(SIDE))
-    with running_server() as server, client_process() as client, floor() as bare:
-        closed_loop(server.address, _requests(work)["raw"], LIMITED_AT, WARM_UP_S)
-        return {"rounds": [_round(server, client, bare, work, options.seconds) for _ in range(options.rounds)]}
+    with running_server() as server, bare_flask() as flask, client_process() as client, floor() as bare:
+        for served in (server, flask):
+            closed_loop(served.address, _requests(work)["raw"], LIMITED_AT, WARM_UP_S)
+        return {"rounds": [_round(server, flask, client, bare, work, options.seconds) for _ in range(options.rounds)]}
 
 
 def section(measured: Measured) -> Section:
@@ -51,10 +55,11 @@ def section(measured: Measured) -> Section:
          "busiest worker"), tuple(_rows(rounds))),), checks)
 
 
-def _round(server: Server, client: Pool, bare: Floor, work: Work, seconds: float) -> Round:
+def _round(server: Server, flask: BareFlask, client: Pool, bare: Floor, work: Work, seconds: float) -> Round:
     loops = bare.run(work, seconds)
     served = {f"{kind} {connections}": _phase(server, client, requests, connections, seconds)
               for kind, requests in _requests(work).items() for connections in CONNECTIONS}
+    served[f"bare Flask, raw {LIMITED_AT}"] = _phase(flask, client, _requests(work)["raw"], LIMITED_AT, seconds)
     return {"floor": {"per_s": loops.per_s, "cpu_ms": loops.cpu_s * 1000}} | served
 
 
@@ -64,7 +69,7 @@ def _requests(work: Work) -> dict[str, list[bytes]]:
             "raw": [messages.raw("/predict", picture, fields) for picture in work.pictures]}
 
 
-def _phase(server: Server, client: Pool, requests: list[bytes], connections: int, seconds: float) -> Round:
+def _phase(server: Server | BareFlask, client: Pool, requests: list[bytes], connections: int, seconds: float) -> Round:
     before = server.workers_cpu_s()
     load: Load = client.apply(closed_loop, (server.address, requests, connections, seconds))
     after = server.workers_cpu_s()
