@@ -1,5 +1,6 @@
 """create_app: the only place where the parts are put together."""
 
+import encodings.idna  # noqa: F401  werkzeug's, at the first request: here the processes share it
 import hmac
 import re
 import secrets
@@ -50,7 +51,7 @@ def make_services(settings: Settings) -> Services:
         engine.load(before_fork=True)
         engine.log_news()
     client = front_client(settings)
-    events = JobEvents(lambda: subscriber_client(settings))
+    events = JobEvents(subscriber_client(settings))
     lanes = Lanes(settings.inline_slots, int(settings.decoded_mb * MEGA),
                   SharedSlots(settings.slots_file, settings.workers * settings.inline_slots))
     in_thread = (lambda call: lanes.intake.run(call)[0]) if settings.embedded else (lambda call: call())

@@ -4,6 +4,7 @@ from gevent import monkey
 
 monkey.patch_all()  # before anything else is imported: models are loaded before the fork, in the arbiter
 
+import gc  # noqa: E402
 import logging  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -34,6 +35,12 @@ errorlog = str(_settings.log_dir / "error.log")
 capture_output = True
 control_socket_disable = True  # its default is one socket per user: two instances would share it
 proc_name = "punnet"
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """A collection in the new process leaves alone what it shares with the others."""
+    gc.collect()
+    gc.freeze()
 
 
 def post_fork(server: Any, worker: Any) -> None:

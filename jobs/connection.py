@@ -35,6 +35,7 @@ def worker_client(settings: Settings) -> Redis:
 
 
 def _client(settings: Settings, **options: Any) -> Redis:
+    options |= {"driver_info": None}  # or each connection reads redis-py's metadata from the disk, to tell its version
     if settings.embedded:
         pool = BlockingConnectionPool(connection_class=UnixDomainSocketConnection,
                                       path=str(settings.queue_socket), **options)

@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 class JobEvents:
     """Wakes those who wait for a job when something happened to it."""
 
-    def __init__(self, make_client: Callable[[], Redis]) -> None:
-        self._make_client = make_client
+    def __init__(self, client: Redis) -> None:
+        self._client = client
         self._waiting: defaultdict[str, set[threading.Event]] = defaultdict(set)
         self._released = False
 
@@ -72,8 +72,7 @@ class JobEvents:
                 time.sleep(RECONNECT_PAUSE_S)
 
     def _follow(self) -> None:
-        client = self._make_client()
-        with client, client.pubsub() as subscription:
+        with self._client, self._client.pubsub() as subscription:
             subscription.psubscribe(CHANNEL + "*")
             for message in subscription.listen():
                 if message["type"] == "psubscribe":

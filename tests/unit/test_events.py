@@ -2,10 +2,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import fakeredis
 import pytest
 from redis import Redis
+from redis.client import PubSub
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from jobs.ending import announce
 from jobs.errors import JobNotFound, QueueUnavailable
@@ -54,9 +57,19 @@ class Holding:
         return self._held[0]
 
 
+class AwayTwice(fakeredis.FakeRedis):
+    attempts = 0
+
+    def pubsub(self, **options: Any) -> PubSub:
+        self.attempts += 1
+        if self.attempts <= 2:
+            raise RedisConnectionError("away")
+        return super().pubsub(**options)
+
+
 @pytest.fixture
 def events(server: fakeredis.FakeServer) -> Iterator[JobEvents]:
-    events = JobEvents(lambda: fakeredis.FakeRedis(server=server))
+    events = JobEvents(fakeredis.FakeRedis(server=server))
     events.start()
     yield events
     events.release()
@@ -145,11 +158,10 @@ def test_a_job_that_is_not_there_is_told_at_once(events: JobEvents) -> None:
 
 def test_the_subscription_comes_back_and_all_read_again(redis: Redis, server: fakeredis.FakeServer) -> None:
     """What was announced while it was away was missed."""
-    away = fakeredis.FakeServer()
-    away.connected = False
-    servers = iter([away, away])
-    events, job = JobEvents(lambda: fakeredis.FakeRedis(server=next(servers, server))), Job()
+    client = AwayTwice(server=server)
+    events, job = JobEvents(client), Job()
     holding = Holding(events, job)
     job.current = record("succeeded")
     events.start()
     assert holding.result().state == "succeeded"
+    assert client.attempts == 3
