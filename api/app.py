@@ -56,11 +56,12 @@ def make_services(settings: Settings) -> Services:
                   SharedSlots(settings.slots_file, settings.workers * settings.inline_slots))
     in_thread = (lambda call: lanes.intake.run(call)[0]) if settings.embedded else (lambda call: call())
     in_flight = InFlight(int(settings.inflight_mb * MEGA))
-    queue, drain = JobQueue(client, make_store(client, settings), settings, in_thread), Drain(settings, events)
+    queue = JobQueue(client, make_store(client, settings), settings, in_thread)
+    drain = Drain(settings, events.release, engine.end_trials)
     return Services(
         settings, Limits(settings.quick_ms, settings.inline_budget_ms), engine, queue, events, lanes,
         LaneProcesses(settings.lane_socket, lanes), in_flight, Uploads(settings, in_flight, lanes), drain,
-        Promotions(queue, drain.count, settings.job_timeout_s), SharedCosts(client),
+        Promotions(queue, drain.count), SharedCosts(client),
         AccessLog(settings.log_dir / "access.log"))
 
 

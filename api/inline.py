@@ -16,8 +16,8 @@ NEVER = float("inf")
 
 @dataclass(frozen=True)
 class InlineRun:
-    """A prediction in its lane. Times are of time.perf_counter: when it has had its patience, and when its caller
-    wants no answer any more."""
+    """A prediction in its lane. Times are of time.perf_counter: when it has had its patience, and when it is
+    ended."""
 
     turn: Turn[Prediction]
     stop: Stop
@@ -34,7 +34,7 @@ class InlineRun:
         while not self.turn.wait(self._look_s()):
             now = time.perf_counter()
             if now >= self.deadline:
-                self._end(Overdue("it did not end within the time that it was given"))
+                self._end(Overdue("it did not end in time: its caller's, or else PUNNET_JOB_TIMEOUT_S"))
             if self.connection is not None and has_hung_up(self.connection):
                 self._end(Stopped("the caller hung up"))
             if now >= self.patient_until:
@@ -45,9 +45,9 @@ class InlineRun:
         """The same, with so much patience from now on."""
         return replace(self, patient_until=time.perf_counter() + seconds)
 
-    def detached(self, limit_s: float) -> "InlineRun":
-        """The same, without a caller who could hang up; from now on it has at most `limit_s`."""
-        return replace(self, connection=None, deadline=min(self.deadline, time.perf_counter() + limit_s))
+    def detached(self) -> "InlineRun":
+        """The same, without a caller who could hang up."""
+        return replace(self, connection=None)
 
     def _look_s(self) -> float:
         nearest = min(self.deadline, self.patient_until) - time.perf_counter()

@@ -107,14 +107,14 @@ def run_inline(service: Services, call: Call, decision: Decision) -> "Response |
 
 
 def begin(service: Services, call: Call, decision: Decision) -> InlineRun:
-    """Stand in line in the lane; twice the budget is how long it may take there."""
+    """Stand in line in the lane; twice the budget is how long it may take there, and no longer than a job may."""
     lane, stop = service.lanes.quick if decision.route == "quick" else service.lanes.long, Stop()
     wanted = call.model.decoded_size(call.image.info.size, call.parameters)
     turn = lane.begin(lambda: call.model.predict(call.image, call.parameters, stop=stop), decision.predicted_ms,
                       decoded_bytes(call.image.info, wanted),
                       None if decision.route == "quick" else partial(_predict_elsewhere, service, call, stop))
-    patience_s = PATIENCE * service.limits.inline_budget_ms / 1000
-    return InlineRun(turn, stop, time.perf_counter() + patience_s, call.deadline,
+    now, patience_s = time.perf_counter(), PATIENCE * service.limits.inline_budget_ms / 1000
+    return InlineRun(turn, stop, now + patience_s, min(call.deadline, now + service.settings.job_timeout_s),
                      request.environ.get("gunicorn.socket"))
 
 

@@ -23,10 +23,10 @@ log = logging.getLogger(__name__)
 
 
 class Promotions:
-    """Those of one process, each of at most `limit_s`. `count` is told of each that begins (1) and ends (-1)."""
+    """Those of one process. `count` is told of each that begins (1) and ends (-1)."""
 
-    def __init__(self, queue: JobQueue, count: Callable[[int], None], limit_s: float) -> None:
-        self._queue, self._count, self._limit_s = queue, count, limit_s
+    def __init__(self, queue: JobQueue, count: Callable[[int], None]) -> None:
+        self._queue, self._count = queue, count
         self._owner = f"front.{uuid.uuid4().hex}"
 
     def take(self, run: InlineRun, request: JobRequest, image: bytes,
@@ -39,7 +39,7 @@ class Promotions:
         record, execution = self._queue.adopt(request, image, self._owner)
         log.warning("request %s: takes longer than predicted, goes on as job %s", request.request_id, record.id)
         self._count(1)
-        filing = (run.detached(self._limit_s), execution, image, observe)
+        filing = (run.detached(), execution, image, observe)
         threading.Thread(target=self._see_through, args=filing, name="promoted", daemon=True).start()
         return record
 

@@ -25,7 +25,6 @@ from jobs.queue import JobQueue
 from settings import Settings
 
 DRAIN_POLL_S = 0.1
-OVERDUE_POLL_S = 1.0
 MODELS_POLL_S = 1.0  # a file counts as copied when two looks at it show the same
 COSTS_S = 1.0  # between two looks at what predictions took
 log = logging.getLogger(__name__)
@@ -35,10 +34,11 @@ class Drain:
     """Whether the service is being stopped, by a file that `stop.sh` makes: when gunicorn gets its signal, no hook
     of ours runs before its port is closed. Tells back, by a file too, that nothing is left to answer."""
 
-    def __init__(self, settings: Settings, events: JobEvents) -> None:
+    def __init__(self, settings: Settings, *let_go: Callable[[], None]) -> None:
+        """`let_go` are called when it begins: they end what is waited for."""
         self._file = settings.draining_file
         self._drained_dir = settings.drained_dir
-        self._events = events
+        self._let_go = let_go
         self.active = False
         self.open_requests = 0
 
@@ -53,7 +53,8 @@ class Drain:
         while not self._file.exists():
             time.sleep(DRAIN_POLL_S)
         self.active = True
-        self._events.release()
+        for let_go in self._let_go:
+            let_go()
         while self.open_requests:
             time.sleep(DRAIN_POLL_S)
         self._drained_dir.mkdir(exist_ok=True)
@@ -83,17 +84,9 @@ class Services:
         self.lanes.start()
         self.events.start()
         self.drain.start()
-        threading.Thread(target=self._end_overdue, name="overdue", daemon=True).start()
         self.engine.begin_again()
         threading.Thread(target=self._follow_models, name="models", daemon=True).start()
         threading.Thread(target=self._learn_costs, name="costs", daemon=True).start()
-
-    def _end_overdue(self) -> None:
-        while True:
-            time.sleep(OVERDUE_POLL_S)
-            self.engine.end_overdue(self.settings.job_timeout_s)
-            if self.drain.active:
-                self.engine.end_trials()
 
     def _learn_costs(self) -> None:
         while True:

@@ -207,12 +207,6 @@ class Engine:
         if self._trials is not None:
             self._trials.end()
 
-    def end_overdue(self, limit_s: float) -> None:
-        """End runs that last longer: a model's time may depend on the picture, and its thread is the lane's."""
-        for entry in self._entries.values():
-            if entry.model is not None:
-                entry.model.session.end_overdue(limit_s)
-
     def _take_over(self) -> None:
         """At once what the other processes serve by now."""
         found = {files.key: files for files in repository.scan(self._models_dir)}

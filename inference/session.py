@@ -7,7 +7,6 @@ import os
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from inference import onnx_errors
-from inference.errors import InferenceError, InferenceFailed, ModelNotUsable, Overdue
+from inference.errors import InferenceError, InferenceFailed, ModelNotUsable
 from inference.repository import may_be_weights
 from inference.stop import Stop
 
@@ -70,7 +69,6 @@ class Session:
         except Exception as error:  # onnxruntime's exceptions share no base but Exception
             raise ModelNotUsable(onnx_errors.plain(str(error), path.name)) from error
         self.in_callers_thread = threads == 1 and tuple(providers) == (CPU,)
-        self._running: dict[int, tuple[float, Stop]] = {}
         self.interface = Interface(tuple(map(_tensor_info, self._session.get_inputs())),
                                    tuple(map(_tensor_info, self._session.get_outputs())),
                                    self._session.get_modelmeta().custom_metadata_map)
@@ -80,11 +78,9 @@ class Session:
 
         Raises:
             InferenceFailed: onnxruntime refused the feeds or the model failed on them.
-            Overdue: `end_overdue` ended it.
             InferenceError: with which `stop` was ended.
         """
         options, stop = ort.RunOptions(), stop or Stop()
-        self._running[id(options)] = (time.monotonic(), stop)
         try:
             stop.begin(options)
             values = self._session.run(None, dict(feeds), options)
@@ -95,14 +91,7 @@ class Session:
             raise InferenceFailed(f"the model failed: {_first_line(error)}") from error
         finally:
             stop.finish(options)
-            del self._running[id(options)]
         return dict(zip((output.name for output in self.interface.outputs), values, strict=True))
-
-    def end_overdue(self, limit_s: float) -> None:
-        """End runs that last longer, at their next node; may be called from any thread."""
-        for since, stop in list(self._running.values()):
-            if time.monotonic() - since > limit_s:
-                stop.end(Overdue("the model ran longer than PUNNET_JOB_TIMEOUT_S allows"))
 
 
 def _options(threads: int) -> ort.SessionOptions:

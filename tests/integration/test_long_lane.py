@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Path:
 @pytest.fixture
 def lane(own_server: Server, folder: Path) -> Server:
     """One process of gunicorn's and one of the lane's, which takes every picture."""
-    own_server.settings |= {"MODELS_DIR": folder, "WORKERS": 1, "QUICK_MS": 0, "JOB_TIMEOUT_S": JOB_TIMEOUT_S}
+    own_server.settings |= {"MODELS_DIR": folder, "WORKERS": 1, "QUICK_MS": 0}
     return own_server
 
 
@@ -101,14 +101,20 @@ def test_pictures_are_answered_while_the_lane_is_away(patient: Server) -> None:
     wait_until(lambda: was_computed_in_the_lane(patient), 10)
 
 
-def test_a_loop_in_hooks_ends_at_its_callers_deadline_and_costs_nobody_else(patient: Server) -> None:
+@pytest.mark.parametrize(("fields", "limit_s"), [({"timeout": "1"}, 1), ({}, JOB_TIMEOUT_S)],
+                         ids=["its caller's", "that of jobs"])
+def test_a_loop_in_hooks_ends_at_its_time_limit_and_costs_nobody_else(
+        lane: Server, fields: dict, limit_s: float) -> None:
+    lane.settings |= {"INLINE_BUDGET_MS": 60_000, "JOB_TIMEOUT_S": JOB_TIMEOUT_S}
+    started(lane)
     began = time.monotonic()
-    assert patient.predict(white(), "loops", timeout="1").is_problem(504, "deadline")
-    assert time.monotonic() - began < 2.5
-    wait_until(lambda: patient.predict(leaf(), "loops", timeout="1").status == 200, 15)
+    assert lane.predict(white(), "loops", **fields).is_problem(504, "deadline")
+    assert limit_s < time.monotonic() - began < limit_s + 1.5
+    wait_until(lambda: lane.predict(leaf(), "loops", timeout="1").status == 200, 15)
 
 
 def test_a_loop_in_hooks_that_became_a_job_ends_at_the_jobs_time_limit(lane: Server) -> None:
+    lane.settings |= {"JOB_TIMEOUT_S": JOB_TIMEOUT_S}
     answer = started(lane).predict(white(), "loops")
     assert answer.status == 202
     job = lane.job(answer.json["id"], wait_s=JOB_TIMEOUT_S + 10)
