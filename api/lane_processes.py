@@ -23,8 +23,8 @@ class LaneProcesses:
         asked, once.
 
         Raises:
-            Unavailable: there are none, or they do not serve the model. InferenceFailed: two died of it. What the
-            prediction raises.
+            Unavailable: nobody takes the question, or they do not serve the model. InferenceFailed: two died of it.
+            What the prediction raises.
         """
         answer = self._ask(question, image, stop)
         return self._lanes.off_hub(len(answer), lambda: remote.read_answer(answer))

@@ -105,10 +105,10 @@ class Engine:
             else:
                 self._adopt(files, may_try)
 
-    def serves(self, model_type: str, mark: str) -> bool:
-        """Whether the model of this name is the one that was loaded from these very files."""
+    def loaded_from(self, model_type: str, mark: str) -> LoadedModel | None:
+        """The model of this name if it is the one that was loaded from these very files."""
         entry = self._served.get(model_type)
-        return entry is not None and entry.model is not None and entry.model.mark == mark
+        return entry.model if entry is not None and entry.model is not None and entry.model.mark == mark else None
 
     def catch_up(self, mark: str) -> None:
         """Take over files that another process serves already, if they are still the ones on disk."""

@@ -78,7 +78,7 @@ def read_hooks(path: Path) -> Hooks:
 
 
 def plain(value: Any) -> Any:
-    """Values of numpy as those of JSON; a number that is none becomes null.
+    """Values of numpy, and of classes of their own such as enums, as those of JSON; a number that is none becomes null.
 
     Raises:
         InferenceFailed: what JSON has no form for.
@@ -86,14 +86,23 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return plain(value.tolist())
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {_text(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if value is None or isinstance(value, str | float) or (isinstance(value, int) and value.bit_length() < MAX_BITS):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, int) and value.bit_length() < MAX_BITS:
+        return int(value)
     raise InferenceFailed(f"{HOOKS_PY}: the result holds a {type(value).__name__}, which JSON has no form for")
+
+
+def _text(value: Any) -> str:
+    """A member of an enum that is a str would tell its name."""
+    return str.__str__(value) if isinstance(value, str) else str(value)
 
 
 def _called(name: str, hook: Callable, *arguments: Any) -> Any:

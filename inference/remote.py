@@ -1,7 +1,8 @@
 """A prediction that another process of this machine makes: one connection to its unix socket, one prediction.
 
 Question and answer are pickled: both ends are ours, and the socket lies in a folder of ours. Who closes early ends it:
-the asker has called it off, or the answerer has died.
+the asker has called it off, or the answerer has died. A byte tells the asker that its question was taken: who is
+lost before has not died of it.
 """
 
 import io
@@ -19,6 +20,7 @@ from inference.model import Prediction
 from inference.stop import Stop
 
 LENGTH = struct.Struct("!Q")
+TAKEN = b"t"
 Answer = Prediction | InferenceError | None  # None: the model is not served there
 
 
@@ -59,17 +61,16 @@ def ask(path: Path, question: Question, image: bytes, stop: Stop) -> bytes:
     """The answer, for `read_answer`.
 
     Raises:
-        Unavailable: nobody listens at `path`. Lost: who took the question is gone. The reason with which `stop` was
-        ended.
+        Unavailable: nobody listens at `path`, or nobody took the question. Lost: who took it is gone. The reason with
+        which `stop` was ended.
     """
     with closing(_connected(path)) as connection, _until(stop, connection):
-        try:
+        with _lost_as(Unavailable, stop):
             _send(connection, pickle.dumps(question))
             _send(connection, image)
+            _receive_exactly(connection, len(TAKEN))
+        with _lost_as(Lost, stop):
             return _receive(connection)
-        except OSError as error:
-            stop.check()
-            raise Lost(str(error)) from error
 
 
 def read_answer(data: bytes) -> Prediction:
@@ -84,13 +85,19 @@ def read_answer(data: bytes) -> Prediction:
 
 def take(connection: socket.socket) -> tuple[Question, bytes]:
     """A question and its image. Raises OSError: the asker is gone."""
-    question = pickle.loads(_receive(connection))  # noqa: S301 - of a process of ours
-    return question, _receive(connection)
+    question, image = pickle.loads(_receive(connection)), _receive(connection)  # noqa: S301 - of a process of ours
+    connection.sendall(TAKEN)
+    return question, image
 
 
-def answer(connection: socket.socket, what: Answer) -> None:
+def packed(what: Answer) -> bytes:
+    """For `answer`. Raises whatever pickle does where a result holds what it cannot take apart."""
+    return pickle.dumps(what)
+
+
+def answer(connection: socket.socket, data: bytes) -> None:
     """Raises OSError: the asker is gone."""
-    _send(connection, pickle.dumps(what))
+    _send(connection, data)
 
 
 def _connected(path: Path) -> socket.socket:
@@ -101,6 +108,16 @@ def _connected(path: Path) -> socket.socket:
         connection.close()
         raise Unavailable(str(error)) from error
     return connection
+
+
+@contextmanager
+def _lost_as(told: type[Exception], stop: Stop) -> Iterator[None]:
+    """A connection that ends inside raises `told`, or the reason with which `stop` was ended."""
+    try:
+        yield
+    except OSError as error:
+        stop.check()
+        raise told(str(error)) from error
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from inference.runner import runner
 from inference.stop import Stop
 from worker.runtime import Runtime, catch_up
 
-BACKLOG = 128
+BACKLOG = 4096  # who comes when it is full would have gevent's hub try again and again; Linux's own limit cuts it
 # A run that was called off ends at its next step; one that does not, in a loop of hooks.py, costs its process.
 ENDING_S = 5.0
 log = logging.getLogger(__name__)
@@ -53,6 +53,10 @@ class LanePool:
         self._listener.close()
         for process in self._processes:
             process.terminate()
+
+    def leave(self) -> None:
+        """In a child that is none of them: who asks is told of their end only once nobody holds the socket."""
+        self._listener.close()
 
     def kill(self) -> None:
         for process in self._processes:
@@ -104,21 +108,21 @@ class LaneProcess:
         except OSError as error:
             log.debug("the asker is gone: %s", error)
 
-    def _answer(self, question: remote.Question, image: bytes, stop: Stop) -> remote.Answer:
+    def _answer(self, question: remote.Question, image: bytes, stop: Stop) -> bytes:
         try:
-            return self._predict(question, image, stop)
+            return remote.packed(self._predict(question, image, stop))
         except InferenceError as error:
-            return error
+            return remote.packed(error)
         except Exception as error:
             log.exception("unexpected error")
-            return InferenceFailed(f"unexpected {type(error).__name__}; worker.log has it")
+            return remote.packed(InferenceFailed(f"unexpected {type(error).__name__}; worker.log has it"))
 
     def _predict(self, question: remote.Question, image: bytes, stop: Stop) -> Prediction | None:
         engine = self._runtime.engine
         catch_up(self._runtime, question.model_type, question.mark)
-        if not engine.serves(question.model_type, question.mark):
+        model = engine.loaded_from(question.model_type, question.mark)
+        if model is None:
             return None
-        model = engine.model(question.model_type)
         with self._runtime.way.working():
             opened = runner.get().run(lambda: engine.open(image))
             return model.predict(opened, model.parameters(question.parameters), stop=stop)

@@ -133,6 +133,7 @@ class WarmPool(WorkerPool):
 
     def _run_worker(self, name: str, pool_pid: int) -> None:
         """The child's life, from fork to exit."""
+        self._lane.leave()
         client = self._make_client()
         begin(self._runtime_of(client), pool_pid, "punnet-job")
         WarmWorker([make_queue(client)], name=name, connection=client, serializer=JSONSerializer).work(

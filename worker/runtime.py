@@ -57,7 +57,7 @@ def _show_as(name: str) -> None:
 
 def catch_up(current: Runtime, model_type: str, model_mark: str) -> None:
     """The job may have been accepted for a model that this worker is about to notice."""
-    if not current.engine.serves(model_type, model_mark):
+    if current.engine.loaded_from(model_type, model_mark) is None:
         with current.changing_models:
             current.engine.catch_up(model_mark)
 

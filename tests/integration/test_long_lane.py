@@ -93,6 +93,20 @@ def test_a_call_whose_process_is_killed_is_answered(
     assert (answer.status, len(answer.json["result"]["predictions"])) == (200, 2)
 
 
+def test_job_workers_do_not_keep_the_lanes_socket_open(patient: Server) -> None:
+    path = str(patient.state_dir / "lane.sock")
+    of_lane = {line.split()[6] for line in Path("/proc/net/unix").read_text().splitlines() if line.endswith(path)}
+    roles = patient.pids()
+    assert of_lane & sockets(roles["lane process"][0])
+    assert not of_lane & sockets(roles["worker child"][0])
+
+
+def sockets(pid: int) -> set[str]:
+    """Their inodes."""
+    links = [str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()]
+    return {link[len("socket:["):-1] for link in links if link.startswith("socket:[")}
+
+
 def test_pictures_are_answered_while_the_lane_is_away(patient: Server) -> None:
     kill(patient.pids()["worker"][0])
     killed_at = time.monotonic()

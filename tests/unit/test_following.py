@@ -130,9 +130,9 @@ def test_a_model_that_another_process_serves_already_can_be_caught_up_with(engin
     other = Engine(folder.parent, MAX_PIXELS)
     other.load()
     mark = other.model("leaf").mark
-    assert not engine.serves("leaf", mark)
+    assert engine.loaded_from("leaf", mark) is None
     engine.catch_up(mark)
-    assert engine.serves("leaf", mark)
+    assert engine.loaded_from("leaf", mark) is engine.model("leaf")
     assert classes(engine) == 3
 
 

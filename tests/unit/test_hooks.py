@@ -1,5 +1,7 @@
 """hooks.py: a model's own preprocessing and postprocessing."""
 
+import pickle
+from enum import Enum, IntEnum, StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -84,3 +86,21 @@ def test_hooks_that_cannot_work_fail_the_model_with_a_reason(tmp_path: Path, hoo
 def test_numpy_values_become_those_of_json() -> None:
     values = {"a": np.float32(0.5), "b": np.arange(3), 1: [np.True_, None, "x"], "nan": [np.nan, float("inf")]}
     assert plain(values) == {"a": 0.5, "b": [0, 1, 2], "1": [True, None, "x"], "nan": [None, None]}
+
+
+def test_values_of_classes_of_their_own_become_those_of_json() -> None:
+    class Kind(StrEnum):
+        LEAF = "leaf"
+
+    class Old(str, Enum):  # noqa: UP042 - as many have it
+        RIPE = "ripe"
+
+    class Half(float):
+        """As some libraries derive from it."""
+
+    class Level(IntEnum):
+        HIGH = 3
+
+    result = plain({Old.RIPE: [Kind.LEAF, Old.RIPE, Half(0.5), Level.HIGH]})
+    assert pickle.loads(pickle.dumps(result)) == {"ripe": ["leaf", "ripe", 0.5, 3]}
+    assert [*map(type, result), *map(type, result["ripe"])] == [str, str, str, float, int]

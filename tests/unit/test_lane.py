@@ -96,6 +96,15 @@ def test_what_is_unexpected_fails_the_call_only(pool: LanePool, path: Path, ques
             remote.read_answer(ask(path, question))
 
 
+def test_a_result_that_cannot_be_sent_fails_the_call_only(pool: LanePool, path: Path, question: Question,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LaneProcess, "_predict", lambda *_: lambda: "pickle cannot take a function apart")
+    pool.keep_running()
+    for _ in range(2):
+        with pytest.raises(InferenceFailed, match="unexpected"):
+            remote.read_answer(ask(path, question))
+
+
 def test_one_that_dies_is_replaced(pool: LanePool, path: Path, question: Question,
                                    caplog: pytest.LogCaptureFixture) -> None:
     pool.keep_running()

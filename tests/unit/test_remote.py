@@ -47,7 +47,7 @@ def test_question_and_image_arrive_and_the_prediction_comes_back(serve: Serve, e
 
     def answer(connection: socket.socket) -> None:
         taken.append(remote.take(connection))
-        remote.answer(connection, prediction)
+        remote.answer(connection, remote.packed(prediction))
 
     image = bytes(range(256)) * 80_000  # more than any socket's buffer
     assert remote.read_answer(ask(serve(answer), image)) == prediction
@@ -60,13 +60,18 @@ def test_nobody_listens(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("end", [
-    lambda connection: None,
     remote.take,
-    lambda connection: connection.sendall(remote.LENGTH.pack(10) + b"half"),
-], ids=["before it reads", "before it answers", "in the middle of its answer"])
+    lambda connection: connection.sendall(remote.TAKEN + remote.LENGTH.pack(10) + b"half"),
+], ids=["before it answers", "in the middle of its answer"])
 def test_an_answerer_that_goes_is_told_from_none(serve: Serve, end: Callable[[socket.socket], None]) -> None:
     with pytest.raises(Lost):
         ask(serve(end))
+
+
+@pytest.mark.parametrize("image", [b"image", bytes(10_000_000)], ids=["all is sent", "something is left to send"])
+def test_one_that_goes_before_it_has_taken_the_question_is_as_none(serve: Serve, image: bytes) -> None:
+    with pytest.raises(Unavailable):
+        ask(serve(lambda connection: None), image)
 
 
 def test_a_question_that_is_called_off_ends_at_once_and_the_answerer_sees_it(serve: Serve) -> None:
@@ -85,7 +90,7 @@ def test_a_question_that_is_called_off_ends_at_once_and_the_answerer_sees_it(ser
 
 def test_what_was_raised_there_is_raised_here() -> None:
     with pytest.raises(InferenceFailed, match="no good"):
-        remote.read_answer(pickle.dumps(InferenceFailed("no good")))
+        remote.read_answer(remote.packed(InferenceFailed("no good")))
 
 
 def test_a_model_that_is_not_served_there_is_no_failure() -> None:
