@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.integration.pictures import white
-from tests.integration.server import Server
+from tests.integration.server import Server, wait_until
 
 
 @pytest.fixture
@@ -16,7 +16,8 @@ def pinned(own_server: Server) -> Iterator[Server]:
     """The first of two processes takes no connections: it is held."""
     own_server.settings |= {"WORKERS": 2, "INLINE_BUDGET_MS": 60_000}
     own_server.start()
-    held, _ = own_server.pids()["gunicorn child"]
+    wait_until(lambda: len(own_server.pids()["gunicorn child"]) == 2, 20)
+    held = own_server.pids()["gunicorn child"][0]
     os.kill(held, signal.SIGSTOP)
     yield own_server
     os.kill(held, signal.SIGCONT)
