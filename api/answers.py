@@ -42,8 +42,7 @@ def wanted(request: Request) -> Wanted:
     Raises:
         NotAcceptable.
     """
-    accept = request.accept_mimetypes
-    if not accept or request.headers["Accept"] == "*/*":
+    if request.headers.get("Accept", "") in ("", "*/*") or not (accept := request.accept_mimetypes):
         return Wanted()
     kind = accept.best_match((JSON, *PICTURES))
     if kind is None:

@@ -1,5 +1,9 @@
+import itertools
 import re
+import time
 from pathlib import Path
+
+import pytest
 
 from api.access_log import ARRIVED_KEY, AccessLog
 
@@ -14,7 +18,9 @@ def test_a_request_is_one_line_with_its_id(tmp_path: Path) -> None:
                         r'"a \'quoted\' client" abc\n', line)
 
 
-def test_a_log_that_was_moved_away_is_begun_anew(tmp_path: Path) -> None:
+def test_a_log_that_was_moved_away_is_begun_anew_in_the_next_second(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", itertools.count(1_795_000_000).__next__)
     log, file = AccessLog(tmp_path / "access.log"), tmp_path / "access.log"
     log.write(ENVIRON, "200 OK", 1, "first")
     file.rename(tmp_path / "access.log.1")
