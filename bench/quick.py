@@ -1,12 +1,12 @@
 """Quick requests alone: what the server adds to the bare loop, in throughput and in CPU time per request.
 
-In each round, one after the other: the bare loop in one process per core, then multipart uploads and raw bodies over
-1, 8 and 64 connections, then raw bodies to a bare Flask view.
+In each round multipart uploads and raw bodies over 1, 8 and 64 connections, then raw bodies to a bare Flask view;
+before and after each the bare loop in one process per core, since the machine's speed changes within seconds.
 """
 
 from collections.abc import Iterator
 from multiprocessing.pool import Pool
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 from bench import messages, pictures
@@ -15,7 +15,7 @@ from bench.client import Load, client_process, closed_loop
 from bench.floor import QUICK_MODEL, Floor, Work, floor
 from bench.page import Check, Section, Table
 from bench.servers import Server, running_server
-from bench.stats import median_of, percentile
+from bench.stats import median_of, median_ratio, percentile
 from bench.workload import Measured, Options
 
 SIDE = 224
@@ -30,7 +30,7 @@ LOPSIDED = 0.8
 Round = dict[str, Any]
 TEXT = """\
 JPEGs of 224 pixels in a closed loop. The floor is the same decoding and inference in a bare loop, in one process per
-core, measured in turn with the server in each round; one connection can use one core only. The client shares the cores
+core, just before and just after each phase; one connection can use one core only. The client shares the cores
 with the server: its time is not in the server's, but lowers its throughput. CPU is that of the gunicorn workers, all
 threads. Where one worker has nearly all of the CPU time, keep-alive had put nearly all connections on it. *Bare Flask*
 is one view on gunicorn with gevent that does nothing but the prediction, in a native thread
@@ -56,11 +56,16 @@ def section(measured: Measured) -> Section:
 
 
 def _round(server: Server, flask: BareFlask, client: Pool, bare: Floor, work: Work, seconds: float) -> Round:
-    loops = bare.run(work, seconds)
-    served = {f"{kind} {connections}": _phase(server, client, requests, connections, seconds)
+    def phase(served: Server | BareFlask, requests: list[bytes], connections: int) -> Round:
+        loops = [bare.run(work, seconds / 4)]
+        measured = _phase(served, client, requests, connections, seconds)
+        loops.append(bare.run(work, seconds / 4))
+        return measured | {"floor_per_s": mean(loop.per_s for loop in loops),
+                           "floor_ms": mean(loop.cpu_s for loop in loops) * 1000}
+
+    phases = {f"{kind} {connections}": phase(server, requests, connections)
               for kind, requests in _requests(work).items() for connections in CONNECTIONS}
-    served[f"bare Flask, raw {LIMITED_AT}"] = _phase(flask, client, _requests(work)["raw"], LIMITED_AT, seconds)
-    return {"floor": {"per_s": loops.per_s, "cpu_ms": loops.cpu_s * 1000}} | served
+    return phases | {f"bare Flask, raw {LIMITED_AT}": phase(flask, _requests(work)["raw"], LIMITED_AT)}
 
 
 def _requests(work: Work) -> dict[str, list[bytes]]:
@@ -83,19 +88,19 @@ def _phase(server: Server | BareFlask, client: Pool, requests: list[bytes], conn
 
 def _rows(rounds: list[Round]) -> Iterator[tuple[object, ...]]:
     """Medians over the rounds; ratios and differences are taken within a round first."""
-    bare = [one["floor"] for one in rounds]
-    yield "bare loop", median_of(bare, "per_s"), "100 %", "", "", median_of(bare, "cpu_ms"), "", "", ""
-    for phase in [name for name in rounds[0] if name != "floor"]:
+    every = [phase for one in rounds for phase in one.values()]
+    yield "bare loop", median_of(every, "floor_per_s"), "100 %", "", "", median_of(every, "floor_ms"), "", "", ""
+    for phase in rounds[0]:
         ones = [one[phase] for one in rounds]
-        share = median(one[phase]["per_s"] / one["floor"]["per_s"] for one in rounds)
-        yield (f"{phase} connection{'' if phase.endswith(' 1') else 's'}", median_of(ones, "per_s"), f"{share:.0%}",
+        yield (f"{phase} connection{'' if phase.endswith(' 1') else 's'}", median_of(ones, "per_s"),
+               f"{median_ratio(ones, 'per_s', 'floor_per_s'):.0%}",
                median_of(ones, "p50_ms"), median_of(ones, "p99_ms"), median_of(ones, "cpu_ms"),
                _beyond_ms(rounds, phase), median_of(ones, "client_ms"),
                "" if phase.endswith(" 1") else _busiest(ones))
 
 
 def _beyond_ms(rounds: list[Round], phase: str) -> float:
-    return median(one[phase]["cpu_ms"] - one["floor"]["cpu_ms"] for one in rounds)
+    return median(one[phase]["cpu_ms"] - one[phase]["floor_ms"] for one in rounds)
 
 
 def _busiest(ones: list[Round]) -> str:
