@@ -36,9 +36,9 @@ class AccessLog:
         """At the file and the date, once in each second."""
         if second == self._second:
             return
-        self._second, self._stamp = second, time.strftime("%d/%b/%Y:%H:%M:%S %z", time.localtime(second))
         if self._is_moved():
             self._open()
+        self._second, self._stamp = second, time.strftime("%d/%b/%Y:%H:%M:%S %z", time.localtime(second))
 
     def _is_moved(self) -> bool:
         try:
@@ -47,7 +47,8 @@ class AccessLog:
             return True
 
     def _open(self) -> None:
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
         if self._descriptor >= 0:
-            os.close(self._descriptor)
-        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            os.close(self._descriptor)  # only now: where opening fails its number must not become a connection's
+        self._descriptor = descriptor
         self._inode = os.fstat(self._descriptor).st_ino
