@@ -18,6 +18,7 @@ from api.inline import NEVER, InlineRun
 from api.lanes import HUB_BYTES
 from api.preferences import Preference
 from api.services import Services, services
+from inference.errors import Stopped
 from inference.image import OpenedImage, decoded_bytes
 from inference.model import LoadedModel, Prediction
 from inference.remote import Question
@@ -136,7 +137,8 @@ def become_job(service: Services, call: Call, decision: Decision, run: InlineRun
     except (QueueFull, QueueUnavailable):
         return None
     except BaseException:
-        run.turn.withdraw()  # or the slot that it is handed one day is never given back
+        if not run.turn.withdraw():  # in line it would be handed a slot one day and never give it back
+            run.stop.end(Stopped("its caller was refused"))
         raise
 
 

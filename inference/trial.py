@@ -70,9 +70,9 @@ class Trials:
 
     def end(self) -> None:
         """For good, also the trial that is under way: the process is to stop."""
-        self._ended = True
-        if self._child is not None:
-            _kill_group(self._child)
+        self._ended, child = True, self._child
+        if child is not None:
+            _kill_group(child)
 
     def forget(self, files: ModelFiles) -> None:
         """Of a model that is gone."""
@@ -86,6 +86,8 @@ class Trials:
         report = self._folder / "report"
         report.unlink(missing_ok=True)
         self._child = _spawn(files, report, max(1, round(patience_s)))
+        if self._ended:  # just now
+            _kill_group(self._child)
         status = _wait(self._child)
         self._child = None
         verdict = _verdict_of(status, report)

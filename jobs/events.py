@@ -72,7 +72,7 @@ class JobEvents:
                 time.sleep(RECONNECT_PAUSE_S)
 
     def _follow(self) -> None:
-        with self._client, self._client.pubsub() as subscription:
+        with self._client.pubsub() as subscription:
             subscription.psubscribe(CHANNEL + "*")
             for message in subscription.listen():
                 if message["type"] == "psubscribe":

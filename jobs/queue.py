@@ -169,7 +169,8 @@ class JobQueue:
         """The job with its image stored and its work counted; not saved yet."""
         job_id = uuid.uuid4().hex
         self._check_room(len(image))
-        self._check_deadline(request)
+        if status is JobStatus.QUEUED:
+            self._check_deadline(request)
         self._in_thread(lambda: self._store.put(job_id, image))
         accepted_ms = float(cast(Any, self._client.incrbyfloat(ACCEPTED_MS, request.predicted_ms)))
         return self._job(job_id, request, accepted_ms, status)

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 
@@ -13,7 +14,7 @@ from api.inline import NEVER, InlineRun, has_hung_up
 from api.lanes import Lane
 from inference.errors import Overdue, Stopped
 from inference.stop import Stop
-from jobs.errors import NotInTime
+from jobs.errors import JobNotFound, NotInTime
 
 PATIENCE_S = 20
 
@@ -103,3 +104,18 @@ def test_what_could_not_begin_in_time_as_a_job_leaves_no_slot_behind(lane: Lane,
     running.stop.end(Stopped("the test is over"))
     assert running.within(PATIENCE_S).attend()
     assert lane.run(lambda: "next")[0] == "next"
+
+
+def test_what_runs_and_cannot_become_a_job_for_another_reason_is_ended(lane: Lane,
+                                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise JobNotFound("it is gone")
+
+    monkeypatch.setattr(predictions, "_job", fail)
+    running = begun(lane)
+    assert not running.within(0.01).attend()
+    with pytest.raises(JobNotFound):
+        predictions.become_job(cast(Any, Mock()), cast(Any, Mock()), cast(Any, None), running)
+    assert running.within(PATIENCE_S).attend()
+    with pytest.raises(Stopped, match="refused"):
+        running.turn.result()

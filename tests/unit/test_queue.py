@@ -229,6 +229,12 @@ def test_what_could_not_begin_in_time_is_not_accepted(queue: JobQueue, redis: Re
     assert queue.submit(replace(REQUEST, deadline_at=time.time() + 90), photo()).state == "queued"
 
 
+def test_what_runs_already_is_not_refused_for_those_in_line(queue: JobQueue) -> None:
+    queue.submit(replace(REQUEST, predicted_ms=60_000), photo())
+    record, _ = queue.adopt(replace(REQUEST, deadline_at=time.time() + 30), photo(), "front.1")
+    assert record.state == "processing"
+
+
 def test_a_job_that_still_waits_at_its_deadline_ends(queue: JobQueue, redis: Redis) -> None:
     record = queue.submit(REQUEST, photo())
     ended = queue.give_up(record.id)
