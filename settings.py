@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from state_dir import StateDir
+
 ROOT = Path(__file__).resolve().parent
 PREFIX = "PUNNET_"
 # sockaddr_un holds 107 bytes; a temporary name beside the socket needs the rest.
@@ -51,16 +53,16 @@ class Settings(BaseSettings):
     image_root: Path | None = Field(Path("samples"), description="the folder img_file=<path> may name")
     redis_url: str = Field("", description="an outside Redis or Valkey; empty: the embedded server")
     workers: int = Field(default_factory=available_cores, ge=1, le=256, description="gunicorn processes")
-    inline_slots: int = Field(1, ge=1, le=64, description="native threads per lane and process")
-    job_workers: int = Field(default_factory=lambda: max(1, available_cores() // 2), ge=1, le=256)
-    quick_ms: float = Field(25, ge=0, description="predicted cost of the quick lane, at most")
-    inline_budget_ms: float = Field(250, ge=0, description="predicted cost of the long lane, at most")
-    preload: bool = Field(True, description="load CPU models before the fork")
+    predictors: int = Field(default_factory=available_cores, ge=1, le=256,
+                            description="images computed at a time on each inline route")
+    job_workers: int = Field(default_factory=available_cores, ge=1, le=256, description="jobs at a time")
+    quick_ms: float = Field(25, ge=0, description="predicted cost of the quick route, at most")
+    inline_budget_ms: float = Field(250, ge=0, description="predicted cost of the long route, at most")
     reload: bool = Field(False, description="set by ./start.sh --reload: follow changes of code and models")
     max_upload_mb: float = Field(32, gt=0, le=2048, description="of one image, in MB of 1,000,000 bytes")
     max_megapixels: float = Field(100, gt=0, le=2000)
-    inflight_mb: float = Field(256, gt=0, description="request bodies held by one process at a time")
-    decoded_mb: float = Field(512, gt=0, description="decoded images that one process's long lane holds at a time")
+    inflight_mb: float = Field(256, gt=0, description="reserved for request bodies by one web process")
+    decoded_mb: float = Field(1024, ge=16, description="reserved for decoded images by all predictors")
     queue_max_jobs: int = Field(1000, ge=1)
     queue_max_mb: float = Field(512, gt=0)
     job_timeout_s: int = Field(300, ge=1)
@@ -176,64 +178,9 @@ class Settings(BaseSettings):
         return not self.redis_url
 
     @property
-    def queue_socket(self) -> Path:
-        """The embedded server's unix socket."""
-        return self.state_dir / "valkey.sock"
-
-    @property
-    def lane_socket(self) -> Path:
-        """Where the long lane's processes are asked."""
-        return self.state_dir / "lane.sock"
-
-    @property
-    def slots_file(self) -> Path:
-        """Bytes that gunicorn processes lock: who computes quick pictures."""
-        return self.state_dir / "slots"
-
-    @property
-    def lane_processes(self) -> int:
-        """As many as can be asked at a time, and as can compute."""
-        return min(self.workers * self.inline_slots, available_cores())
-
-    @property
-    def queue_dir(self) -> Path:
-        """The embedded server's data."""
-        return self.state_dir / "valkey"
-
-    @property
-    def trials_dir(self) -> Path:
-        """What came of trying each model: in the state folder, shared by the service's processes."""
-        return self.state_dir / "trials"
-
-    @property
-    def ended_dir(self) -> Path:
-        """Images of jobs that succeeded, for drawing their results."""
-        return self.state_dir / "ended"
-
-    @property
-    def spool_dir(self) -> Path:
-        """Images of waiting jobs, where the queue server is our own."""
-        return self.state_dir / "spool"
-
-    @property
-    def draining_file(self) -> Path:
-        """Exists while the service is being stopped."""
-        return self.state_dir / "draining"
-
-    @property
-    def patience_file(self) -> Path:
-        """The patience that a running instance was started with, for a stop from another shell."""
-        return self.state_dir / "stop-timeout-s"
-
-    @property
-    def drained_dir(self) -> Path:
-        """Holds a file for each gunicorn worker that has nothing left to answer while draining."""
-        return self.state_dir / "drained"
-
-    @property
-    def preloads(self) -> bool:
-        """Whether models are loaded before the fork; a reload needs code and models that are imported after it."""
-        return self.preload and not self.reload
+    def state(self) -> StateDir:
+        """The paths below the state folder."""
+        return StateDir(self.state_dir)
 
     @property
     def logging_level(self) -> str:
@@ -246,6 +193,10 @@ class Settings(BaseSettings):
     @property
     def max_pixels(self) -> int:
         return int(self.max_megapixels * MEGA)
+
+    @property
+    def decoded_bytes(self) -> int:
+        return int(self.decoded_mb * MEGA)
 
 
 def _port(bind: str) -> int:

@@ -1,59 +1,66 @@
 """Predictions and job records -> HTTP answers."""
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import get_args
+from typing import Any
 
+import orjson
 from flask import Request, Response
 
-from api import errors
-from api.errors import JobCanceled, NotAcceptable
-from api.json_pieces import is_large, streamed
-from inference.drawing import Kind
-from inference.model import Prediction
-from jobs.queue import retry_after_s
-from jobs.record import JobRecord
+from api import problems
+from api.problems import JobCanceled, NotAcceptable
+from jobs.job import JobRecord, Outcome, retry_after_s
+from predictors.client import Prediction
 
 JSON = "application/json"
-PICTURES: tuple[Kind, ...] = get_args(Kind)
+DRAWINGS = ("image/png", "image/jpeg", "image/webp")
 PHASES = ("queue", "decode", "preprocess", "inference", "postprocess", "total")
+# Larger results are sent as they are, beside what surrounds them: to copy them together would hold up the event loop.
+JOINED_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A result as a picture: an encoded file and its media type."""
+class Drawing:
+    """A result drawn on its image: an encoded file and its media type."""
 
-    kind: Kind
+    kind: str
     data: bytes
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """The media type that a caller likes best, and whether JSON would do where no picture can be made."""
+    """The media type that a caller likes best, and whether JSON would do where nothing can be drawn."""
 
     kind: str = JSON
     or_json: bool = True
 
 
 def wanted(request: Request) -> Wanted:
-    """How a prediction is to be answered: JSON unless a picture is liked better.
+    """How a prediction is to be answered: JSON unless a drawing is liked better.
 
     Raises:
         NotAcceptable.
     """
     if request.headers.get("Accept", "") in ("", "*/*") or not (accept := request.accept_mimetypes):
         return Wanted()
-    kind = accept.best_match((JSON, *PICTURES))
+    kind = accept.best_match((JSON, *DRAWINGS))
     if kind is None:
-        raise NotAcceptable(f"answers are written as {', '.join((JSON, *PICTURES))}")
+        raise NotAcceptable(f"answers are written as {', '.join((JSON, *DRAWINGS))}")
     return Wanted(kind, bool(accept[JSON]))
 
 
-def inline(request_id: str, prediction: Prediction, queue_ms: float, total_ms: float,
-           picture: Picture | None) -> Response:
-    """200 for a prediction that ran in this process."""
-    return _prediction(_with_times(prediction.to_dict(), queue_ms, total_ms), request_id, "inline", picture)
+def json(document: Mapping[str, Any], http_status: int = 200) -> Response:
+    """A document as an answer."""
+    return Response(orjson.dumps(document) + b"\n", http_status, content_type=JSON)
+
+
+def inline(request_id: str, model: str, prediction: Prediction, total_ms: float, drawing: Drawing | None) -> Response:
+    """200 for a prediction that was answered inline."""
+    head = {"status": 200, "id": request_id, "model_type": model, "model_version": prediction.model_version,
+            "route": "inline", "image": prediction.image,
+            "timings_ms": _times(prediction.timings_ms, prediction.queue_ms, total_ms)}
+    return _prediction(head, prediction.result, drawing)
 
 
 def accepted(record: JobRecord) -> Response:
@@ -65,65 +72,79 @@ def accepted(record: JobRecord) -> Response:
 
 
 def job(record: JobRecord, http_status: int = 200) -> Response:
-    """The job document."""
-    return _json(job_document(record), http_status)
+    """The job document, with `result` or `error` once it ended."""
+    document = _document(record) | _ending(record)
+    if record.state != "succeeded":
+        return json(document, http_status)
+    return _spliced(document, record.result, http_status)
 
 
-def result(record: JobRecord, picture: Picture | None = None) -> Response:
+def result(record: JobRecord, drawing: Drawing | None = None) -> Response:
     """What a synchronous call would have answered; 202 while the job has not ended."""
     if not record.ended:
         return accepted(record)
     if record.state == "canceled":
         raise JobCanceled(f"job {record.id} was canceled")
-    assert record.outcome is not None
-    if record.outcome.prediction is None:
-        return errors.render(errors.problem_of(record.outcome.kind), record.outcome.detail)
-    return _prediction(_with_times(record.outcome.prediction, record.queue_ms, record.total_ms), record.id, "queue",
-                       picture)
+    outcome = _outcome(record)
+    if not outcome.succeeded:
+        return problems.render(problems.problem_of(outcome.kind), outcome.detail)
+    head = {"status": 200, "id": record.id, "model_type": record.model_type.partition(":")[0], "route": "queue"}
+    return _prediction(head | _told(record), record.result, drawing)
 
 
-def job_document(record: JobRecord) -> dict:
-    """The contract's job document, with `result` or `error` once it ended."""
+def _document(record: JobRecord) -> dict:
     url = f"/jobs/{record.id}"
-    document = {
-        "status": 202, "id": record.id, "state": record.state, "model_type": record.model_type,
-        "queue_position": record.queue_position, "eta_s": record.eta_s,
-        "progress": {"done": record.tiles_done, "total": record.tiles},
-        "created_at": _time(record.created_at), "started_at": _time(record.started_at),
-        "completed_at": _time(record.completed_at),
-        "urls": {"get": url, "result": f"{url}/result", "events": f"{url}/events", "cancel": url},
-    }
-    return document | _ending(record)
+    return {"status": 202, "id": record.id, "state": record.state, "model_type": record.model_type,
+            "queue_position": record.queue_position, "eta_s": None if record.eta_s is None else round(record.eta_s, 3),
+            "progress": {"done": record.tiles_done, "total": record.tiles},
+            "created_at": _time(record.created_at), "started_at": _time(record.started_at),
+            "completed_at": _time(record.completed_at),
+            "urls": {"get": url, "result": f"{url}/result", "cancel": url}}
 
 
 def _ending(record: JobRecord) -> dict:
+    """What the document says otherwise, or besides, once the job ended."""
     if record.state == "canceled":
         return {"status": 410}
-    if record.outcome is None:
+    if record.state == "succeeded":
+        return {"status": 200} | _told(record)
+    if record.state != "failed":
         return {}
-    if record.outcome.prediction is None:
-        problem = errors.problem_of(record.outcome.kind)
-        return {"status": problem.status, "error": errors.document(problem, record.outcome.detail, record.request_id)}
-    timed = _with_times(record.outcome.prediction, record.queue_ms, record.total_ms)
-    return {"status": 200} | {key: timed[key] for key in ("model_version", "image", "result", "timings_ms")}
+    outcome = _outcome(record)
+    problem = problems.problem_of(outcome.kind)
+    return {"status": problem.status, "error": problems.document(problem, outcome.detail, record.request_id)}
 
 
-def _with_times(prediction: dict, queue_ms: float, total_ms: float) -> dict:
-    times = {"queue": round(queue_ms, 3), **prediction["timings_ms"], "total": round(total_ms, 3)}
-    return prediction | {"timings_ms": times}
+def _told(record: JobRecord) -> dict:
+    """What a succeeded job tells beside its result."""
+    outcome = _outcome(record)
+    return {"model_version": outcome.model_version, "image": outcome.image,
+            "timings_ms": _times(outcome.timings_ms or {}, record.queue_ms, record.total_ms)}
 
 
-def _prediction(prediction: dict, prediction_id: str, route: str, picture: Picture | None) -> Response:
-    times = prediction["timings_ms"]
-    timing = ", ".join(f"{phase};dur={times[phase]}" for phase in PHASES)
-    if picture is not None:
-        return Response(picture.data, 200, [("Content-Type", picture.kind), ("Server-Timing", timing)])
-    return _json({"status": 200, "id": prediction_id, "route": route, **prediction}, 200, ("Server-Timing", timing))
+def _outcome(record: JobRecord) -> Outcome:
+    assert record.outcome is not None, "it has ended, and not by being canceled"
+    return record.outcome
 
 
-def _json(document: dict, http_status: int, *headers: tuple[str, str]) -> Response:
-    body = streamed(document) if is_large(document) else json.dumps(document).encode()
-    return Response(body, http_status, [("Content-Type", JSON), *headers])
+def _times(phases_ms: Mapping[str, float], queue_ms: float, total_ms: float) -> dict[str, float]:
+    return {"queue": round(queue_ms, 3), **phases_ms, "total": round(total_ms, 3)}
+
+
+def _prediction(head: dict, result: bytes, drawing: Drawing | None) -> Response:
+    times = head["timings_ms"]
+    response = (_spliced(head, result, 200) if drawing is None else
+                Response(drawing.data, 200, content_type=drawing.kind))
+    response.headers["Server-Timing"] = ", ".join(f"{phase};dur={times[phase]}" for phase in PHASES)
+    return response
+
+
+def _spliced(head: Mapping[str, Any], result: bytes, http_status: int) -> Response:
+    """A JSON object whose last member `result` is JSON already."""
+    pieces = [orjson.dumps(head)[:-1] + b',"result":', result, b"}\n"]
+    length = sum(map(len, pieces))
+    body = pieces if length > JOINED_BYTES else [b"".join(pieces)]
+    return Response(body, http_status, [("Content-Length", str(length))], content_type=JSON)
 
 
 def _time(moment: datetime | None) -> str | None:

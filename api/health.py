@@ -2,7 +2,8 @@
 
 from flask import Blueprint, Response, request
 
-from api.errors import NotImplementedYet
+from api import answers
+from api.problems import NotImplementedYet, Starting
 from api.services import services
 
 blueprint = Blueprint("health", __name__)
@@ -10,14 +11,16 @@ OPEN_ENDPOINTS = ("health.livez", "health.readyz")
 
 
 @blueprint.get("/livez")
-def livez() -> dict:
-    return {"status": "alive"}
+def livez() -> Response:
+    return answers.json({"status": "alive"})
 
 
 @blueprint.get("/readyz")
-def readyz() -> dict:
-    services().check_open()
-    return {"status": "ready"}
+def readyz() -> Response:
+    services().drain.check()
+    if not services().catalogue.is_ready:
+        raise Starting("models are still being loaded; try again in a few seconds")
+    return answers.json({"status": "ready"})
 
 
 @blueprint.get("/")

@@ -1,73 +1,79 @@
-"""An inline prediction while its caller waits: it is ended at the caller's deadline or hang-up, and told where it
-outlasts its patience."""
+"""A question to the predictors while somebody waits for its answer: the run is called off at the deadline and when
+nobody wants it any more, and told apart where it outlasts its patience."""
 
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
-from api.lanes import Turn
-from inference.errors import InferenceError, Overdue, Stopped
-from inference.model import Prediction
-from inference.stop import Stop
+from inference.errors import CalledOff, InferenceError, Overdue
+from predictors.client import Run
 
-LOOK_S = 0.1  # between two looks at the caller's connection
+T = TypeVar("T")
+LOOK_S = 0.1  # between two looks whether the run is still wanted
 NEVER = float("inf")
 
 
 @dataclass(frozen=True)
-class InlineRun:
-    """A prediction in its lane. Times are of time.perf_counter: when it has had its patience, and when it is
-    ended."""
+class Attended(Generic[T]):
+    """A run and how long somebody wants it. Times are of time.monotonic: when its patience is over, and when it is
+    called off."""
 
-    turn: Turn[Prediction]
-    stop: Stop
-    patient_until: float
-    deadline: float = NEVER
-    connection: socket.socket | None = None
+    run: Run[T]
+    is_wanted: Callable[[], bool]
+    deadline: float
+    patient_until: float = NEVER
 
     def attend(self) -> bool:
         """Wait for its end. False where it outlasts its patience: it goes on.
 
         Raises:
-            Overdue, Stopped: it was ended, or never begun.
+            Overdue, CalledOff: the run was called off.
         """
-        while not self.turn.wait(self._look_s()):
-            now = time.perf_counter()
+        while not self.run.wait(self._look_s()):
+            now = time.monotonic()
             if now >= self.deadline:
-                self._end(Overdue("it did not end in time: its caller's, or else PUNNET_JOB_TIMEOUT_S"))
-            if self.connection is not None and has_hung_up(self.connection):
-                self._end(Stopped("the caller hung up"))
+                self._call_off(Overdue("it did not end in time: its caller's, or else PUNNET_JOB_TIMEOUT_S"))
+            if not self.is_wanted():
+                self._call_off(CalledOff("nobody waits for it any more"))
             if now >= self.patient_until:
                 return False
         return True
 
-    def within(self, seconds: float) -> "InlineRun":
-        """The same, with so much patience from now on."""
-        return replace(self, patient_until=time.perf_counter() + seconds)
+    def result(self) -> T:
+        """Wait for its end, whatever its patience was; what the run gave, or raises what it raised."""
+        replace(self, patient_until=NEVER).attend()
+        return self.run.result()
 
-    def detached(self) -> "InlineRun":
-        """The same, without a caller who could hang up."""
-        return replace(self, connection=None)
+    def within(self, seconds: float) -> "Attended[T]":
+        """The same run, with so much patience from now on."""
+        return replace(self, patient_until=time.monotonic() + seconds)
+
+    def wanted_while(self, is_wanted: Callable[[], bool]) -> "Attended[T]":
+        """The same run, for somebody else."""
+        return replace(self, is_wanted=is_wanted)
 
     def _look_s(self) -> float:
-        nearest = min(self.deadline, self.patient_until) - time.perf_counter()
+        nearest = min(self.deadline, self.patient_until) - time.monotonic()
         return max(0.0, min(LOOK_S, nearest))
 
-    def _end(self, reason: InferenceError) -> None:
-        """The slot comes back when the native call has ended, which is soon."""
-        if not self.turn.withdraw():
-            self.stop.end(reason)
+    def _call_off(self, reason: InferenceError) -> None:
+        self.run.call_off()
         raise reason
 
 
-def has_hung_up(connection: socket.socket) -> bool:
-    """Whether the other side has closed; what it may have sent meanwhile stays where it is."""
+def is_connected(connection: socket.socket | None) -> bool:
+    """Whether the caller has not hung up; what he may have sent meanwhile stays where it is. True without a
+    connection to look at, as in tests."""
+    if connection is None:
+        return True
     try:
         connection.settimeout(0.0)
-        return connection.recv(1, socket.MSG_PEEK) == b""
+        return connection.recv(1, socket.MSG_PEEK) != b""
     except BlockingIOError:
-        return False
-    except OSError:
         return True
+    except OSError:
+        return False
     finally:
         connection.settimeout(None)

@@ -2,23 +2,23 @@
 
 from flask import Blueprint, Response, request
 
-from api import answers, pictures, preferences
-from api.errors import NotImplementedYet
+from api import answers, drawings, preferences
+from api.problems import NotImplementedYet
 from api.services import services
-from jobs.record import JobRecord
+from jobs.job import JobRecord
 
 blueprint = Blueprint("jobs", __name__)
 
 
 @blueprint.get("/jobs/<job_id>")
 def show(job_id: str) -> Response:
-    return answers.job(_held(job_id))
+    return answers.job(_waited_for(job_id))
 
 
 @blueprint.get("/jobs/<job_id>/result")
 def result(job_id: str) -> Response:
-    wanted, record = answers.wanted(request), _held(job_id)
-    return answers.result(record, pictures.of_job(services(), wanted, record))
+    wanted, record = answers.wanted(request), _waited_for(job_id)
+    return answers.result(record, drawings.of_job(services(), wanted, record))
 
 
 @blueprint.delete("/jobs/<job_id>")
@@ -32,9 +32,9 @@ def later(job_id: str = "") -> Response:
     raise NotImplementedYet(f"{request.path} is not built yet; poll GET /jobs/<id>?wait=30")
 
 
-def _held(job_id: str) -> JobRecord:
-    """The job's record, after holding the caller for `?wait=` seconds if it has not ended."""
+def _waited_for(job_id: str) -> JobRecord:
+    """The job's record once it has ended, or where it stands after `?wait=` seconds."""
     service = services()
     wait_s = preferences.wait_seconds(request.args.get("wait"), service.settings.wait_max_s)
     record = service.queue.read(job_id)
-    return record if record.ended or not wait_s else service.events.hold(record, wait_s, service.queue.read)
+    return record if record.ended or not wait_s else service.events.wait(record, wait_s, service.queue.read)

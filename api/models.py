@@ -2,37 +2,38 @@
 
 from typing import Any
 
-from flask import Blueprint
+from flask import Blueprint, Response
 
+from api import answers
 from api.services import services
-from inference.engine import ModelEntry
-from inference.model import LoadedModel
+from inference.model_info import ModelInfo
+from predictors.catalogue import Entry
 
 blueprint = Blueprint("models", __name__)
 
 
 @blueprint.get("/models")
-def index() -> dict:
-    return {"models": [_summary(entry) for entry in services().engine.entries]}
+def index() -> Response:
+    return answers.json({"models": [_summary(entry) for entry in services().catalogue.entries]})
 
 
 @blueprint.get("/models/<model_type>")
-def show(model_type: str) -> dict:
-    engine = services().engine
-    entry = engine.entry(model_type)
-    details = {} if entry.model is None else _details(entry.model) | {"cost": engine.cost(entry.model)}
-    return _summary(entry) | details
+def show(model_type: str) -> Response:
+    service = services()
+    entry = service.catalogue.entry(model_type)
+    details = {} if entry.model is None else _details(entry.model) | {"cost": service.costs.of(entry.model)}
+    return answers.json(_summary(entry) | details)
 
 
-def _summary(entry: ModelEntry) -> dict[str, Any]:
-    summary: dict[str, Any] = {"name": entry.files.name, "version": entry.files.version, "state": entry.state}
+def _summary(entry: Entry) -> dict[str, Any]:
+    summary: dict[str, Any] = {"name": entry.name, "version": entry.version, "state": entry.state}
     if entry.model is not None:
         summary["task"] = entry.model.spec.task
     return summary | ({"reason": entry.reason} if entry.reason else {})
 
 
-def _details(model: LoadedModel) -> dict[str, Any]:
-    return {"inputs": [tensor.to_dict() for tensor in model.session.interface.inputs],
-            "outputs": [tensor.to_dict() for tensor in model.session.interface.outputs],
+def _details(model: ModelInfo) -> dict[str, Any]:
+    return {"inputs": [tensor.to_dict() for tensor in model.inputs],
+            "outputs": [tensor.to_dict() for tensor in model.outputs],
             "labels": list(model.spec.labels),
             "findings": [finding.to_dict() for finding in model.spec.findings]}

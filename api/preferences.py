@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from api.errors import BadRequest
+from api.problems import BadRequest
 
 Mode = Literal["auto", "sync", "async"]
 # One preference up to its parameters; a quoted text may hold commas.
@@ -16,10 +16,11 @@ DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m(?!s))?(?:(\d{1,9}(?:\.\d{1,
 
 @dataclass(frozen=True)
 class Preference:
-    """`hold_s`: how long to hold the caller of a job. `applied`: the value of `Preference-Applied`, or empty."""
+    """`wait_s`: how long the caller of a job wants to wait for it. `applied`: the value of `Preference-Applied`, or
+    empty."""
 
     mode: Mode = "auto"
-    hold_s: float = 0.0
+    wait_s: float = 0.0
     applied: str = ""
 
 
@@ -64,13 +65,13 @@ def _of_header(header: str, wait_max_s: float) -> Preference:
         name, _, value = part.partition("=")
         given.setdefault(name.strip().lower(), value.strip().strip('"'))
     respond_async = given.get("respond-async") == ""
-    hold_s = _whole_seconds(given.get("wait"))
+    wait_s = _whole_seconds(given.get("wait"))
     applied = ["respond-async"] if respond_async else []
-    if hold_s is not None:
-        hold_s = min(hold_s, int(wait_max_s))
-        applied.append(f"wait={hold_s}")
-    mode: Mode = "async" if respond_async else "auto" if hold_s is None else "sync"
-    return Preference(mode, float(hold_s or 0), ", ".join(applied))
+    if wait_s is not None:
+        wait_s = min(wait_s, int(wait_max_s))
+        applied.append(f"wait={wait_s}")
+    mode: Mode = "async" if respond_async else "auto" if wait_s is None else "sync"
+    return Preference(mode, float(wait_s or 0), ", ".join(applied))
 
 
 def _whole_seconds(text: str | None) -> int | None:

@@ -1,7 +1,7 @@
-"""Inline work that became a job: it goes on where it runs, and its result is filed under the job's id.
+"""An inline call that outlasts its time becomes a job: its run goes on, and its result is filed under the job's id.
 
-Its job is held by this process with a lease, as a worker holds one: if the process dies, the pool puts the job in the
-queue, and it is run from its stored image.
+This web process gives the job heartbeats, as a worker does. If the process dies, the workers recover the job and run
+it from its stored image.
 """
 
 import logging
@@ -9,66 +9,106 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from api.inline import InlineRun
-from inference.errors import InferenceError
-from inference.model import Prediction
+from api.costs import Costs
+from api.inline import Attended
+from api.waiting import Waiting
+from inference.errors import InferenceError, PredictorsAway
 from jobs.errors import QueueUnavailable
-from jobs.outcome import WORKER_LOST, Outcome
-from jobs.queue import RENEW_S, Execution, JobQueue, JobRequest
-from jobs.record import JobRecord
+from jobs.events import JobEvents
+from jobs.execution import HEARTBEAT_S, Execution
+from jobs.job import WORKER_LOST, JobRecord, JobRequest, Outcome
+from jobs.queue import JobQueue
+from predictors.client import Prediction, Route
 
 RETRY_S = 0.5
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Promoted:
+    """A run that goes on as a job."""
+
+    run: Attended[Prediction]
+    route: Route
+    request: JobRequest
+    execution: Execution
+    image: bytes
+
+
 class Promotions:
-    """Those of one process. `count` is told of each that begins (1) and ends (-1)."""
+    """The promoted runs of one web process. `count` is told of each that begins (1) and ends (-1)."""
 
-    def __init__(self, queue: JobQueue, count: Callable[[int], None]) -> None:
-        self._queue, self._count = queue, count
-        self._owner = f"front.{uuid.uuid4().hex}"
+    def __init__(self, queue: JobQueue, events: JobEvents, waiting: Waiting, costs: Costs,
+                 count: Callable[[int], None]) -> None:
+        self._queue, self._events, self._waiting, self._costs, self._count = queue, events, waiting, costs, count
+        self._owner = f"web.{uuid.uuid4().hex}"
 
-    def take(self, run: InlineRun, request: JobRequest, image: bytes,
-             observe: Callable[[Prediction], None]) -> JobRecord:
-        """Accept as a job what runs already; `observe` is given its prediction.
+    def promote(self, run: Attended[Prediction], route: Route, request: JobRequest, image: bytes) -> JobRecord:
+        """Accept as a job what runs already.
 
         Raises:
             QueueFull, QueueUnavailable: it is no job, and runs on.
         """
-        record, execution = self._queue.adopt(request, image, self._owner)
+        record, execution = self._queue.promote(request, image, self._owner)
         log.warning("request %s: takes longer than predicted, goes on as job %s", request.request_id, record.id)
         self._count(1)
-        filing = (run.detached(), execution, image, observe)
-        threading.Thread(target=self._see_through, args=filing, name="promoted", daemon=True).start()
+        promoted = Promoted(run, route, request, execution, image)
+        threading.Thread(target=self._see_through, args=(promoted,), name="promoted", daemon=True).start()
         return record
 
-    def _see_through(self, run: InlineRun, execution: Execution, image: bytes,
-                     observe: Callable[[Prediction], None]) -> None:
+    def _see_through(self, promoted: Promoted) -> None:
         try:
-            outcome = self._outcome(run, execution, observe)
-            while not self._tried(lambda: self._queue.end(execution, outcome, image)):
-                time.sleep(RETRY_S)
+            with (self._waiting.counted(promoted.route, promoted.request.predicted_ms),
+                  self._events.watching(promoted.execution.job_id) as news):
+                self._end(promoted, *self._outcome(promoted, news))
+        except PredictorsAway as error:
+            log.warning("job %s is left to the workers: %s", promoted.execution.job_id, error)
         finally:
             self._count(-1)
 
-    def _outcome(self, run: InlineRun, execution: Execution, observe: Callable[[Prediction], None]) -> Outcome:
+    def _outcome(self, promoted: Promoted, news: threading.Event) -> tuple[Outcome, bytes]:
+        """How the run ended, and its result. Raises PredictorsAway."""
         try:
-            while not run.within(RENEW_S).attend():
-                self._tried(lambda: self._queue.renew(execution))
-            prediction, _ = run.turn.result()
-            observe(prediction)
-            return Outcome(prediction=prediction.to_dict())
+            prediction = self._attend(promoted, news)
+            self._costs.observe(prediction.samples)
+            return Outcome(model_version=prediction.model_version, image=prediction.image,
+                           timings_ms=prediction.timings_ms), prediction.result
+        except PredictorsAway:
+            raise
         except InferenceError as error:
-            return Outcome(kind=type(error).__name__, detail=str(error))
+            return Outcome(kind=type(error).__name__, detail=str(error)), b""
         except Exception as error:
-            log.exception("job %s: unexpected error", execution.job_id)
-            return Outcome(kind=WORKER_LOST, detail=f"unexpected {type(error).__name__}; the server's log has it")
+            log.exception("job %s: unexpected error", promoted.execution.job_id)
+            return Outcome(kind=WORKER_LOST, detail=f"unexpected {type(error).__name__}; the server's log has it"), b""
 
-    def _tried(self, call: Callable[[], None]) -> bool:
+    def _attend(self, promoted: Promoted, news: threading.Event) -> Prediction:
+        news.set()  # the job may have been canceled before anybody watched it
+        run = promoted.run.wanted_while(lambda: self._is_wanted(promoted.execution, news))
+        while not run.within(HEARTBEAT_S).attend():
+            news.set()  # the next heartbeat is due
+        return run.result()
+
+    def _is_wanted(self, execution: Execution, news: threading.Event) -> bool:
+        """Until the job was canceled, or is run elsewhere. While the queue server is away nobody knows better."""
+        if not news.is_set():
+            return True
+        news.clear()
         try:
-            call()
+            return self._queue.heartbeat(execution)
+        except QueueUnavailable as error:
+            log.warning("no heartbeat for job %s: %s", execution.job_id, error)
+            return True
+
+    def _end(self, promoted: Promoted, outcome: Outcome, result: bytes) -> None:
+        while not self._is_ended(promoted, outcome, result):
+            time.sleep(RETRY_S)
+
+    def _is_ended(self, promoted: Promoted, outcome: Outcome, result: bytes) -> bool:
+        try:
+            self._queue.end(promoted.execution, outcome, promoted.image, result)
             return True
         except QueueUnavailable as error:
-            log.warning("a job that runs inline: %s", error)
+            log.warning("job %s cannot be ended yet: %s", promoted.execution.job_id, error)
             return False

@@ -2,7 +2,7 @@
 
 from gevent import monkey
 
-monkey.patch_all()  # before anything else is imported: models are loaded before the fork, in the arbiter
+monkey.patch_all()  # before anything else is imported: the app is imported before the fork, in the arbiter
 
 import gc  # noqa: E402
 import logging  # noqa: E402
@@ -25,11 +25,11 @@ worker_class = "gevent"
 workers = _settings.workers
 worker_connections = 10_000  # an idle long-poll costs 18 KiB
 backlog = 2048
-preload_app = _settings.preloads
+preload_app = not _settings.reload
 # Seconds; below graceful_timeout, or an idle connection would use up a stop's patience.
 keepalive = max(1, min(5, _settings.stop_timeout_s - 1))
 graceful_timeout = _settings.stop_timeout_s
-timeout = 120  # seconds without a sign from the hub, which never computes; models loaded after the fork take some
+timeout = 120  # seconds without a sign from the event loop, which never computes
 loglevel = _settings.logging_level
 errorlog = str(_settings.log_dir / "error.log")
 capture_output = True
@@ -46,6 +46,12 @@ def pre_fork(server: Any, worker: Any) -> None:
 def post_fork(server: Any, worker: Any) -> None:
     """A worker whose arbiter was killed would keep the port from the next one."""
     die_with_parent(server.pid)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """What a dead web process waited for must not count any more."""
+    from api.waiting import clear_dead  # not before the fork: with --reload nothing of ours is to be imported there
+    clear_dead(_settings.state.waiting)
 
 
 def post_request(worker: Any, request: Any, environ: dict[str, Any], response: Any) -> None:

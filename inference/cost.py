@@ -1,38 +1,36 @@
-"""What a prediction will take, learned from those that finished: facts of the header in, milliseconds of a core out.
+"""What a prediction will take, learned from earlier ones: facts of the header in, milliseconds of a core out.
 
 The work of a prediction has parts (a JPEG is decoded at 1/4, a model runs), and each part's time is linear in a few
 amounts (megapixels, megabytes, runs). Its rates are fitted to the newest samples of every size, so that a thousand
-small pictures do not make it forget the large ones, by least absolute relative error (iteratively reweighted least
-squares, Schlossmacher 1973): samples that other work on the machine held up count as outliers. Pure: plain values in,
-plain values out.
+small images do not make the model forget the large ones, by least absolute relative error (iteratively reweighted
+least squares, Schlossmacher 1973): samples that other work on the machine delayed count as outliers. Pure: plain
+values in, plain values out.
 """
 
 import math
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import median  # numpy's imports numpy.ma when it is called: 6 MB of each process
+from operator import mul
+from statistics import median
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 Amounts = tuple[float, ...]
 Bin = tuple[str, int]  # a part, and the class of size that its work falls in
 Snapshot = dict[str, list[list[Any]]]  # as JSON has it: by bin, of each sample its time, amounts, milliseconds
 KEPT = 12  # samples of a bin
 KEPT_S = 24 * 3600
-RENEWED_S = 5  # between two samples of a full bin: more would tell the same, and a fit holds the hub for 3 ms
+RENEWED_S = 5  # between two samples of a full bin: more would tell the same, and the event loop waits for each fit
 MAX_WAITING = 1000  # between two calls of `learn`
 REFITS, SWEEPS = 8, 12
 ROUND_OFF = 0.05  # errors below this share are not told from none
 NEXT_TO_NOTHING = 1e-4
-SEED_WEIGHT = 0.25  # of a real sample's: two of these outweigh what was measured at the start
+SEED_WEIGHT = 0.25  # of a real sample's: two real ones outweigh what was measured at the start
 
 
 @dataclass(frozen=True)
 class Work:
-    """A part of a prediction: its name begins with what kind it is of."""
+    """A part of a prediction. Its name begins with the word for its kind."""
 
     part: str
     amounts: Amounts
@@ -49,7 +47,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Fit:
-    """Milliseconds per unit of each amount; the median relative error on the samples that it was fitted to."""
+    """Milliseconds per unit of each amount, and the median relative error on the samples that they were fitted to."""
 
     rates: Amounts
     error: float | None = None
@@ -58,9 +56,12 @@ class Fit:
 
 @dataclass
 class CostModel:
-    """The samples and fits of one process. Samples of several processes are merged by time, in any order and as
-    often as one likes; `observe` may be called beside the others. A part that nobody measured is taken to cost what
-    the one does that `like` names for its kind."""
+    """The samples and fits of one process.
+
+    Samples of several processes are merged by time, in any order and as often as one likes. `observe` may be called
+    from another thread than the rest. A part that nobody measured is taken to cost what that part does which `like`
+    names for its kind.
+    """
 
     like: Mapping[str, str] = field(default_factory=dict)
     _seeds: dict[str, tuple[Sample, ...]] = field(default_factory=dict)
@@ -70,7 +71,7 @@ class CostModel:
     _waiting: deque[tuple[str, Sample]] = field(default_factory=lambda: deque(maxlen=MAX_WAITING))
 
     def seed(self, part: str, samples: Iterable[tuple[Amounts, float]]) -> None:
-        """What was measured before the first prediction: amounts and milliseconds."""
+        """Keep what was measured before the first prediction: amounts and milliseconds."""
         self._seeds[part] = tuple(Sample(0.0, amounts, ms) for amounts, ms in samples)
         self._refit({part})
 
@@ -79,12 +80,12 @@ class CostModel:
         return sum(_dot(self._fit_of(work.part).rates, work.amounts) for work in works)
 
     def observe(self, work: Work, ms: float, at: float) -> None:
-        """Keep a sample; `learn` makes use of it."""
+        """Keep a sample, also one of another process; `learn` makes use of it."""
         if ms > 0:
             self._waiting.append((work.part, Sample(at, work.amounts, ms)))
 
     def learn(self) -> set[Bin]:
-        """Fit again what has news. Returns where there were some."""
+        """Fit again the parts that have new samples. Returns the bins that the samples fell in."""
         while self._waiting:
             part, sample = self._waiting.popleft()
             key = part, _size_class(sample.amounts)
@@ -109,13 +110,13 @@ class CostModel:
                 for part, size_class in bins}
 
     def forget(self, part: str) -> None:
-        """Of a model that is gone."""
+        """Drop a part, because its model is gone."""
         self._samples = {key: samples for key, samples in list(self._samples.items()) if key[0] != part}
         self._seeds.pop(part, None)
         self._fits.pop(part, None)
 
     def fits(self) -> dict[str, Fit]:
-        """By part, for those who want to look."""
+        """All fits, by part."""
         return dict(self._fits)
 
     def _fit_of(self, part: str) -> Fit:
@@ -146,37 +147,57 @@ class CostModel:
 def fit(samples: Sequence[Sample], seeds: Sequence[Sample]) -> Fit:
     """The rates, none below zero, that make the sum of absolute errors least, each relative to what was predicted or
     what it took, whichever is more: ten times too much is as wrong as ten times too little."""
-    every = [*samples, *seeds]
-    shares = np.array([sample.amounts for sample in every]) / np.array([[sample.ms] for sample in every])
-    weights = np.array([1.0] * len(samples) + [SEED_WEIGHT] * len(seeds))
-    start = np.array([1.0] * len(samples) + [NEXT_TO_NOTHING] * len(seeds))  # a seed that is far off pulls hardest
-    scale = shares.max(axis=0)
-    scale[scale == 0] = 1.0
-    shares /= scale
-    rates = _least_squares(shares, start, np.zeros(len(scale)))
+    shares = list(zip(*(_shares(sample) for sample in (*samples, *seeds)), strict=True))
+    scale = [max(column) or 1.0 for column in shares]
+    columns = [[share / unit for share in column] for column, unit in zip(shares, scale, strict=True)]
+    weights = [1.0] * len(samples) + [SEED_WEIGHT] * len(seeds)
+    start = [1.0] * len(samples) + [NEXT_TO_NOTHING] * len(seeds)  # a seed that is far off pulls hardest
+    rates = _least_squares(columns, start, [0.0] * len(scale))
     for _ in range(REFITS):
-        predicted = (shares * rates).sum(axis=1)
-        larger = np.maximum(1.0, predicted)
-        errors = np.abs(1 - predicted) / larger
-        rates = _least_squares(shares, weights / np.maximum(errors, ROUND_OFF) / larger**2, rates)
-    errors = np.abs(1 - (shares[:len(samples)] * rates).sum(axis=1))
-    return Fit(tuple((rates / scale).tolist()), median(errors.tolist()) if samples else None, len(samples))
+        emphases = map(_emphasis, _predicted(columns, rates))
+        rates = _least_squares(columns, list(map(mul, weights, emphases)), rates)
+    errors = [abs(1 - share) for share in _predicted(columns, rates)[:len(samples)]]
+    return Fit(tuple(rate / unit for rate, unit in zip(rates, scale, strict=True)),
+               median(errors) if samples else None, len(samples))
 
 
-def _least_squares(shares: NDArray, weights: NDArray, start: NDArray) -> NDArray:
-    """The rates, none below zero, with which each row's shares sum up to 1 best, by coordinate descent."""
-    pull = shares * weights[:, np.newaxis]
-    rows, target, solution = (pull.T @ shares).tolist(), pull.sum(axis=0), start.tolist()
+def _shares(sample: Sample) -> list[float]:
+    """Each amount per millisecond that the sample took: with the right rates these sum up to 1."""
+    return [amount / sample.ms for amount in sample.amounts]
+
+
+def _predicted(columns: list[list[float]], rates: list[float]) -> list[float]:
+    """What these rates predict for each sample, as a share of what it took."""
+    parts = ([share * rate for share in column] for column, rate in zip(columns, rates, strict=True))
+    return list(map(sum, zip(*parts, strict=True)))
+
+
+def _emphasis(predicted: float) -> float:
+    """The weight with which a sample's squared error counts as its absolute one."""
+    larger = max(1.0, predicted)
+    return 1 / (max(abs(1 - predicted) / larger, ROUND_OFF) * larger**2)
+
+
+def _least_squares(columns: list[list[float]], weights: list[float], start: list[float]) -> list[float]:
+    """The rates, none below zero, with which each sample's shares sum up to 1 best, by coordinate descent.
+
+    A column has one amount's shares of all samples.
+    """
+    pulls = [list(map(mul, column, weights)) for column in columns]
+    rows = [[_dot(pull, column) for column in columns] for pull in pulls]
+    targets, solution = list(map(sum, pulls)), list(start)
     for _ in range(SWEEPS):
         for index, row in enumerate(rows):
             if row[index] > 0:
-                step = (target[index] - _dot(row, solution)) / row[index]
-                solution[index] = max(0.0, solution[index] + float(step))
-    return np.array(solution)
+                step = (targets[index] - _dot(row, solution)) / row[index]
+                solution[index] = max(0.0, solution[index] + step)
+    return solution
 
 
 def _dot(left: Sequence[float], right: Sequence[float]) -> float:
-    return sum(one * other for one, other in zip(left, right, strict=True))
+    if len(left) != len(right):
+        raise ValueError(f"{len(left)} and {len(right)} numbers have no product")
+    return sum(map(mul, left, right))
 
 
 def _size_class(amounts: Amounts) -> int:

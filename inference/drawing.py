@@ -1,4 +1,4 @@
-"""A result drawn on its picture: boxes, masks, labels, tiles; or the produced picture itself."""
+"""A result drawn on its image: boxes, masks, labels, tiles; or the produced image itself."""
 
 import base64
 import io
@@ -34,30 +34,30 @@ TILE_OPACITY = (0.1, 0.55)  # of a tile with score 0 and 1
 
 
 def draw(image: Image.Image, result: dict) -> Image.Image:
-    """The result on a copy of its picture.
+    """The result on a copy of its image.
 
     Args:
         image: RGB, upright and in full size: the result counts in its pixels.
         result: of a task, as the contract tells it.
 
     Raises:
-        NotDrawable: the task's result marks nothing on a picture.
+        NotDrawable: the task's result has nothing to draw.
     """
     check_drawable(result["task"])
     try:
         return _PAINTERS[result["task"]](image.copy(), result)
     except (KeyError, TypeError) as error:  # hooks.py decides what is in a result
-        raise NotDrawable(f"the result lacks what a picture of it needs: {error}; ask for application/json") from error
+        raise NotDrawable(f"the result lacks what a drawing of it needs: {error}; ask for application/json") from error
 
 
 def check_drawable(task: str) -> None:
-    """Raises NotDrawable for a task whose results no picture shows."""
+    """Raises NotDrawable for a task whose results cannot be drawn."""
     if task not in _PAINTERS:
         raise NotDrawable(f"{task} has nothing to draw: ask for application/json")
 
 
 def encode(image: Image.Image, kind: Kind) -> bytes:
-    """A picture as a file of the media type `kind`.
+    """An image as a file of the media type `kind`.
 
     Raises:
         NotDrawable: it is larger than that format can hold.
@@ -71,7 +71,7 @@ def encode(image: Image.Image, kind: Kind) -> bytes:
 
 
 def colors_of(labels: Iterable[str]) -> dict[str, Color]:
-    """A colour per label: the same in every picture, unless two labels of one picture would share it."""
+    """A colour per label: the same in every image, unless two labels of one image would share it."""
     taken: dict[str, int] = {}
     for label in sorted(set(labels)):
         wanted = zlib.crc32(label.encode()) % len(PALETTE)

@@ -1,20 +1,32 @@
-"""What can go wrong between an image's bytes and its prediction. The text is meant for the caller."""
+"""What can go wrong between an image's bytes and its prediction. The text of each error is meant for the caller."""
 
 
 class InferenceError(Exception):
-    """Base of the errors below; the text says what happened and what to do."""
+    """This is the base of the errors below. The text says what happened and what to do."""
 
 
 class UnsupportedImage(InferenceError):
-    """The bytes are not an image that can be read: another format, truncated, damaged."""
+    """The bytes are not an image that can be read: they are of another format, truncated or damaged."""
 
 
 class TooManyPixels(InferenceError):
     """The image's header announces more pixels than are allowed."""
 
 
+class PoisonImage(InferenceError):
+    """The image ended two predictors, one after the other, so nobody tries it again."""
+
+
 class ModelNotFound(InferenceError):
     """No model of this name is served."""
+
+
+class ModelLoading(InferenceError):
+    """The model is there, but it is not loaded yet. The same request will be answered later."""
+
+
+class ModelNotUsable(InferenceError):
+    """A model's files cannot be served. The text is the `reason` of `GET /models`."""
 
 
 class BadParameter(InferenceError):
@@ -22,20 +34,20 @@ class BadParameter(InferenceError):
 
 
 class InferenceFailed(InferenceError):
-    """The model or its postprocessing raised while it ran."""
+    """The model, its hooks or its task raised an error while it ran."""
 
 
 class Overdue(InferenceError):
     """The prediction took, or would take, longer than it may."""
 
 
-class Stopped(InferenceError):
-    """Nobody waits for the prediction any more."""
+class CalledOff(InferenceError):
+    """The run was called off from outside, because nobody waits for its result any more."""
 
 
-class ModelNotUsable(InferenceError):
-    """A model's files cannot be served; the text is the `reason` of `GET /models`."""
+class PredictorsAway(InferenceError):
+    """No predictor listened for so long that the asker gave up. The same question may be asked again later."""
 
 
 class NotDrawable(InferenceError):
-    """A result that is no picture and marks nothing on one: an embedding, plain tensors."""
+    """The result is no image and has nothing to draw on one: it is an embedding, or plain tensors."""

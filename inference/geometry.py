@@ -1,10 +1,7 @@
-"""Where a picture lands on a model's input. Pure; the pixel work is in `transforms.py`."""
+"""Where an image lands on a model's input. Pure; the pixel work is in `transforms.py`."""
 
 import math
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from inference.model_toml import MAX_SIDE
 from inference.spec import InputSpec, Size
@@ -36,14 +33,6 @@ class Placement:
         across, down = self.scale
         return math.ceil(self.image_size[0] * across), math.ceil(self.image_size[1] * down)
 
-    def to_image(self, boxes: NDArray) -> NDArray[np.float64]:
-        """Boxes (n, 4) xyxy in pixels of the input -> the same in pixels of the image, cut off at its rim."""
-        (across, down), (left, top) = self.scale, self.target[:2]
-        scaled = (boxes.astype(np.float64) - (left, top, left, top)) / (across, down, across, down)
-        moved = np.add(scaled, (*self.source[:2], *self.source[:2]))
-        width, height = self.image_size
-        return np.clip(moved, 0, (width, height, width, height))
-
 
 def place(image_size: Size, wanted: InputSpec) -> Placement:
     """Where the whole image lands, by the model's `resize`."""
@@ -51,7 +40,7 @@ def place(image_size: Size, wanted: InputSpec) -> Placement:
 
 
 def _stretch(image_size: Size, wanted: InputSpec) -> Placement:
-    """The whole image; with `shortest_edge` the middle of what was stretched to a square of it (timm's squash)."""
+    """Take the whole image; with `shortest_edge` the middle of what was stretched to a square of it (timm's squash)."""
     size = wanted.size or rounded_up(image_size, wanted.multiple_of)
     shares = [min(1.0, side / wanted.shortest_edge) if wanted.shortest_edge else 1.0 for side in size]
     left, top = (side * (1 - share) / 2 for side, share in zip(image_size, shares, strict=True))
@@ -73,7 +62,7 @@ def _crop(image_size: Size, wanted: InputSpec) -> Placement:
 
 
 def _letterbox(image_size: Size, wanted: InputSpec) -> Placement:
-    """The whole image with its aspect; the rest of the input is filled."""
+    """Place the whole image with its aspect; the rest of the input is filled."""
     assert wanted.size is not None
     size = wanted.size
     scale = min(size[0] / image_size[0], size[1] / image_size[1])
@@ -83,9 +72,9 @@ def _letterbox(image_size: Size, wanted: InputSpec) -> Placement:
 
 
 def _fit(image_size: Size, wanted: InputSpec) -> Placement:
-    """The image's aspect at a size of its own, filled up at the right and below to `multiple_of`."""
+    """Keep the image's aspect at a size of its own, filled up at the right and below to `multiple_of`."""
     scale = wanted.shortest_edge / min(image_size) if wanted.shortest_edge else 1.0
-    if wanted.longest_edge or wanted.shortest_edge:  # of a picture of 20000x10 the longer edge would be a million
+    if wanted.longest_edge or wanted.shortest_edge:  # the longer edge of an image of 20000x10 would be a million
         scale = min(scale, (wanted.longest_edge or MAX_SIDE) / max(image_size))
     inner = (max(1, int(image_size[0] * scale)), max(1, int(image_size[1] * scale)))
     size = rounded_up(inner, wanted.multiple_of)
@@ -96,7 +85,7 @@ _PLACERS = {"stretch": _stretch, "crop": _crop, "letterbox": _letterbox, "fit": 
 
 
 def _with_shorter_side(size: Size, side: int) -> Size:
-    """torchvision's rule: the longer side is rounded down."""
+    """The size by torchvision's rule, which rounds the longer side down."""
     width, height = size
     return (side, int(side * height / width)) if width <= height else (int(side * width / height), side)
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.boxes.placing import to_image
 from inference.errors import InferenceFailed, ModelNotUsable
 from inference.geometry import Placement
 from inference.spec import ModelSpec, Size
@@ -52,7 +54,7 @@ class Hooks:
                parameters: Mapping[str, Any]) -> dict:
         """Raises InferenceFailed with what `postprocess` raised, or where it gave what JSON has no form for."""
         assert self.postprocess is not None
-        context = Context(placement.image_size, spec.labels, parameters, placement.to_image)
+        context = Context(placement.image_size, spec.labels, parameters, partial(to_image, placement))
         found = plain(_called("postprocess", self.postprocess, dict(outputs), context))
         return {"task": spec.task} | (found if isinstance(found, dict) else {"predictions": found})
 

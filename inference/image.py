@@ -1,31 +1,24 @@
-"""Image bytes -> facts from the header, then pixels with the least work. The only import of Pillow's decoders."""
+"""Image bytes -> facts from the header, then pixels with the least work. Pillow's decoders are imported only here."""
 
 import io
 import math
 import struct
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from inference.errors import TooManyPixels, UnsupportedImage
+from inference.errors import InferenceError, TooManyPixels, UnsupportedImage
+from inference.jpeg import JPEG_FORMATS, scans
 
-# Cameras, phones, drones, scanners and the web. Decoders that nobody needs stay shut. MPO, the JPEG with a preview
-# behind it that drones and phones write, is opened by the JPEG plugin.
+# What cameras, phones, drones, scanners and the web write; decoders that nobody needs stay shut. Pillow's JPEG plugin
+# opens MPO too.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-JPEG_FORMATS = ("JPEG", "MPO")
-START_OF_SCAN = MARKER, SCAN = b"\xff\xda"  # in compressed data an FF byte is always followed by 00
-MAX_SCANS = 100  # encoders write about 10
-COUNT_STEP = 1 << 18  # bytes
-# A JPEG's segments: baseline frames; tables, restart interval, application data, comments. Other frames are
-# progressive, or none that libjpeg takes.
-BASELINE_FRAMES = (0xc0, 0xc1)
-OTHER_SEGMENTS = (0xc4, 0xdb, 0xdd, *range(0xe0, 0xf0), 0xfe)
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_SIZE_AT = 16  # bytes: the signature, then length and name of the first chunk
-# 3.5 million rationals in one tag take Pillow 8 s; an orientation needs two bytes, a TIFF's colour profile some kB.
+# Pillow reads millions of rationals in one tag; an orientation needs two bytes, a TIFF's colour profile some kB.
 MAX_EXIF_BYTES = 1 << 18
 TIFF_HEADER_BYTES = 1 << 20
 TIFF_STARTS = (b"II", b"MM")
@@ -36,9 +29,8 @@ TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: I
          8: Image.Transpose.ROTATE_90}
 ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 RIGHT_COMES_LEFT, BOTTOM_COMES_UP = (2, 3, 6, 7), (3, 4, 7, 8)  # those whose left or top is a stored far side
-# libjpeg's scaled decoding keeps at least this many times the wanted size, and the resize does the rest: 99 % of the
-# values are within 1 of 255 of those from the whole decoded image, the mean differs by 0.3 at most. With 2.0 it is
-# 90 %, for 3 ms of 35 at 9 MP (tests/unit/test_image.py, bench/stages.py, 2026-11-22).
+# libjpeg's scaled decoding keeps at least this many times the wanted size, and the resize does the rest: nearly all
+# values are then within 1 of 255 of those from the whole decoded image, which with 2.0 they are not.
 DRAFT_MARGIN = 3.0
 # Bytes a pixel in Pillow's memory; RGB has a fourth one that nobody uses.
 RGB_BYTES = 4
@@ -54,9 +46,17 @@ warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
 Image.init()  # registers every plugin now; `open(formats=...)` knows only registered ones
 
 
+def _nothing() -> None:
+    """What is called where nobody wants to end the decoding."""
+
+
 @dataclass(frozen=True)
 class ImageInfo:
-    """What the header tells. Width and height in pixels, as a person sees the image (EXIF orientation applied)."""
+    """What the header tells. Width and height are in pixels, as a person sees the image (EXIF orientation applied).
+
+    `mode` is Pillow's name for what it stores of a pixel. `turned` says that the orientation turns or mirrors the
+    image in any way, `rotated` that it swaps width and height too.
+    """
 
     width: int
     height: int
@@ -64,8 +64,8 @@ class ImageInfo:
     progressive: bool = False
     rotated: bool = False
     scans: int = 1
-    mode: str = "RGB"  # Pillow's name for what it stores of a pixel
-    turned: bool = False  # in any way; `rotated` swaps width and height too
+    mode: str = "RGB"
+    turned: bool = False
     size_bytes: int = 0
 
     @property
@@ -85,7 +85,7 @@ class Pixels:
     """A decoded upright RGB image, at `scale` times its full size: 1, or 1/2, 1/4, 1/8 of a JPEG.
 
     A JPEG's last row and column may stand for less than a whole pixel of that scale, so its size does not tell the
-    scale; where it was turned, they are the first: the picture begins at `origin`, in fractions of a pixel.
+    scale; where it was turned, they are the first: the image begins at `origin`, in fractions of a pixel.
     """
 
     image: Image.Image
@@ -95,11 +95,12 @@ class Pixels:
 
 @dataclass(frozen=True)
 class OpenedImage:
-    """An image whose header was read and whose pixels were not. To be decoded once, in any thread."""
+    """An image whose header was read and whose pixels were not. It can be decoded once, in any thread."""
 
     data: bytes
     info: ImageInfo
     unread: Image.Image
+    file: "_BoundedReads"
 
 
 def open_image(data: bytes, max_pixels: int) -> OpenedImage:
@@ -109,21 +110,23 @@ def open_image(data: bytes, max_pixels: int) -> OpenedImage:
         UnsupportedImage: not an image, or of a format that is not served.
         TooManyPixels: more than `max_pixels` by its header.
     """
-    image = _open(data, max_pixels)
-    return OpenedImage(data, _info(image, _scans(image, data), len(data), max_pixels), image)
+    image, file = _open(data, max_pixels)
+    return OpenedImage(data, _info(image, data, max_pixels), image, file)
 
 
-def decode(opened: OpenedImage, wanted: tuple[int, int] | None) -> Pixels:
+def decode(opened: OpenedImage, wanted: tuple[int, int] | None, check: Callable[[], None] = _nothing) -> Pixels:
     """Decode to an upright RGB image, at a reduced scale where the format can and `wanted` allows.
 
     Args:
         opened: the image; it is used up.
         wanted: (width, height) in pixels that the whole image will be shrunk to, or None for full size.
+        check: is called between two pieces of the file, and may end the decoding by raising an InferenceError.
 
     Raises:
-        UnsupportedImage: truncated or damaged.
+        UnsupportedImage: truncated or damaged. What `check` raises.
     """
     image, info = opened.unread, opened.info
+    opened.file.check = check
     try:
         denominator = jpeg_scale(info, wanted)
         if denominator > 1:
@@ -131,7 +134,7 @@ def decode(opened: OpenedImage, wanted: tuple[int, int] | None) -> Pixels:
         orientation = _orientation(image)
         image.load()  # here, where its errors are told, not when a pixel is first asked for
         return _pixels(_turned(_to_rgb(image), orientation), info, orientation, 1 / denominator)
-    except (MemoryError, UnsupportedImage):
+    except (MemoryError, InferenceError):
         raise  # the machine's trouble, not the image's; or told already
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, …
         raise UnsupportedImage(f"the {info.format} image cannot be decoded: {error or type(error).__name__}") from error
@@ -153,29 +156,31 @@ def jpeg_scale(info: ImageInfo, wanted: tuple[int, int] | None) -> int:
 
 
 def decoded_bytes(info: ImageInfo, wanted: tuple[int, int] | None) -> int:
-    """What decoding takes at its peak, beside the file; tests/unit/test_decoded_bytes.py measures it."""
+    """What decoding takes in memory at its peak, beside the file; tests/unit/test_decoded_bytes.py measures it."""
     stored, scaled = STORED_BYTES.get(info.mode, RGB_BYTES), 1 / jpeg_scale(info, wanted) ** 2
     copies = max(RGB_BYTES * ((info.mode != "RGB") + info.turned), WORKING_BYTES.get(info.mode, 0))
     return round(info.width * info.height * max(stored * scaled + _decoder_bytes(info), (stored + copies) * scaled))
 
 
 def _decoder_bytes(info: ImageInfo) -> int:
-    """For each pixel of the whole image, what its decoder holds beside it. A JPEG of several scans is held unscaled,
-    in 16 bits a value (less where colour has half the resolution)."""
+    """What a decoder needs for each pixel of the whole image beside it. It keeps a JPEG of several scans unscaled, with
+    16 bits a value (less where colour has half the resolution)."""
     if info.format in JPEG_FORMATS and (info.progressive or info.scans > 1):
         return 2 * JPEG_COMPONENTS.get(info.mode, 3)
     return DECODER_BYTES.get(info.format, 0)
 
 
 class _BoundedReads(io.BytesIO):
-    """Pillow walks a header's pieces in Python: 32 MB of empty JPEG segments would take it 26 s."""
+    """A file that stops Pillow, which walks a header's pieces in Python: millions of empty ones would take it long."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
         self.reads_left = HEADER_READS
         self.bytes_left = TIFF_HEADER_BYTES if data.startswith(TIFF_STARTS) else sys.maxsize
+        self.check: Callable[[], None] = _nothing
 
     def read(self, size: int | None = -1, /) -> bytes:
+        self.check()
         found = super().read(size)
         self.reads_left -= 1
         self.bytes_left -= len(found)
@@ -184,17 +189,17 @@ class _BoundedReads(io.BytesIO):
         return found
 
     def unbounded(self) -> None:
-        """The header is read: what follows are pixels."""
+        """Allow any read from now on: the header was read, and what follows are pixels."""
         self.reads_left = self.bytes_left = sys.maxsize
 
 
-def _open(data: bytes, max_pixels: int) -> Image.Image:
+def _open(data: bytes, max_pixels: int) -> tuple[Image.Image, _BoundedReads]:
     _check_png_header(data, max_pixels)
     file = _BoundedReads(data)
     try:
         image = Image.open(file, formats=FORMATS)
         file.unbounded()
-        return image
+        return image, file
     except UnidentifiedImageError as error:
         raise UnsupportedImage(f"not an image of a served format ({', '.join(FORMATS)})") from error
     except MemoryError:
@@ -216,54 +221,15 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
                             f"at most {max_pixels / 1e6:g} are allowed (PUNNET_MAX_MEGAPIXELS)")
 
 
-def _scans(image: Image.Image, data: bytes) -> int:
-    """How many passes over its pixels a JPEG makes, its preview's included: a small file may hold thousands.
-
-    Raises:
-        UnsupportedImage: more than any encoder writes.
-    """
-    if image.format not in JPEG_FORMATS or _is_one_scan(data):
-        return 1
-    scans = _count_scans(data)
-    if scans > MAX_SCANS:
-        raise UnsupportedImage(f"the JPEG has {scans} scans, at most {MAX_SCANS} are decoded")
-    return scans
-
-
-def _is_one_scan(data: bytes) -> bool:
-    """Whether a JPEG is baseline with all components in its first scan, as cameras write it: libjpeg decodes that one
-    and refuses any behind it. Where it is not plain segment after segment up to there, the answer is no."""
-    components, at = 0, 2
-    while at + 9 < len(data) and data[at] == MARKER:
-        kind = data[at + 1]
-        if kind == SCAN:
-            return data[at + 4] == components
-        if kind in BASELINE_FRAMES:
-            components = data[at + 9]
-        elif kind not in OTHER_SEGMENTS:
-            return False
-        at += 2 + int.from_bytes(data[at + 2:at + 4])
-    return False
-
-
-def _count_scans(data: bytes) -> int:
-    """In steps, in numpy, which lets go of the interpreter: 0.4 ms for 4 MB where `bytes.count` held it for 3."""
-    total, values = 0, np.frombuffer(data, np.uint8)
-    for at in range(0, len(data), COUNT_STEP):
-        step = values[at:at + COUNT_STEP + 1]
-        total += int(np.count_nonzero((step[:-1] == MARKER) & (step[1:] == SCAN)))
-    return total
-
-
-def _info(image: Image.Image, scans: int, size_bytes: int, max_pixels: int) -> ImageInfo:
+def _info(image: Image.Image, data: bytes, max_pixels: int) -> ImageInfo:
     width, height = image.size
     _check_size(width, height, max_pixels)
     orientation = _orientation(image)
     rotated = orientation in ROTATED
     if rotated:
         width, height = height, width
-    return ImageInfo(width, height, str(image.format), bool(image.info.get("progressive")), rotated, scans,
-                     image.mode, orientation in TURNS, size_bytes)
+    return ImageInfo(width, height, str(image.format), bool(image.info.get("progressive")), rotated,
+                     scans(data) if image.format in JPEG_FORMATS else 1, image.mode, orientation in TURNS, len(data))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -275,12 +241,12 @@ def _orientation(image: Image.Image) -> int:
     try:
         exif.load(block)
         return int(exif.get(ORIENTATION_TAG, 1))
-    except Exception:  # a damaged EXIF block does not make a readable picture unreadable
+    except Exception:  # a damaged EXIF block does not make a readable image unreadable
         return 1
 
 
 def _turned(image: Image.Image, orientation: int) -> Image.Image:
-    """Not ImageOps.exif_transpose: it follows XMP too, which browsers do not, and the size told would be wrong."""
+    """The image upright. ImageOps.exif_transpose would follow XMP too, as neither browsers nor `ImageInfo` do."""
     return image.transpose(TURNS[orientation]) if orientation in TURNS else image
 
 

@@ -1,6 +1,7 @@
 """The models folder on disk: which models there are, which files each is made of, and whether they changed."""
 
 import hashlib
+import os
 import re
 import stat
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ ONLY_VERSION = "1"  # of a model whose file lies in its folder
 class ModelFiles:
     """One version of a model. `onnx` is None where there is no model file; `reason` says what to do then.
 
-    `folder` holds the side files; `mark` differs whenever any of its files was written, moved or replaced.
+    `folder` holds the side files; `stamp` differs whenever any of the files was written, moved or replaced.
     """
 
     name: str
@@ -27,7 +28,7 @@ class ModelFiles:
     folder: Path
     onnx: Path | None
     reason: str = ""
-    mark: str = ""
+    stamp: str = ""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -41,14 +42,6 @@ def scan(models_dir: Path) -> list[ModelFiles]:
         return []
     folders = sorted(path for path in _inside(models_dir) if path.is_dir() and not path.name.startswith("."))
     return [files for folder in folders for files in _readable(folder)]
-
-
-def is_unchanged(files: ModelFiles) -> bool:
-    """Whether the files are still those that were looked at."""
-    try:
-        return files.onnx is not None and _mark({files.onnx.parent, files.folder}) == files.mark
-    except OSError:
-        return False
 
 
 def _readable(folder: Path) -> list[ModelFiles]:
@@ -80,20 +73,57 @@ def _files(folder: Path, version: str, onnx: Path) -> ModelFiles:
         return ModelFiles(folder.name, "", folder, None, f"no {MODEL_FILE} in the folder: put the model there")
     own = any((onnx.parent / name).is_file() for name in SIDE_FILES)
     side = onnx.parent if own else folder
-    return ModelFiles(folder.name, version, side, onnx, mark=_mark({onnx.parent, side}))
+    return ModelFiles(folder.name, version, side, onnx, stamp=_stamp({onnx.parent, side}))
 
 
-def _mark(folders: set[Path]) -> str:
+class Fingerprints:
+    """Digests of what models' files hold: the same on every machine, whenever and by whomever they were copied.
+
+    A file is read again only when its inode, size or times have changed.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[str, str]] = {}  # path -> stamp and digest
+
+    def of(self, files: ModelFiles) -> str:
+        """Raises OSError: a file cannot be read, or is gone in this moment."""
+        lines = []
+        for folder in sorted(_folders(files)):
+            role = "model" if files.onnx and folder == files.onnx.parent else "side"
+            lines += [f"{role} {path.name} {self._digest(path, found)}" for path, found in _relevant(folder)]
+        return digest("\n".join(lines))
+
+    def _digest(self, path: Path, found: os.stat_result) -> str:
+        stamp, known = _stamp_of(path, found), self._known.get(str(path))
+        if known is None or known[0] != stamp:
+            with path.open("rb") as file:
+                known = stamp, hashlib.file_digest(file, "sha256").hexdigest()
+            self._known[str(path)] = known
+        return known[1]
+
+
+def _folders(files: ModelFiles) -> set[Path]:
+    return {files.folder} if files.onnx is None else {files.onnx.parent, files.folder}
+
+
+def _stamp(folders: set[Path]) -> str:
     """A digest of name, size, inode and times of each file that matters: `cp`, `mv` and an editor's save change it."""
-    lines = []
-    for path in (path for folder in sorted(folders) for path in _inside(folder) if _matters(path)):
+    return digest("\n".join(_stamp_of(path, found) for folder in sorted(folders) for path, found in _relevant(folder)))
+
+
+def _stamp_of(path: Path, found: os.stat_result) -> str:
+    return f"{path} {found.st_size} {found.st_ino} {found.st_mtime_ns} {found.st_ctime_ns}"
+
+
+def _relevant(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """The regular files of a folder that a model may be made of."""
+    for path in filter(_matters, _inside(folder)):
         try:
             found = path.stat()
         except OSError:  # a dangling link, or gone in this moment
             continue
         if stat.S_ISREG(found.st_mode):
-            lines.append(f"{path} {found.st_size} {found.st_ino} {found.st_mtime_ns} {found.st_ctime_ns}")
-    return digest("\n".join(lines))
+            yield path, found
 
 
 def _matters(path: Path) -> bool:
@@ -106,7 +136,7 @@ def may_be_weights(path: Path) -> bool:
 
 
 def digest(text: str) -> str:
-    """A short fingerprint; names of files need not be text."""
+    """A short digest of a text; names of files need not be text."""
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:32]
 
 

@@ -8,7 +8,6 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +15,10 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from inference import onnx_errors
+from inference.call_off import CallOff
 from inference.errors import InferenceError, InferenceFailed, ModelNotUsable
 from inference.repository import may_be_weights
-from inference.stop import Stop
+from inference.spec import Interface, TensorInfo
 
 CPU = "CPUExecutionProvider"
 VERSION: str = ort.__version__
@@ -27,27 +27,6 @@ QUIET = 3  # errors only: ORT's warnings about foreign models are no use to an o
 DATATYPES = {"float": "FP32", "float16": "FP16", "double": "FP64", "uint8": "UINT8", "int8": "INT8",
              "int32": "INT32", "int64": "INT64", "bool": "BOOL"}
 LFS_POINTER = b"version https://git-lfs"
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """One input or output. A dimension is a number, or a name or None where the model leaves it open."""
-
-    name: str
-    shape: tuple[int | str | None, ...]
-    datatype: str
-
-    def to_dict(self) -> dict:
-        return {"name": self.name, "shape": list(self.shape), "datatype": self.datatype}
-
-
-@dataclass(frozen=True)
-class Interface:
-    """What an ONNX file says of itself: its inputs and outputs, and the metadata that its exporter wrote."""
-
-    inputs: tuple[TensorInfo, ...]
-    outputs: tuple[TensorInfo, ...]
-    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class Session:
@@ -68,34 +47,31 @@ class Session:
             self._session = ort.InferenceSession(str(path), options, providers=list(providers))
         except Exception as error:  # onnxruntime's exceptions share no base but Exception
             raise ModelNotUsable(onnx_errors.plain(str(error), path.name)) from error
-        self.in_callers_thread = threads == 1 and tuple(providers) == (CPU,)
         self.interface = Interface(tuple(map(_tensor_info, self._session.get_inputs())),
                                    tuple(map(_tensor_info, self._session.get_outputs())),
                                    self._session.get_modelmeta().custom_metadata_map)
 
-    def run(self, feeds: Mapping[str, NDArray], stop: Stop | None = None) -> dict[str, NDArray[np.generic]]:
+    def run(self, feeds: Mapping[str, NDArray], call_off: CallOff | None = None) -> dict[str, NDArray[np.generic]]:
         """The outputs by name, in the file's order, for one array per input.
 
         Raises:
             InferenceFailed: onnxruntime refused the feeds or the model failed on them.
-            InferenceError: with which `stop` was ended.
+            InferenceError: the reason with which `call_off` was called.
         """
-        options, stop = ort.RunOptions(), stop or Stop()
+        options, call_off = ort.RunOptions(), call_off or CallOff()
         try:
-            stop.begin(options)
-            values = self._session.run(None, dict(feeds), options)
+            with call_off.ending(options):
+                values = self._session.run(None, dict(feeds), options)
         except InferenceError:
-            raise  # stopped before it began
+            raise  # it was called off before it began
         except Exception as error:
-            stop.check()
+            call_off.check()
             raise InferenceFailed(f"the model failed: {_first_line(error)}") from error
-        finally:
-            stop.finish(options)
         return dict(zip((output.name for output in self.interface.outputs), values, strict=True))
 
 
 def _options(threads: int) -> ort.SessionOptions:
-    """Sequential, without spinning: parallel mode hung after a fork, and spinning takes other lanes' cores."""
+    """Sequential, without spinning: parallel mode hung after a fork, and spinning takes cores from other processes."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -1,10 +1,8 @@
-"""What is known of a model before it runs, as plain values. `findings/` finds it out."""
+"""What is known of a model before it runs, as plain values. The package `findings` finds it out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-from numpy.typing import NDArray
 
 from inference.model_toml import (
     Activation,
@@ -23,6 +21,30 @@ from inference.model_toml import (
 
 Size = tuple[int, int]  # width, height in pixels
 CHANNELS: dict[Color, int] = {"RGB": 3, "BGR": 3, "L": 1, "Y": 1}
+# Their results are images, or mark something on one (drawing.py knows how).
+DRAWABLE_TASKS: tuple[TaskName, ...] = ("image-classification", "object-detection", "image-segmentation",
+                                        "image-to-image")
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """One input or output of a model. A dimension is a number, or a name or None where the model leaves it open."""
+
+    name: str
+    shape: tuple[int | str | None, ...]
+    datatype: str
+
+    def to_dict(self) -> dict:
+        return {"name": self.name, "shape": list(self.shape), "datatype": self.datatype}
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What an ONNX file says of itself: its inputs and outputs, and the metadata that its exporter wrote."""
+
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,5 +133,9 @@ class ModelSpec:
     input: InputSpec
     output: OutputSpec
     tiling: TilingSpec | None = None
-    constants: Mapping[str, NDArray] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def tells_objects(self) -> bool:
+        """Whether a segmenter tells objects, each with a box and a mask, and not the class of every pixel."""
+        return self.task == "image-segmentation" and self.output.columns is not None

@@ -1,7 +1,7 @@
 """Pixels -> the array that a model takes: resize, fill, colour order, normalise, layout, datatype. Pure.
 
-Each way is the cheapest exact one that was measured (bench/stages.py): planes are cut out by Pillow, which is twice
-as fast as a strided read in numpy, and numbers are worked on in place, plane by plane or row by row.
+Each way is the cheapest exact one that is known: Pillow cuts out planes, which is faster than a strided read in numpy,
+and numbers are worked on in place, plane by plane or row by row.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ RESAMPLING = {name: Image.Resampling[name.upper()]
 
 
 def look(pixels: Pixels, placement: Placement, wanted: InputSpec) -> Image.Image:
-    """The picture as the model is to see it, still RGB, of `placement.input_size`."""
+    """The image as the model is to see it, still RGB, of `placement.input_size`."""
     left, top, right, bottom = placement.target
     shown = _resized(pixels, placement.source, (right - left, bottom - top), RESAMPLING[wanted.resample])
     if shown.size == placement.input_size:
@@ -29,7 +29,7 @@ def look(pixels: Pixels, placement: Placement, wanted: InputSpec) -> Image.Image
 
 
 def to_array(image: Image.Image, wanted: InputSpec) -> NDArray:
-    """A placed picture -> a batch of one.
+    """A placed image -> a batch of one.
 
     Returns:
         (1, channels, height, width) or (1, height, width, channels) of the input's datatype.

@@ -1,134 +1,155 @@
-"""Tries a model in a child process first: one that crashes, hangs or eats the memory does so there.
+"""Tries each model in a child process first: one that crashes, hangs or eats the memory does so there.
 
-What came of it is kept in a folder that all processes of the service share, so that a file is tried once.
-`python -m inference.trial FILES REPORT SECONDS`, FILES being a `ModelFiles` as JSON, is the child.
+The result is a file, so that a model is tried once. `python -m inference.trial FILES FINGERPRINT REPORT SHARE` is the
+child, FILES being a `ModelFiles` as JSON.
 """
 
 import contextlib
 import ctypes
-import fcntl
 import json
+import logging
 import os
-import posix
 import resource
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
-from typing import IO
 
-import inference.session
-from inference.loading import load, reason_of
-from inference.repository import ModelFiles, digest
+from inference.model_info import ModelInfo
+from inference.repository import Fingerprints, ModelFiles, digest
 
-LOCK_POLL_US = 20_000
 LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
 LEAST_BYTES = 1 << 28  # the child itself needs some
 MOVED = 75  # sysexits.h's EX_TEMPFAIL
-SERVED, FAILED = ".served", ".failed"  # endings of the verdicts' files; a start removes the latter
+TRIED, FAILED = ".tried", ".failed"  # endings of the results' files; a start removes the latter
 TRIAL_S = 120  # a model of 1 GB takes about 5
-NICENESS = 5  # gives way to requests, and still comes to an end where they take all cores: at 10 it took 20 s
+# After so many seconds a trial gives up its place: it goes on, and others begin beside it.
+SLOW_S = 5.0
+MOST_AT_A_TIME = 8
+NICENESS = 5  # of a trial; it comes to an end also where requests take all cores
+SLOW_NICENESS = 15
 ROOT = Path(__file__).resolve().parent.parent
 ADVICE = {signal.SIGALRM: f"loading it and one prediction take longer than {TRIAL_S} s: a smaller model, please",
           signal.SIGKILL: "the system killed it while it was loaded, most likely for want of memory: "
                           "give the machine more, or export a smaller model"}
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What a trial found: `reason` is empty where the model can be served."""
+class TrialResult:
+    """`info` is what a model is that can be served; otherwise `reason` says why it cannot."""
 
-    reason: str
+    reason: str = ""
+    info: ModelInfo | None = None
+
+
+@dataclass
+class _Running:
+    """A trial under way."""
+
+    files: ModelFiles
+    fingerprint: str
+    child: subprocess.Popen[bytes]
+    report: Path
+    since: float = field(default_factory=time.monotonic)
+    is_slow: bool = False
 
 
 class Trials:
-    """The verdicts on all models, in a folder shared by the service's processes; one trial at a time."""
+    """The trials of one service: which are known, which are under way. At most `places` are, besides the slow ones."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._child: int | None = None
-        self._ended = False
+    def __init__(self, folder: Path, places: int) -> None:
+        self._folder, self._places = folder, max(2, places)
+        self._running: dict[str, _Running] = {}
 
-    def known(self, files: ModelFiles) -> Verdict | None:
-        """The verdict on exactly these files, if they were tried."""
-        if self._file(files, SERVED).is_file():
-            return Verdict("")
-        failed = self._file(files, FAILED)
-        return Verdict(failed.read_text()) if failed.is_file() else None
+    def known(self, files: ModelFiles, fingerprint: str) -> TrialResult | None:
+        """The result for exactly these files, if they were tried; None also for what another release wrote."""
+        for suffix in (TRIED, FAILED):
+            with contextlib.suppress(FileNotFoundError, ValueError, KeyError):
+                values = json.loads(self._file(files, fingerprint, suffix).read_text())
+                info = values["info"]
+                return TrialResult(values["reason"], None if info is None else ModelInfo.from_json(info))
+        return None
 
-    def verdict(self, files: ModelFiles, patience_s: float = TRIAL_S) -> Verdict | None:
-        """The verdict on exactly these files; tries them if nobody has, and waits for who does. None where they moved
-        meanwhile, or where the patience was too little."""
-        known = self.known(files)
-        if known is not None:
-            return known
-        with self._lock(patience_s) as free:
-            return (self.known(files) or self._tried(files, patience_s)) if free else None
+    def follow(self, wanted: Mapping[str, tuple[ModelFiles, str]]) -> None:
+        """One look, to be repeated: end trials that nobody wants any more, note results, begin what there is a place
+        for. `wanted` are files and fingerprints by any name that tells them apart."""
+        for name, running in list(self._running.items()):
+            if name not in wanted or wanted[name][1] != running.fingerprint:
+                _end(running)
+            if running.child.poll() is not None:
+                self._note(running)
+                del self._running[name]
+            elif not running.is_slow and time.monotonic() - running.since > SLOW_S:
+                running.is_slow = True
+                os.setpriority(os.PRIO_PGRP, running.child.pid, SLOW_NICENESS)
+        for name, (files, fingerprint) in wanted.items():
+            if name not in self._running and self._has_place():
+                self._running[name] = self._begun(files, fingerprint)
+
+    @property
+    def pids(self) -> set[int]:
+        """The child processes, which nobody else is to reap."""
+        return {running.child.pid for running in self._running.values()}
+
+    @property
+    def busy(self) -> bool:
+        """Whether a trial is under way that is worth waiting for."""
+        return any(not running.is_slow for running in self._running.values())
 
     def end(self) -> None:
-        """For good, also the trial that is under way: the process is to stop."""
-        self._ended, child = True, self._child
-        if child is not None:
-            _kill_group(child)
+        """End all trials that are under way."""
+        for running in self._running.values():
+            _end(running)
 
-    def forget(self, files: ModelFiles) -> None:
-        """Of a model that is gone."""
-        for suffix in (SERVED, FAILED):
-            for file in self._folder.glob(f"{_name(files)}-*{suffix}"):
+    def forget(self, name: str) -> None:
+        """Delete the results for a model that is gone."""
+        for suffix in (TRIED, FAILED):
+            for file in self._folder.glob(f"{name}@*{suffix}"):
                 file.unlink(missing_ok=True)
 
-    def _tried(self, files: ModelFiles, patience_s: float) -> Verdict | None:
-        if self._ended:
-            return None
-        report = self._folder / "report"
-        report.unlink(missing_ok=True)
-        self._child = _spawn(files, report, max(1, round(patience_s)))
-        if self._ended:  # just now
-            _kill_group(self._child)
-        status = _wait(self._child)
-        self._child = None
-        verdict = _verdict_of(status, report)
-        if self._ended or verdict is None or (status == -signal.SIGALRM and patience_s < TRIAL_S):
-            return None
-        self.forget(files)
-        report.write_text(verdict.reason)
-        report.replace(self._file(files, FAILED if verdict.reason else SERVED))
-        return verdict
+    def _has_place(self) -> bool:
+        quick = sum(not running.is_slow for running in self._running.values())
+        return quick < self._places and len(self._running) < MOST_AT_A_TIME
 
-    def _file(self, files: ModelFiles, suffix: str) -> Path:
-        tried = f"{files.folder} {files.mark} {inference.session.VERSION} {sys.version}"
-        return self._folder / f"{_name(files)}-{digest(tried)}{suffix}"
-
-    @contextmanager
-    def _lock(self, patience_s: float) -> Iterator[bool]:
-        """Whether it could be had in time."""
+    def _begun(self, files: ModelFiles, fingerprint: str) -> _Running:
         self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / "lock").open("w") as file:
-            yield _locked(file, time.monotonic() + patience_s)
+        report = self._folder / f"{digest(str(files.key))}.report"
+        report.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "inference.trial", _to_json(files), fingerprint, str(report),
+                   str(len(self._running) + 1)]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        return _Running(files, fingerprint, subprocess.Popen(command, env=environment, process_group=0), report)
+
+    def _note(self, running: _Running) -> None:
+        """What the child started ends with it; no result where the files moved meanwhile, nobody wants one, or the
+        disk is full: the next look begins another trial."""
+        _kill_group(running.child.pid)
+        found = _found(running)
+        if found is None:
+            return
+        is_usable = json.loads(found)["info"] is not None
+        try:
+            running.report.write_text(found)
+            running.report.replace(self._file(running.files, running.fingerprint, TRIED if is_usable else FAILED))
+        except OSError as error:
+            log.warning("the trial of model %r cannot be written down: %s", running.files.name, error.strerror)
+
+    def _file(self, files: ModelFiles, fingerprint: str, suffix: str) -> Path:
+        tried = f"{fingerprint} {version('onnxruntime')} {sys.version}"
+        return self._folder / f"{files.name}@{files.version}-{digest(tried)}{suffix}"
 
 
-def _name(files: ModelFiles) -> str:
-    return f"{files.name}@{files.version}"
-
-
-# Spawn, wait and sleep are the system's own: under gevent those of `os`, `subprocess` and `time` need its hub, which
-# does not run in a native thread, and not yet in the arbiter.
-
-
-def _spawn(files: ModelFiles, report: Path, patience_s: int) -> int:
-    """The child's pid, which is its process group's too. It ends itself in time."""
-    command = [sys.executable, "-m", "inference.trial", _to_json(files), str(report), str(patience_s)]
-    return posix.posix_spawn(sys.executable, command, os.environ | {"PYTHONPATH": str(ROOT)}, setpgroup=0)
-
-
-def _wait(child: int) -> int:
-    """Its exit code, or its signal below 0; what it started ends with it."""
-    status = os.waitstatus_to_exitcode(posix.waitpid(child, 0)[1])
-    _kill_group(child)
-    return status
+def _end(running: _Running) -> None:
+    """It leaves no result: its report is gone."""
+    _kill_group(running.child.pid)
+    running.child.wait()
+    running.report = running.report.with_suffix(".ended")
 
 
 def _kill_group(child: int) -> None:
@@ -136,28 +157,22 @@ def _kill_group(child: int) -> None:
         os.killpg(child, signal.SIGKILL)
 
 
-def _locked(file: IO[str], deadline: float) -> bool:
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-            LIBC.usleep(LOCK_POLL_US)
-
-
-def _verdict_of(status: int, report: Path) -> Verdict | None:
-    """None where nothing was found out: the files moved meanwhile, or the report could not be written."""
-    if status == MOVED:
+def _found(running: _Running) -> str | None:
+    """The child's report as JSON, or one that tells how it died; None where nothing was found out."""
+    status = running.child.returncode
+    if status == MOVED or running.report.suffix == ".ended":
         return None
-    if status == 0 and report.is_file():
-        return Verdict(report.read_text())
+    if status == 0 and running.report.is_file():
+        return running.report.read_text()
     if status >= 0:
-        return Verdict(f"its trial ended without a result (exit code {status}): does its hooks.py leave the process?")
+        return _refusal(f"its trial ended without a result (exit code {status}): does its hooks.py leave the process?")
     number = signal.Signals(-status)
-    return Verdict(ADVICE.get(number, f"loading it ends the process ({number.name}): the file is damaged or uses what "
-                              "this onnxruntime cannot run, or its hooks.py does it; export it again"))
+    return _refusal(ADVICE.get(number, f"loading it ends the process ({number.name}): the file is damaged or uses what "
+                               "this onnxruntime cannot run, or its hooks.py does it; export it again"))
+
+
+def _refusal(reason: str) -> str:
+    return json.dumps({"reason": reason, "info": None})
 
 
 def _to_json(files: ModelFiles) -> str:
@@ -169,11 +184,38 @@ def _from_json(text: str) -> ModelFiles:
     return ModelFiles(**values | {"folder": Path(values["folder"]), "onnx": Path(values["onnx"])})
 
 
-def _limit(patience_s: int) -> None:
-    """The child ends by itself: SIGALRM's default ends it in native code too; memory is what is free now."""
-    signal.alarm(patience_s)
+# The child
+
+
+def main(files: str, fingerprint: str, report: str, share: str) -> None:
+    _limit(int(share))
+    tried = _from_json(files)
+    try:
+        found = _tried(tried, fingerprint)
+        if Fingerprints().of(tried) != fingerprint:
+            sys.exit(MOVED)
+        Path(report).write_text(found)
+    except OSError:  # the files were moved, or a full disk: it says nothing about the model
+        sys.exit(MOVED)
+
+
+def _tried(files: ModelFiles, fingerprint: str) -> str:
+    from inference.loading import reason_of, try_out  # the parent, which imports this file, loads no model
+
+    try:
+        return json.dumps({"reason": "", "info": try_out(files, fingerprint).info.to_json()})
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # whatever the files bring is what the trial is for
+        return _refusal(reason_of(error))
+
+
+def _limit(share: int) -> None:
+    """The child ends by itself: SIGALRM's default ends it in native code too; its memory is a share of what is free."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.alarm(TRIAL_S)
     os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
-    resource.setrlimit(resource.RLIMIT_DATA, (_free_bytes(), resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_DATA, (max(_free_bytes() // share, LEAST_BYTES), resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     Path("/proc/self/oom_score_adj").write_text("1000")  # if the memory ends all the same, it is this one's fault
 
@@ -185,22 +227,7 @@ def _free_bytes() -> int:
     limit, used = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current"))
     if limit.is_file() and limit.read_text().strip() != "max":
         free = min(free, int(limit.read_text()) - int(used.read_text()))
-    return max(free, LEAST_BYTES)
-
-
-def main(files: str, report: str, patience_s: str) -> None:
-    _limit(int(patience_s))
-    try:
-        load(_from_json(files))
-        reason = ""
-    except FileNotFoundError:
-        sys.exit(MOVED)
-    except Exception as error:  # whatever the files bring is what the trial is for
-        reason = reason_of(error)
-    try:
-        Path(report).write_text(reason)
-    except OSError:  # a full disk says nothing about the model
-        sys.exit(MOVED)
+    return free
 
 
 if __name__ == "__main__":

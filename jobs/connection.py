@@ -8,29 +8,29 @@ from redis.retry import Retry
 
 from settings import Settings
 
-# The front must answer, not wait: with redis-py's defaults a missing socket costs 3.3 s a call, a frozen server 25 s.
-FRONT_TIMEOUT_S = 1.0
-FRONT_CONNECTIONS = 64
+# A web process must answer, not wait; redis-py by itself waits for seconds for a server that is gone or frozen.
+WEB_TIMEOUT_S = 1.0
+WEB_CONNECTIONS = 64
 WORKER_RETRIES = 5
 WORKER_RETRY_PAUSE_S = 0.2
 
 
-def front_client(settings: Settings) -> Redis:
-    """For requests: fails within a second, never retries, at most 64 connections a process."""
-    return _client(settings, max_connections=FRONT_CONNECTIONS, timeout=FRONT_TIMEOUT_S,
-                   socket_timeout=FRONT_TIMEOUT_S, socket_connect_timeout=FRONT_TIMEOUT_S,
+def web_client(settings: Settings) -> Redis:
+    """For requests: it fails within a second and never retries, with at most 64 connections a process."""
+    return _client(settings, max_connections=WEB_CONNECTIONS, timeout=WEB_TIMEOUT_S,
+                   socket_timeout=WEB_TIMEOUT_S, socket_connect_timeout=WEB_TIMEOUT_S,
                    retry=Retry(NoBackoff(), 0))
 
 
 def subscriber_client(settings: Settings) -> Redis:
-    """For the one subscription of a process: reads block until something happens."""
-    return _client(settings, max_connections=2, socket_connect_timeout=FRONT_TIMEOUT_S,
+    """For the one subscription of a process: its reads block until something happens."""
+    return _client(settings, max_connections=2, socket_connect_timeout=WEB_TIMEOUT_S,
                    socket_timeout=None, retry=Retry(NoBackoff(), 0))
 
 
 def worker_client(settings: Settings) -> Redis:
-    """For workers: patient enough for a restart of the queue server (0.1 s, supervised)."""
-    return _client(settings, max_connections=8, socket_connect_timeout=FRONT_TIMEOUT_S,
+    """For workers: it is patient enough for a supervised restart of the queue server."""
+    return _client(settings, max_connections=8, socket_connect_timeout=WEB_TIMEOUT_S,
                    retry=Retry(ConstantBackoff(WORKER_RETRY_PAUSE_S), WORKER_RETRIES))
 
 
@@ -38,7 +38,7 @@ def _client(settings: Settings, **options: Any) -> Redis:
     options |= {"driver_info": None}  # or each connection reads redis-py's metadata from the disk, to tell its version
     if settings.embedded:
         pool = BlockingConnectionPool(connection_class=UnixDomainSocketConnection,
-                                      path=str(settings.queue_socket), **options)
+                                      path=str(settings.state.queue_socket), **options)
     else:
         alive = {} if settings.redis_url.startswith("unix://") else {"socket_keepalive": True}
         pool = BlockingConnectionPool.from_url(settings.redis_url, **alive, **options)

@@ -10,6 +10,8 @@ from redis.exceptions import RedisError
 
 KEY = "punnet:costs"
 KEPT_S = 24 * 3600
+KEPT = 12  # samples of a bin
+RENEWED_S = 5  # between two samples of a full bin: more would tell the same
 log = logging.getLogger(__name__)
 Snapshot = dict[str, list[list[Any]]]  # samples by bin, the newest first; each begins with its time
 
@@ -25,7 +27,7 @@ class SharedCosts:
         """Give what is new here, take what is new elsewhere; nothing while the queue server is away."""
         try:
             if news:
-                self._client.hset(KEY, mapping={name: json.dumps(samples) for name, samples in news.items()})
+                self._write(news)
             found = cast(dict[bytes, bytes], self._client.hgetall(KEY))
         except RedisError as error:
             log.debug("costs are not shared just now: %s", error)
@@ -36,7 +38,28 @@ class SharedCosts:
         self._forget_old(changed)
         return changed
 
+    def give(self, news: Snapshot) -> None:
+        """Add new samples to those of their bins, for who learns nothing; not while the queue server is away."""
+        try:
+            found = cast(list[bytes | None], self._client.hmget(KEY, list(news))) if news else []
+            merged = {name: _merged(json.loads(kept or b"[]"), samples)
+                      for (name, samples), kept in zip(news.items(), found, strict=True)}
+            if wanted := {name: samples for name, samples in merged.items() if samples}:
+                self._write(wanted)
+        except RedisError as error:
+            log.debug("costs are not shared just now: %s", error)
+
+    def _write(self, news: Snapshot) -> None:
+        self._client.hset(KEY, mapping={name: json.dumps(samples) for name, samples in news.items()})
+
     def _forget_old(self, changed: Snapshot) -> None:
         old = [name for name, samples in changed.items() if not samples or time.time() - samples[0][0] > KEPT_S]
         if old:
             self._client.hdel(KEY, *old)
+
+
+def _merged(kept: list[list[Any]], news: list[list[Any]]) -> list[list[Any]]:
+    """The newest samples of a bin; nothing where the bin is full and has a sample that is new enough."""
+    if len(kept) >= KEPT and max(sample[0] for sample in news) - kept[0][0] < RENEWED_S:
+        return []
+    return sorted([*kept, *news], key=lambda sample: -sample[0])[:KEPT]

@@ -29,9 +29,5 @@ class JobExpired(JobError):
     """The job ended and its result's time is over."""
 
 
-class JobRunning(JobError):
-    """The job runs already; it cannot be canceled any more."""
-
-
 class ImageLost(JobError):
     """A job's stored image is gone."""

@@ -11,14 +11,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from redis import Redis
+from redis.client import Pipeline
 from redis.exceptions import RedisError
 
 from jobs.errors import QueueUnavailable
-from jobs.record import JobRecord
+from jobs.job import JobRecord
 
 CHANNEL = "punnet:job:"
 RECONNECT_PAUSE_S = 0.1
 log = logging.getLogger(__name__)
+
+
+def announce(client: Redis | Pipeline, job_id: str) -> None:
+    """Tell those who wait that something happened to the job."""
+    client.publish(CHANNEL + job_id, b"")
 
 
 class JobEvents:
@@ -27,33 +33,34 @@ class JobEvents:
     def __init__(self, client: Redis) -> None:
         self._client = client
         self._waiting: defaultdict[str, set[threading.Event]] = defaultdict(set)
-        self._released = False
+        self._ending = False
 
     def start(self) -> None:
         """Subscribe; after a fork, never before."""
         threading.Thread(target=self._listen, name="job-events", daemon=True).start()
 
-    def release(self) -> None:
+    def end_waits(self) -> None:
         """Let everybody who waits go, now and from now on: the service is being stopped."""
-        self._released = True
+        self._ending = True
         self._wake_all()
 
-    def hold(self, record: JobRecord, timeout_s: float, read: Callable[[str], JobRecord]) -> JobRecord:
+    def wait(self, record: JobRecord, timeout_s: float, read: Callable[[str], JobRecord]) -> JobRecord:
         """The job's record once it has ended, or where it stands after `timeout_s`.
 
         A queue server that goes away meanwhile is waited for: the job is safe in it.
         """
         deadline = time.monotonic() + timeout_s
-        with self._watching(record.id) as news:
+        with self.watching(record.id) as news:
             record = _read_again(record, read)  # what happened before we watched
-            while not record.ended and not self._released and (left := deadline - time.monotonic()) > 0:
+            while not record.ended and not self._ending and (left := deadline - time.monotonic()) > 0:
                 news.wait(left)
                 news.clear()
                 record = _read_again(record, read)
         return record
 
     @contextmanager
-    def _watching(self, job_id: str) -> Iterator[threading.Event]:
+    def watching(self, job_id: str) -> Iterator[threading.Event]:
+        """An event that is set at each news of the job, and whenever news may have been missed."""
         news = threading.Event()
         self._waiting[job_id].add(news)
         try:

@@ -9,11 +9,13 @@ from typing import Protocol, cast
 from redis import Redis
 
 from jobs.errors import ImageLost
+from settings import MEGA, Settings
 
 # Far beyond any queue; only for what a crash left behind where no worker runs any more.
 REDIS_TTL_S = 7 * 24 * 3600
 PARTIAL = ".partial"
 PRUNE_S = 2  # looking at thousands of small images takes longer than a job on one of them
+ENDED_SHARE = 4  # images of ended jobs may take a quarter of what those of waiting ones may
 
 
 class ImageStore(Protocol):
@@ -27,7 +29,7 @@ class ImageStore(Protocol):
     def delete(self, job_id: str) -> None: ...
 
     def total_bytes(self) -> int:
-        """Size of all images held."""
+        """Size of all images together."""
 
     def sizes(self) -> list[tuple[str, int]]:
         """Job and bytes of each image, the oldest first."""
@@ -122,7 +124,8 @@ class RedisStore:
 
 
 class EndedImages:
-    """Of jobs that succeeded, so that their results can be drawn: for `keep_s`, the newest up to `max_bytes`."""
+    """The images of jobs that succeeded, so that their results can be drawn: they are kept for `keep_s`, the newest up
+    to `max_bytes` together."""
 
     def __init__(self, store: ImageStore, keep_s: float, max_bytes: int) -> None:
         self._store, self._keep_s, self._max_bytes = store, keep_s, max_bytes
@@ -152,3 +155,14 @@ class EndedImages:
                 break
             self._store.delete(job_id)
             excess -= size
+
+
+def make_store(client: Redis, settings: Settings) -> ImageStore:
+    """Where the images of waiting and running jobs lie."""
+    return FolderStore(settings.state.spool) if settings.embedded else RedisStore(client)
+
+
+def make_ended_store(client: Redis, settings: Settings) -> EndedImages:
+    """Where the images of jobs that succeeded lie, for as long as their results are kept and while there is room."""
+    store = FolderStore(settings.state.ended) if settings.embedded else RedisStore(client, "punnet:ended-image")
+    return EndedImages(store, settings.result_ttl_s, int(settings.queue_max_mb * MEGA / ENDED_SHARE))

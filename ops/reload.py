@@ -12,7 +12,7 @@ from settings import ROOT, load_settings
 
 POLL_S = 0.5
 # Settings are read once: changing them takes a stop and a start.
-CODE = ("api", "inference", "jobs", "worker", "wsgi.py")
+CODE = ("api", "inference", "jobs", "predictors", "worker", "wsgi.py")
 
 
 def main() -> None:
@@ -25,7 +25,8 @@ def main() -> None:
             known = current
             print("files changed: reloading", flush=True)
             Supervisor(settings).signal("gunicorn", "HUP")
-            Supervisor(settings).restart("workers")
+            for program in ("predictors", "workers"):
+                Supervisor(settings).restart(program)
 
 
 def fingerprint() -> set[tuple[str, int, int]]:

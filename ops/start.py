@@ -27,7 +27,7 @@ FAILED_STARTS = 3
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 DATA_ADVICE = ("\nIts data lie in {folder} and were left as they are: restore them, "
                "mend the file with valkey-check-aof, or move the folder away to start empty.")
-PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+IMAGES = (".jpg", ".jpeg", ".png", ".webp")
 LOG_LINES = 15
 OPEN_FILES = 16384
 
@@ -66,7 +66,7 @@ def start(settings: Settings, foreground: bool) -> int:
     began = False
     try:
         with processes.control_lock(settings.state_dir):
-            if Supervisor(settings).is_running() and not settings.draining_file.exists():
+            if Supervisor(settings).is_running() and not settings.state.draining.exists():
                 print(f"Punnet is running already at {url(settings)}; nothing was started.")
                 return 0
             began = True
@@ -113,7 +113,7 @@ def _options() -> argparse.Namespace:
 
 
 def _make_folders(settings: Settings) -> None:
-    for name, folder in (("STATE_DIR", settings.spool_dir), ("STATE_DIR", settings.ended_dir),
+    for name, folder in (("STATE_DIR", settings.state.spool), ("STATE_DIR", settings.state.ended),
                          ("LOG_DIR", settings.log_dir)):
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -131,9 +131,10 @@ def _end_leftovers(settings: Settings) -> None:
         print(f"Ending {len(left)} processes that a killed supervisor left ...")
         processes.kill(left)
         processes.wait_gone(settings.state_dir, timeout_s=10)
-    settings.draining_file.unlink(missing_ok=True)
-    shutil.rmtree(settings.drained_dir, ignore_errors=True)
-    for failed in settings.trials_dir.glob("*.failed"):  # what failed may fail no longer: more memory, a newer library
+    settings.state.draining.unlink(missing_ok=True)
+    shutil.rmtree(settings.state.drained, ignore_errors=True)
+    settings.state.catalogue.unlink(missing_ok=True)
+    for failed in settings.state.trials.glob("*.failed"):  # what failed may fail no longer: there may be more memory
         failed.unlink()
 
 
@@ -154,7 +155,7 @@ def _launch(settings: Settings, foreground: bool) -> subprocess.Popen[bytes]:
                  "ROOT": ROOT, "PYTHON": shlex.quote(sys.executable),
                  "EMBEDDED": str(settings.embedded).lower(), "RELOAD": str(settings.reload).lower(),
                  "STOP_WAIT_S": settings.stop_timeout_s + 10, "MINFDS": _open_files()}
-    settings.patience_file.write_text(str(settings.stop_timeout_s))
+    settings.state.patience.write_text(str(settings.stop_timeout_s))
     environment = os.environ | {PREFIX + name: str(value) for name, value in variables.items()}
     # Its own group: a terminal's Ctrl-C reaches this process, which stops all in order.
     daemon = subprocess.Popen(supervisor.command(foreground), cwd=ROOT, env=environment, process_group=0)
@@ -176,7 +177,7 @@ def _wait_ready(settings: Settings) -> None:
         StartError: a program ended again and again meanwhile; all is stopped again.
     """
     began = said = time.monotonic()
-    seen: dict[str, set[int]] = {"gunicorn": set(), "workers": set(), "valkey": set()}
+    seen: dict[str, set[int]] = {}
     while not (_is_ready(settings) and _queue_answers(settings)):
         for program, pid in _pids(settings).items():
             seen.setdefault(program, set()).add(pid)
@@ -184,10 +185,10 @@ def _wait_ready(settings: Settings) -> None:
         if failed:
             stop(settings)
             raise StartError(f"{failed} does not stay up; the end of its log:\n{_log_end(settings, failed)}"
-                             + (DATA_ADVICE.format(folder=settings.queue_dir) if failed == "valkey" else ""))
+                             + (DATA_ADVICE.format(folder=settings.state.queue_dir) if failed == "valkey" else ""))
         if time.monotonic() - said > PROGRESS_S:
             said = time.monotonic()
-            print(f"Waiting for models to load ({said - began:.0f} s) ...", flush=True)
+            print(f"Waiting until models are tried and loaded ({said - began:.0f} s) ...", flush=True)
         time.sleep(POLL_S)
 
 
@@ -217,7 +218,7 @@ def _queue_answers(settings: Settings) -> bool:
         return True
     with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(OSError):
         connection.settimeout(1)
-        connection.connect(str(settings.queue_socket))
+        connection.connect(str(settings.state.queue_socket))
         connection.sendall(b"PING\r\n")
         return connection.recv(16).startswith(b"+PONG")
     return False
@@ -235,26 +236,30 @@ def _log_end(settings: Settings, program: str) -> str:
 
 
 def _greeting(settings: Settings, models: list[dict[str, str]]) -> str:
+    """What can be tried now, and what became, or is to become, of the other models."""
     ready = [model["name"] for model in models if model["state"] == "ready"]
+    loading = [model["name"] for model in models if model["state"] == "loading"]
     failed = [f"\nModel {model['name']} cannot be served: {model['reason']}" for model in models
               if model["state"] == "failed"]
     head = f"Punnet is ready at {url(settings)}{''.join(failed)}"
+    tail = f"\nStill being tried and loaded, served as soon as that is done: {', '.join(loading)}" if loading else ""
     if not ready:
-        return f"{head}\nNo model is served: put one at {settings.models_dir}/<name>/model.onnx and start again."
-    return f"{head}\nTry it:\n  {_curl_line(settings, 'strawberry' if 'strawberry' in ready else ready[0])}"
+        return f"{head}{tail}\nNo model is served yet: put one at {settings.models_dir}/<name>/model.onnx; " \
+               "it is taken up while Punnet runs."
+    return f"{head}\nTry it:\n  {_curl_line(settings, 'strawberry' if 'strawberry' in ready else ready[0])}{tail}"
 
 
 def _curl_line(settings: Settings, model: str) -> str:
     key = " -H 'X-API-Key: YOUR_KEY'" if settings.keys else ""
-    picture = _sample(settings.image_root)
-    image = f"-d img_file={shlex.quote(picture)}" if picture else "-F img_file=@photo.jpg"
-    form = f"-d model_type={model}" if picture else f"-F model_type={model}"
+    image = _sample(settings.image_root)
+    image = f"-d img_file={shlex.quote(image)}" if image else "-F img_file=@photo.jpg"
+    form = f"-d model_type={model}" if image else f"-F model_type={model}"
     return f"curl -X POST {url(settings).removeprefix('http://')}/predict{key} {form} {image}"
 
 
 def _sample(root: Path | None) -> str | None:
-    """The first picture of the image root, relative to it."""
-    found = sorted(path.name for path in root.glob("*") if path.suffix.lower() in PICTURES) if root else []
+    """The first image of the image root, relative to it."""
+    found = sorted(path.name for path in root.glob("*") if path.suffix.lower() in IMAGES) if root else []
     return found[0] if found else None
 
 

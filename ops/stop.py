@@ -16,7 +16,7 @@ from settings import PREFIX, ROOT, Settings, SettingsError, load_settings
 POLL_S = 0.05
 # Beyond the patience of the programs themselves: the pool's last look, supervisord's own loop.
 MARGIN_S = 15
-ORDER = ("reloader", "gunicorn", "workers", "valkey")
+ORDER = ("reloader", "gunicorn", "workers", "predictors", "valkey")
 
 
 def main() -> None:
@@ -60,14 +60,14 @@ def stop(settings: Settings) -> None:
             daemon.shutdown()
         processes.wait_gone(settings.state_dir, MARGIN_S)
     _end_rest(settings)
-    settings.draining_file.unlink(missing_ok=True)
-    shutil.rmtree(settings.drained_dir, ignore_errors=True)
+    settings.state.draining.unlink(missing_ok=True)
+    shutil.rmtree(settings.state.drained, ignore_errors=True)
     print(f"Punnet is stopped, after {time.monotonic() - began:.1f} s. Queued jobs stay for the next start.")
 
 
 def _patience_s(settings: Settings) -> int:
     """As the instance was started with, which may be another shell's."""
-    file = settings.patience_file
+    file = settings.state.patience
     return int(file.read_text()) if file.is_file() else settings.stop_timeout_s
 
 
@@ -75,10 +75,10 @@ def _drain(settings: Settings, daemon: Supervisor) -> None:
     """No new work; workers finish their jobs, gunicorn its requests, for as long as the patience lasts."""
     print(f"Draining: running work may take up to {_patience_s(settings)} s ...", flush=True)
     deadline = time.monotonic() + _patience_s(settings)
-    settings.draining_file.touch()
+    settings.state.draining.touch()
     daemon.stop("workers", wait=False)
     arbiter = daemon.pids()["gunicorn"]
-    while not _drained(arbiter, settings.drained_dir) and time.monotonic() < deadline:
+    while not _drained(arbiter, settings.state.drained) and time.monotonic() < deadline:
         time.sleep(POLL_S)
 
 

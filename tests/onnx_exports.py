@@ -93,7 +93,7 @@ def _rows(output: str, coefficients: int) -> tuple[list[onnx.NodeProto], dict[st
 
 
 def _scores(image: str, output: str, classes: int) -> tuple[list[onnx.NodeProto], dict[str, NDArray]]:
-    """One convolution, averaged over the picture."""
+    """One convolution, averaged over the image."""
     weights = {"weights": _random((classes, 3, 4, 4), 11)}
     nodes = [helper.make_node("Conv", [image, "weights"], ["features"], kernel_shape=[4, 4], strides=[2, 2]),
              helper.make_node("Relu", ["features"], ["positive"]),

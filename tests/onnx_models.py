@@ -12,7 +12,7 @@ from inference.session import Session
 
 OPSET, IR_VERSION = 17, 9
 MATRIX_SIDE = 256
-# `sleeper` works long for pictures brighter than this (mean of pixel / 255).
+# `sleeper` works long for images brighter than this (mean of pixel / 255).
 WHITE = 0.95
 CALIBRATION_TURNS = 40
 
@@ -32,7 +32,7 @@ def classifier_logits(image_input: NDArray, classes: int = 2, layout: str = "NCH
 
 
 def sleeper(path: Path, seconds: float, size: int = 32) -> Path:
-    """As `classifier`, but a white picture takes about `seconds` in one native `session.run`."""
+    """As `classifier`, but a white image takes about `seconds` in one native `session.run`."""
     _sleeper(path, CALIBRATION_TURNS, size)
     turn_s = _white_run_s(path, size) / CALIBRATION_TURNS
     return _sleeper(path, max(1, round(seconds / turn_s)), size)

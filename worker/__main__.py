@@ -1,4 +1,4 @@
-"""`python -m worker`: load the models once, fork the workers, watch them."""
+"""`python -m worker`: fork the workers and watch them. They hold no model: predictors compute for them."""
 
 import logging
 import os
@@ -6,19 +6,21 @@ import sys
 import uuid
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from inference.engine import Engine
+from redis import Redis
+
 from jobs.connection import worker_client
 from jobs.costs import SharedCosts
-from jobs.queue import make_ended_store, make_store, note_progress
+from jobs.execution import note_progress
+from jobs.store import make_ended_store, make_store
+from predictors.catalogue import Catalogue
+from predictors.client import Predictors
 from settings import Settings, SettingsError, load_settings
-from worker.giving_way import NICENESS
-from worker.lane import LanePool
-from worker.pool import WarmPool
-from worker.runtime import Runtime, begin
+from worker.pool import Pool
+from worker.tasks import Tasks
 
 LOG_FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
+NICENESS = 10  # inline calls come first
 
 
 def main() -> None:
@@ -26,24 +28,18 @@ def main() -> None:
     os.nice(NICENESS)
     logging.basicConfig(level=settings.logging_level.upper(), format=LOG_FORMAT, stream=sys.stdout)
     settings.state_dir.mkdir(parents=True, exist_ok=True)
-    for folder in (settings.spool_dir, settings.ended_dir):
+    for folder in (settings.state.spool, settings.state.ended):
         folder.mkdir(exist_ok=True)
-    engine = Engine(settings.models_dir, settings.max_pixels, settings.trials_dir)
-    if settings.preloads:
-        engine.load(before_fork=True)
-        engine.log_news()
-    runtime_of = partial(_runtime, settings, engine)
-    lane = LanePool(settings.lane_socket, settings.lane_processes,
-                    lambda pid: begin(runtime_of(worker_client(settings)), pid, "punnet-lane"))
-    pool = WarmPool(_pool_name(settings.state_dir), lambda: worker_client(settings), runtime_of,
-                    settings.job_workers, lane, settings.job_timeout_s, settings.stop_timeout_s)
+    pool = Pool(_pool_name(settings.state_dir), lambda: worker_client(settings), partial(_tasks, settings),
+                settings.job_workers, settings.stop_timeout_s)
     pool.start(logging_level=settings.logging_level.upper())
 
 
-def _runtime(settings: Settings, engine: Engine, client: Any) -> Runtime:
+def _tasks(settings: Settings, client: Redis) -> Tasks:
     """With a Redis client of the process's own."""
-    return Runtime(engine, make_store(client, settings), make_ended_store(client, settings),
-                   partial(note_progress, client), SharedCosts(client).exchange)
+    catalogue = Catalogue(settings.state.catalogue)
+    return Tasks(Predictors(settings.state, catalogue), catalogue, make_store(client, settings),
+                 make_ended_store(client, settings), partial(note_progress, client), SharedCosts(client).give)
 
 
 def _pool_name(state_dir: Path) -> str:

@@ -1,112 +1,164 @@
-"""What RQ calls by name, and nothing else."""
+"""What a worker does with a job: it asks a predictor, follows the run, and says what came of it."""
 
-import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from inference.errors import InferenceError, InferenceFailed, Overdue
-from inference.model import Prediction
-from inference.stop import Stop
+from redis.exceptions import RedisError
+from rq.job import Job
+
+from inference.cost import Amounts, CostModel, Snapshot, Work
+from inference.errors import CalledOff, InferenceError, ModelLoading, ModelNotFound, Overdue, PredictorsAway
 from jobs.errors import ImageLost
-from jobs.outcome import DEADLINE, WORKER_LOST, Outcome
-from worker.runtime import Runtime, catch_up, runtime
+from jobs.job import CANCELED, DEADLINE, WORKER_LOST, Outcome
+from jobs.store import EndedImages, ImageStore
+from predictors.catalogue import Catalogue
+from predictors.client import Prediction, Predictors, Run
 
+PROGRESS_S = 0.25  # between two notes of progress
+ASK_AGAIN_S = 0.25  # while predictors are away or models load
 log = logging.getLogger(__name__)
-PROGRESS_S = 0.25
-MAX_RESULT_BYTES = 200_000_000
 
 
-class Progress:
-    """Tells the queue server of finished tiles, at most every PROGRESS_S."""
+@dataclass(frozen=True)
+class Task:
+    """A job as its worker sees it. `deadline_at` is the caller's, in seconds since the epoch."""
 
-    def __init__(self, job_id: str, note: Callable[[str, int], None]) -> None:
-        self._job_id, self._note, self._noted_at = job_id, note, time.monotonic()
+    job_id: str
+    model_type: str
+    parameters: Mapping[str, Any]
+    deadline_at: float | None
+    timeout_s: float
 
-    def __call__(self, done: int, total: int) -> None:
-        if time.monotonic() - self._noted_at >= PROGRESS_S:
-            self._noted_at = time.monotonic()
-            self._note(self._job_id, done)
-
-
-class Deadline(BaseException):
-    """The job ran longer than it may. No Exception: it must pass through every handler on its way here."""
-
-
-def _check_size(outcome: Outcome) -> None:
-    """The queue server takes no value of 512 MB, and a worker would be lost in the writing of it.
-
-    Raises:
-        InferenceFailed.
-    """
-    try:
-        size = len(json.dumps(outcome.to_json()))
-    except (TypeError, ValueError) as error:
-        raise InferenceFailed(f"the result cannot be written as JSON: {error}") from error
-    if size > MAX_RESULT_BYTES:
-        raise InferenceFailed(f"the result is {size / 1e6:.0f} MB as JSON, at most {MAX_RESULT_BYTES / 1e6:.0f} are "
-                              "kept: ask for less of it, or for a smaller image")
+    @classmethod
+    def of(cls, job: Job) -> "Task":
+        given = job.kwargs
+        return cls(job.id, given["model_type"], given["parameters"], given["deadline_at"], float(job.timeout or 0))
 
 
-def _keep(current: Runtime, job_id: str, image: bytes) -> None:
-    """For pictures of the result. A full disk or queue server costs the pictures, not the result."""
-    try:
-        current.ended.put(job_id, image)
-    except Exception as error:  # OSError of the folder, RedisError of an outside server
-        log.warning("the image of job %s is not kept: %s", job_id, error)
+class OffSwitch:
+    """Calls a job's run off, from any thread: at once, or as soon as there is a run."""
+
+    def __init__(self) -> None:
+        self._off = threading.Event()
+        self._run: Run[Prediction] | None = None
+
+    def off(self) -> None:
+        self._off.set()
+        if self._run is not None:
+            self._run.call_off()
+
+    def connect(self, run: Run[Prediction]) -> Run[Prediction]:
+        """From now on the switch is this run's."""
+        self._run = run
+        if self._off.is_set():
+            run.call_off()
+        return run
+
+    def check(self, timeout_s: float = 0) -> None:
+        """Raises CalledOff, also where it is switched off within `timeout_s`."""
+        if self._off.wait(timeout_s):
+            raise CalledOff("the job was canceled")
 
 
-@contextmanager
-def _stopping_at(deadline_at: float | None) -> Iterator[Stop]:
-    """Ends what runs inside at its deadline, in seconds since the epoch; what is late already does not begin."""
-    stop = Stop()
-    if deadline_at is None:
-        yield stop
-        return
-    if deadline_at <= time.time():
-        raise Overdue("it had not begun when its time was over")
-    timer = threading.Timer(deadline_at - time.time(), lambda: stop.end(Overdue("it did not end within its time")))
-    timer.start()
-    try:
-        yield stop
-    finally:
-        timer.cancel()
+@dataclass(frozen=True)
+class Limit:
+    """Until when a job may run, of time.monotonic: its caller's deadline or PUNNET_JOB_TIMEOUT_S."""
+
+    at: float
+    is_callers: bool
+
+    @classmethod
+    def of(cls, task: Task) -> "Limit":
+        now, left_s = time.monotonic(), float("inf")
+        if task.deadline_at is not None:
+            left_s = task.deadline_at - time.time()
+        return cls(now + min(left_s, task.timeout_s), left_s < task.timeout_s)
+
+    def check(self) -> None:
+        """Raises Overdue."""
+        if time.monotonic() >= self.at:
+            raise Overdue("it had not begun when its time was over")
+
+    def outcome(self, error: Overdue) -> Outcome:
+        if self.is_callers:
+            return Outcome(kind=Overdue.__name__, detail=str(error))
+        return Outcome(kind=DEADLINE, detail="the job ran longer than PUNNET_JOB_TIMEOUT_S allows")
 
 
-def _run(current: Runtime, model_type: str, parameters: Mapping[str, Any], data: bytes, progress: Progress,
-         stop: Stop) -> Prediction:
-    engine = current.engine
-    model, image = engine.model(model_type), engine.open(data)
-    checked = model.parameters(parameters)
-    work = engine.workload(model, image.info, checked)
-    with current.way.working():
-        prediction = model.predict(image, checked, progress, stop)
-    engine.observe(work, prediction)
-    return prediction
+@dataclass(frozen=True)
+class Tasks:
+    """What a worker runs its jobs with."""
+
+    predictors: Predictors
+    catalogue: Catalogue
+    store: ImageStore
+    ended: EndedImages
+    note_progress: Callable[[str, int], None]
+    give_costs: Callable[[Snapshot], None]
+
+    def run(self, task: Task, switch: OffSwitch) -> tuple[Outcome, bytes]:
+        """How the job ends, and the JSON of its result. What an inline call would have been refused for is an
+        outcome; only trouble of the machinery is raised, so that only that is tried again."""
+        limit = Limit.of(task)
+        try:
+            image = self.store.get(task.job_id)
+            prediction = self._prediction(task, image, limit, switch)
+            self._keep(task.job_id, image)
+            return _success(prediction), prediction.result
+        except CalledOff:
+            return Outcome(kind=CANCELED), b""
+        except Overdue as error:
+            return limit.outcome(error), b""
+        except InferenceError as error:
+            return Outcome(kind=type(error).__name__, detail=str(error)), b""
+        except ImageLost as error:
+            return Outcome(kind=WORKER_LOST, detail=f"{error}; post the image again"), b""
+
+    def _prediction(self, task: Task, image: bytes, limit: Limit, switch: OffSwitch) -> Prediction:
+        """Ask until somebody answers: predictors may be restarting, and models may still be loading."""
+        while True:
+            switch.check()
+            limit.check()
+            try:
+                return self._ask(task, image, limit, switch)
+            except (PredictorsAway, ModelLoading) as error:
+                log.info("job %s waits: %s", task.job_id, error)
+            except ModelNotFound:
+                if self.catalogue.is_ready:
+                    raise
+            switch.check(min(ASK_AGAIN_S, max(0.0, limit.at - time.monotonic())))
+
+    def _ask(self, task: Task, image: bytes, limit: Limit, switch: OffSwitch) -> Prediction:
+        run = switch.connect(self.predictors.predict("job", task.model_type, task.parameters, image, limit.at))
+        noted = 0
+        while not run.wait(PROGRESS_S):
+            done, _ = run.progress
+            if done > noted:
+                noted = done
+                self.note_progress(task.job_id, done)
+        prediction = run.result()
+        self.give_costs(_snapshot(prediction.samples))
+        return prediction
+
+    def _keep(self, job_id: str, image: bytes) -> None:
+        """For drawings of the result. A full disk or queue server costs the drawings, not the result."""
+        try:
+            self.ended.put(job_id, image)
+        except (OSError, RedisError) as error:
+            log.warning("the image of job %s is not kept: %s", job_id, error)
 
 
-def predict(job_id: str, model_type: str, parameters: Mapping[str, Any], model_mark: str = "",
-            deadline_at: float | None = None) -> dict[str, Any]:
-    """Run one job. What an inline call would have been refused for is an outcome; only trouble of the machinery
-    is raised, so that only that is tried again."""
-    current = runtime.get()
-    try:
-        catch_up(current, model_type, model_mark)
-        data = current.store.get(job_id)
-        with _stopping_at(deadline_at) as stop:
-            prediction = _run(current, model_type, parameters, data, Progress(job_id, current.note_progress), stop)
-        outcome = Outcome(prediction=prediction.to_dict())
-        _check_size(outcome)
-        _keep(current, job_id, data)
-    except InferenceError as error:
-        outcome = Outcome(kind=type(error).__name__, detail=str(error))
-    except ImageLost as error:
-        outcome = Outcome(kind=WORKER_LOST, detail=f"{error}; post the image again")
-    except Deadline:
-        outcome = Outcome(kind=DEADLINE, detail="the job ran longer than PUNNET_JOB_TIMEOUT_S allows")
-    if not outcome.succeeded:
-        log.warning("job %s ends as %s: %s", job_id, outcome.kind, outcome.detail)
-    return outcome.to_json()
+def _success(prediction: Prediction) -> Outcome:
+    return Outcome(model_version=prediction.model_version, image=prediction.image, timings_ms=prediction.timings_ms)
+
+
+def _snapshot(samples: Iterable[tuple[str, Amounts, float]]) -> Snapshot:
+    """What was measured, by bin: a model of costs that lives no longer than this knows the bins."""
+    costs = CostModel()
+    for part, amounts, ms in samples:
+        costs.observe(Work(part, amounts), ms, time.time())
+    return costs.snapshot(costs.learn())

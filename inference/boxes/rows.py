@@ -30,7 +30,7 @@ class Rows:
 
 
 def find_rows(outputs: Mapping[str, NDArray], spec: ModelSpec, input_size: Size) -> Rows:
-    """The outputs of one picture by name -> their rows; float16 becomes float32, in which numpy is fast.
+    """The outputs of one image by name -> their rows; float16 becomes float32, in which numpy is fast.
 
     Raises:
         ValueError: the outputs do not fit what is known of the model; the text names the key of model.toml to set.

@@ -1,6 +1,7 @@
 """What a model is, decided from its files. `facts.py` keeps the record of where each decision came from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,8 @@ from inference.findings.sources.onnx_outputs import outputs_of, task_of
 from inference.findings.sources.seen import Seen
 from inference.geometry import rounded_up
 from inference.model_toml import MODEL_TOML, Layout, ModelToml, TaskName
-from inference.session import CPU, Interface
-from inference.spec import InputSpec, ModelSpec, OutputSpec, TilingSpec
+from inference.session import CPU
+from inference.spec import InputSpec, Interface, ModelSpec, OutputSpec, TilingSpec
 from inference.tiling import OVERLAP_SHARE
 
 NO_OTHER_TASK = "the outputs fit no other task: set task in model.toml"
@@ -36,8 +37,16 @@ USUAL_TILE = 512  # pixels, for an image-to-image model that takes any size
 TOLD_VALUES = 16
 
 
+@dataclass(frozen=True)
+class Found:
+    """What was found out of a model, and the `constants` that its further inputs are fed, by the inputs' names."""
+
+    spec: ModelSpec
+    constants: Mapping[str, NDArray[np.generic]]
+
+
 def find_out(name: str, version: str, folder: Path, written: ModelToml, model: Interface,
-             own_result: bool = False) -> ModelSpec:
+             own_result: bool = False) -> Found:
     """Decide every fact of a model from its files; with `own_result`, of hooks.py, none about its outputs.
 
     Raises:
@@ -55,8 +64,8 @@ def find_out(name: str, version: str, folder: Path, written: ModelToml, model: I
     fed = constants(written, model, image.tensor, image_spec.size)
     for key, value in fed.items():
         facts.pick(f"constants.{key}", (MODEL_TOML if key in written.constants else DEFAULT, _told(value)))
-    return ModelSpec(name, version, task, labels, image_spec, output, _tiling(facts, written, task, image_spec), fed,
-                     tuple(facts.findings))
+    tiling = _tiling(facts, written, task, image_spec)
+    return Found(ModelSpec(name, version, task, labels, image_spec, output, tiling, tuple(facts.findings)), fed)
 
 
 def providers_of(written: ModelToml) -> tuple[str, ...]:
@@ -92,8 +101,8 @@ def _told(values: NDArray[np.generic]) -> Any:
 
 
 def _tiling(facts: Facts, written: ModelToml, task: TaskName, image: InputSpec) -> TilingSpec | None:
-    """As model.toml asks. An image-to-image model is tiled anyway: one of a fixed size would shrink every photograph,
-    one of any size would take memory by the megapixel."""
+    """The tiles that model.toml asks for. An image-to-image model is tiled anyway: one of a fixed size would shrink
+    every photograph, one of any size would take memory by the megapixel."""
     table = written.tiling
     if table is None and task != "image-to-image":
         return None

@@ -27,7 +27,7 @@ class Facts:
         return next((value for _, value in self.known(fact)), None)
 
     def decide(self, fact: str, *defaults: Candidate, advice: str = "") -> Any:
-        """As `pick`, from the claims and then from `defaults`."""
+        """Pick the fact from the claims, else from `defaults`."""
         return self.pick(fact, *self.known(fact), *defaults, advice=advice)
 
     def pick(self, fact: str, *candidates: Candidate, advice: str = "") -> Any:

@@ -96,7 +96,7 @@ def _size_and_resize(facts: Facts, sides: tuple[int | None, int | None],
 
 
 def _open_size(facts: Facts, sides: tuple[int | None, int | None], any_size: bool) -> tuple[Size | None, Resize]:
-    """Of a model that takes any size: the one that a file recommends, or the image's own."""
+    """The size for a model that takes any: the one that a file recommends, or the image's own."""
     own_size = any_size and facts.first("size") is None
     if sides == (None, None) and (facts.first("resize") == "fit" or (own_size and facts.first("resize") is None)):
         resize: Resize = facts.decide("resize", (DEFAULT, "fit"))
@@ -109,7 +109,7 @@ def _open_size(facts: Facts, sides: tuple[int | None, int | None], any_size: boo
 
 
 def _resize_to(facts: Facts, size: Size) -> Resize:
-    """To one size. A recommendation to keep the image's own is stretched; who wrote it into model.toml hears of it."""
+    """The way to one size. A recommendation to keep the image's own is stretched; one in model.toml is refused."""
     if (MODEL_TOML, "fit") in facts.known("resize"):
         raise ModelNotUsable(f'model.toml, input.resize: "fit" gives images of many sizes, the model takes '
                              f'{_told(size)}: write "letterbox", "crop" or "stretch"')
@@ -163,12 +163,12 @@ def _of_same_way(facts: Facts, fact: str, resize: Resize) -> list[Candidate]:
 
 
 def _is_edge(edge: int, size: Size | None) -> bool:
-    """A crop of a picture that is smaller than the crop would show its rim."""
+    """A crop of an image that is smaller than the crop would show its rim."""
     return 1 <= edge <= MAX_SIDE and (size is None or edge >= min(size))
 
 
 def _canvas(facts: Facts, resize: Resize, size: Size | None) -> dict[str, Any]:
-    """What is around the picture."""
+    """What is around the image."""
     found: dict[str, Any] = {}
     if size is None:
         found["multiple_of"] = facts.decide("multiple_of", (DEFAULT, 1))

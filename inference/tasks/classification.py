@@ -6,10 +6,11 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from inference.geometry import Placement
 from inference.model_toml import Activation
+from inference.parameters import ClassificationParameters
 from inference.spec import ModelSpec, Size
 from inference.tiling import Tiles
 
@@ -17,15 +18,6 @@ NAME = "image-classification"
 SCORE_DIGITS = 6
 BOX_KEYS = ("xmin", "ymin", "xmax", "ymax")
 Scores = NDArray[np.float64]
-
-
-class Parameters(BaseModel):
-    """What a caller may ask: at most `top_k` predictions, each with a score of at least `threshold`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    top_k: int = Field(5, ge=1)
-    threshold: float = Field(0, ge=0, le=1)
 
 
 @dataclass(frozen=True)
@@ -39,7 +31,7 @@ class TileLabel:
 
 @dataclass(frozen=True)
 class Classified:
-    """Scores (classes,) of a picture, and of a tiled one the best label of each tile, row by row."""
+    """Scores (classes,) of an image, and of a tiled one the best label of each tile, row by row."""
 
     scores: Scores
     tiles: tuple[TileLabel, ...] = ()
@@ -49,7 +41,7 @@ def read(outputs: Mapping[str, NDArray], spec: ModelSpec, placement: Placement, 
     """The first output, (1, classes) or with further axes of 1 -> scores.
 
     Raises:
-        ValueError: there are not as many scores as labels, or one is no number.
+        ValueError: there are not as many scores as labels, or a score is no number.
     """
     name, values = next(iter(outputs.items()))
     logits = values.reshape(-1).astype(np.float64)
@@ -63,7 +55,7 @@ def read(outputs: Mapping[str, NDArray], spec: ModelSpec, placement: Placement, 
 
 def result(value: Classified, spec: ModelSpec, image_size: Size, parameters: BaseModel) -> dict:
     """The best labels, best first; of a tiled image with `tiles`, which `top_k` and `threshold` leave as they are."""
-    wanted = cast(Parameters, parameters)
+    wanted = cast(ClassificationParameters, parameters)
     best = np.argsort(-value.scores, kind="stable")[: wanted.top_k]
     predictions = [_told(spec, index, value.scores[index]) for index in best if value.scores[index] >= wanted.threshold]
     tiles = [{"box": dict(zip(BOX_KEYS, tile.box, strict=True)), **_told(spec, tile.label, tile.score)}

@@ -6,13 +6,15 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from inference.boxes.encodings import decode, sound
 from inference.boxes.merging import Views, are_cut, group
 from inference.boxes.nms import suppress
+from inference.boxes.placing import to_image
 from inference.boxes.rows import Rows, find_rows
 from inference.geometry import Placement
+from inference.parameters import MAX_BOXES, MAX_MERGED, DetectionParameters
 from inference.spec import ModelSpec, OutputSpec, Size
 from inference.tasks.classification import SCORE_DIGITS, activate
 from inference.tiling import Tiles
@@ -20,21 +22,8 @@ from inference.tiling import Tiles
 NAME = "object-detection"
 BOX_DIGITS = 2
 MAX_CANDIDATES = 30_000  # as Ultralytics (max_nms): bounds the time of the suppression when the threshold is near 0
-MAX_BOXES, MAX_MERGED = 300, 10_000  # of one run, as Ultralytics (max_det); of all tiles of an image
 Indices = NDArray[np.intp]
 Floats = NDArray[np.float64]
-
-
-class Parameters(BaseModel):
-    """What a caller may ask: at most `top_k` boxes with a score of at least `threshold`, of which no two of a class
-    overlap by more than `iou`. None is the model's own value; of boxes 300, and 300 a tile.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    threshold: float | None = Field(None, ge=0, le=1)
-    iou: float | None = Field(None, ge=0, le=1)
-    top_k: int | None = Field(None, ge=1, le=MAX_MERGED)
 
 
 @dataclass(frozen=True)
@@ -53,24 +42,25 @@ class Detections:
 
 
 def read(outputs: Mapping[str, NDArray], spec: ModelSpec, placement: Placement, parameters: BaseModel) -> Detections:
-    """The outputs of one picture, in any layout that `spec.output` tells -> its detections.
+    """The outputs of one image, in any layout that `spec.output` tells -> its detections.
 
     Raises:
         ValueError: the outputs do not fit `spec`; the text names the key of model.toml to set.
     """
-    return choose(find_rows(outputs, spec, placement.input_size), spec, placement, cast(Parameters, parameters))[0]
+    rows = find_rows(outputs, spec, placement.input_size)
+    return choose(rows, spec, placement, cast(DetectionParameters, parameters))[0]
 
 
 def result(value: Detections, spec: ModelSpec, image_size: Size, parameters: BaseModel) -> dict:
     """The best boxes, best first."""
-    top_k = cast(Parameters, parameters).top_k
+    top_k = cast(DetectionParameters, parameters).top_k
     return {"task": NAME, "predictions": [prediction(value, row, spec) for row in range(len(value))[:top_k]]}
 
 
 def merge(values: Iterable[tuple[Placement, Detections]], tiles: Tiles, spec: ModelSpec,
           parameters: BaseModel) -> Detections:
     """The detections of tiles that overlap -> those of the image: each object once, also where a rim cuts it."""
-    return merge_tiles(list(values), spec, cast(Parameters, parameters))[0]
+    return merge_tiles(list(values), spec, cast(DetectionParameters, parameters))[0]
 
 
 def prediction(value: Detections, row: int, spec: ModelSpec) -> dict:
@@ -85,7 +75,8 @@ def _label(number: np.intp, spec: ModelSpec) -> str:
     return spec.labels[number] if spec.labels else str(number + (spec.output.background == "first"))
 
 
-def choose(rows: Rows, spec: ModelSpec, placement: Placement, wanted: Parameters) -> tuple[Detections, Indices]:
+def choose(rows: Rows, spec: ModelSpec, placement: Placement,
+           wanted: DetectionParameters) -> tuple[Detections, Indices]:
     """The detections among a model's rows, and which row each was.
 
     Boxes are decoded after the threshold, suppressed as the model gave them and only then cut off at the image's rim,
@@ -96,13 +87,13 @@ def choose(rows: Rows, spec: ModelSpec, placement: Placement, wanted: Parameters
     found = Detections(boxes, scores, _classes(rows, rows_seen, spec))
     usable = np.flatnonzero(sound(boxes) & (found.classes >= 0))
     kept = usable[_suppressed(found.of(usable), spec.output, wanted)]
-    placed = replace(found.of(kept), boxes=placement.to_image(boxes[kept]))
+    placed = replace(found.of(kept), boxes=to_image(placement, boxes[kept]))
     visible = np.flatnonzero(sound(placed.boxes))  # a box in the filled part of the input has no area in the image
     return placed.of(visible), rows_seen[kept][visible]
 
 
 def merge_tiles(values: list[tuple[Placement, Detections]], spec: ModelSpec,
-                wanted: Parameters) -> tuple[Detections, list[Indices]]:
+                wanted: DetectionParameters) -> tuple[Detections, list[Indices]]:
     """The image's detections, and for each the rows of all tiles' detections, one after the other, that it is."""
     found = _concatenated([detections for _, detections in values])
     views = _views(values, found, spec)
@@ -171,7 +162,7 @@ def _classes(rows: Rows, chosen: Indices, spec: ModelSpec) -> Indices:
     return classes
 
 
-def _suppressed(found: Detections, output: OutputSpec, wanted: Parameters) -> Indices:
+def _suppressed(found: Detections, output: OutputSpec, wanted: DetectionParameters) -> Indices:
     """The rows that stay, best first."""
     if output.nms == "none":
         return np.argsort(-found.scores, kind="stable")[: wanted.top_k or MAX_BOXES]
@@ -194,7 +185,7 @@ def _views(values: list[tuple[Placement, Detections]], found: Detections, spec: 
 
 
 def _concatenated(parts: list[Detections]) -> Detections:
-    """Those of all tiles, one after the other."""
+    """The detections of all tiles, one after the other."""
     nothing = Detections(np.empty((0, 4)), np.empty(0), np.empty(0, np.intp))
     whole = [nothing, *parts]
     return Detections(np.concatenate([part.boxes for part in whole]), np.concatenate([part.scores for part in whole]),

@@ -1,4 +1,4 @@
-"""image-to-image: a picture from a picture, such as super-resolution, denoising or style transfer."""
+"""image-to-image: an image from an image, such as super-resolution, denoising or style transfer."""
 
 import base64
 import io
@@ -8,30 +8,25 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
+from inference.blending import Blender
 from inference.geometry import Placement
 from inference.model_toml import Layout
 from inference.spec import ModelSpec, Size
-from inference.tiling import Blender, Tiles
+from inference.tiling import Tiles
 
 NAME = "image-to-image"
 Pixels = NDArray[np.uint8]  # (height, width, channels): 1 grey or luma, 3 RGB
 
 
-class Parameters(BaseModel):
-    """A caller may ask nothing."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 def read(outputs: Mapping[str, NDArray], spec: ModelSpec, placement: Placement, parameters: BaseModel) -> Pixels:
-    """The output named "image", else the first -> the picture it holds, without the filling, with the image's aspect.
+    """The output named "image", else the first -> the image it holds, without filling, with the posted one's aspect.
 
-    It is as large as the model made it: a photograph that was reduced for the model is not blown up again.
+    It is as large as the model made it: a photograph that was reduced for the model is not enlarged again.
 
     Raises:
-        ValueError: the output is no picture of 1 or 3 channels.
+        ValueError: the output is no image of 1 or 3 channels.
     """
     name = spec.output.names.get("image") or next(iter(outputs))
     values = _channels_last(name, outputs[name], spec.input.layout)
@@ -41,24 +36,24 @@ def read(outputs: Mapping[str, NDArray], spec: ModelSpec, placement: Placement, 
     return _resized(pixels, _right_size(placement, spec, (pixels.shape[1], pixels.shape[0])))
 
 
-def with_picture(value: Pixels, picture: Image.Image, spec: ModelSpec, placement: Placement) -> Pixels:
-    """A produced luma gets the picture's own colours, enlarged bicubically (ITU-R BT.601, as in Pillow's "YCbCr").
+def with_image(value: Pixels, image: Image.Image, spec: ModelSpec, placement: Placement) -> Pixels:
+    """A produced luma gets the colours of `image`, enlarged bicubically (ITU-R BT.601, as in Pillow's "YCbCr").
 
     That is how models of one luma channel are meant: the eye sees detail in brightness, hardly in colour
-    (SRCNN, https://arxiv.org/abs/1501.00092, section 4). `picture` may be decoded smaller than the image is.
+    (SRCNN, https://arxiv.org/abs/1501.00092, section 4). `image` may have been decoded at a reduced scale.
     """
     if spec.input.color != "Y" or value.shape[2] != 1:
         return value
-    scale = [decoded / whole for decoded, whole in zip(picture.size, placement.image_size, strict=True)] * 2
+    scale = [decoded / whole for decoded, whole in zip(image.size, placement.image_size, strict=True)] * 2
     left, top, right, bottom = (edge * factor for edge, factor in zip(placement.source, scale, strict=True))
-    box = left, top, min(right, picture.width), min(bottom, picture.height)
-    colors = picture.resize((value.shape[1], value.shape[0]), Image.Resampling.BICUBIC, box=box).convert("YCbCr")
+    box = left, top, min(right, image.width), min(bottom, image.height)
+    colors = image.resize((value.shape[1], value.shape[0]), Image.Resampling.BICUBIC, box=box).convert("YCbCr")
     merged = Image.merge("YCbCr", (Image.fromarray(value[:, :, 0]), *colors.split()[1:]))
     return np.asarray(merged.convert("RGB"))
 
 
 def result(value: Pixels, spec: ModelSpec, image_size: Size, parameters: BaseModel) -> dict:
-    """The picture as the data URL of a PNG."""
+    """The produced image as the data URL of a PNG."""
     buffer = io.BytesIO()
     Image.fromarray(value[:, :, 0] if value.shape[2] == 1 else value).save(buffer, "PNG", compress_level=1)
     url = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
@@ -66,7 +61,7 @@ def result(value: Pixels, spec: ModelSpec, image_size: Size, parameters: BaseMod
 
 
 def merge(values: Iterable[tuple[Placement, Pixels]], tiles: Tiles, spec: ModelSpec, parameters: BaseModel) -> Pixels:
-    """The tiles' pictures, row by row -> one without seams, an integer times as large as the image.
+    """What the tiles became, row by row -> one image without seams, an integer times as large as the one posted.
 
     Raises:
         ValueError: the model sees only the middle of each tile.
@@ -99,7 +94,7 @@ def _channels_last(name: str, values: NDArray, layout: Layout) -> NDArray:
     batch = values[:, np.newaxis] if values.ndim == 3 else values
     axes = [axis for axis in (1, 3) if batch.ndim == 4 and batch.shape[axis] in (1, 3)]
     if not axes or len(batch) != 1:
-        raise ValueError(f"output '{name}' is {list(values.shape)}, expected a picture [1, 3, height, width], "
+        raise ValueError(f"output '{name}' is {list(values.shape)}, expected an image [1, 3, height, width], "
                          "[1, height, width, 3] or one channel: set [output.names] image in model.toml")
     axis = axes[0] if len(axes) == 1 else {"NCHW": 1, "NHWC": 3}[layout]
     return np.moveaxis(batch[0], axis - 1, 2)
@@ -125,7 +120,7 @@ def _to_pixels(values: NDArray, black_white: tuple[float, float]) -> Pixels:
 
 
 def _rounded(values: NDArray[np.float32]) -> Pixels:
-    """Rounded and clipped to bytes; the values are used up, a picture of 50 MP has 600 MB of them."""
+    """Rounded and clipped to bytes; the values are used up, as those of a large image take hundreds of megabytes."""
     np.fmax(values, 0, out=values)  # unlike np.clip it takes the 0 for NaN
     values += 0.5
     np.minimum(values, 255, out=values)
@@ -133,9 +128,9 @@ def _rounded(values: NDArray[np.float32]) -> Pixels:
 
 
 def _right_size(placement: Placement, spec: ModelSpec, size: Size) -> Size:
-    """The picture's size with the image's aspect: what a stretch drew out is reduced, nothing is blown up.
+    """The produced image's size with the posted one's aspect: what a stretch drew out is reduced, nothing is enlarged.
 
-    Where an image was only rounded up to the model's `multiple_of`, it is the image's size times the model's factor.
+    Where the posted one was only rounded up to `multiple_of`, it is that one's size times the model's factor.
     """
     width, height = placement.source[2] - placement.source[0], placement.source[3] - placement.source[1]
     if spec.input.size is None and spec.input.resize == "stretch":

@@ -7,13 +7,13 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from inference.boxes.rows import find_rows
 from inference.geometry import Box, Placement
 from inference.masks import encode_mask, stretch
+from inference.parameters import InstanceParameters
 from inference.spec import ModelSpec, Size
-from inference.tasks import detection
 from inference.tasks.classification import activate
 from inference.tasks.detection import Detections, choose, merge_tiles, prediction
 from inference.tiling import Tiles
@@ -21,12 +21,6 @@ from inference.tiling import Tiles
 NAME = "image-segmentation"
 HALF = 0.5
 BAND = 256  # rows of a mask resized at once: those of an image of 100 MP would be 400 MB of float32
-
-
-class Parameters(detection.Parameters):
-    """As of a detection, but fewer objects: each brings a mask as large as the image."""
-
-    top_k: int | None = Field(100, ge=1, le=detection.MAX_BOXES)
 
 
 @dataclass(frozen=True)
@@ -73,7 +67,7 @@ def read(outputs: Mapping[str, NDArray], spec: ModelSpec, placement: Placement, 
     """
     prototypes = _prototypes(outputs, spec)
     rows = find_rows(outputs, spec, placement.input_size)
-    detections, chosen = choose(rows, spec, placement, cast(Parameters, parameters))
+    detections, chosen = choose(rows, spec, placement, cast(InstanceParameters, parameters))
     assert rows.extra is not None
     pieces = tuple((_piece(weights, prototypes, tuple(box), placement),)
                    for weights, box in zip(rows.extra[chosen], detections.boxes.tolist(), strict=True))
@@ -84,16 +78,16 @@ def result(value: Instances, spec: ModelSpec, image_size: Size, parameters: Base
     """The best objects, best first."""
     found = value.detections
     predictions = [prediction(found, row, spec) | {"mask": encode_mask(value.mask(row, image_size))}
-                   for row in range(len(found))[: cast(Parameters, parameters).top_k]]
+                   for row in range(len(found))[: cast(InstanceParameters, parameters).top_k]]
     return {"task": NAME, "predictions": predictions}
 
 
 def merge(values: Iterable[tuple[Placement, Instances]], tiles: Tiles, spec: ModelSpec,
           parameters: BaseModel) -> Instances:
-    """As of a detection; an object that was joined has the masks of all its pieces."""
+    """The objects of all tiles are merged by their boxes; one that was joined has the masks of all its pieces."""
     found = list(values)
     boxes = [(placement, instances.detections) for placement, instances in found]
-    detections, groups = merge_tiles(boxes, spec, cast(Parameters, parameters))
+    detections, groups = merge_tiles(boxes, spec, cast(InstanceParameters, parameters))
     pieces = [piece for _, instances in found for piece in instances.pieces]
     return Instances(detections, tuple(tuple(part for row in rows for part in pieces[row]) for rows in groups))
 

@@ -8,24 +8,17 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from inference.errors import BadParameter
 from inference.geometry import Placement
+from inference.parameters import TensorParameters
 from inference.spec import ModelSpec, Size
 
-MAX_NUMBERS = 10_000_000  # in one answer: 150 MB as JSON, and 5 s of a worker
+MAX_NUMBERS = 10_000_000  # in one answer, which has about 150 MB as JSON
 NAME = "tensor"
 LETTERS = {"f": "FP", "i": "INT", "u": "UINT"}  # numpy's kinds
 Outputs = Mapping[str, NDArray]
-
-
-class Parameters(BaseModel):
-    """What a caller may ask: only some of the `outputs`, by name, separated by commas."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    outputs: str | None = None
 
 
 def read(outputs: Outputs, spec: ModelSpec, placement: Placement, parameters: BaseModel) -> Outputs:
@@ -35,7 +28,7 @@ def read(outputs: Outputs, spec: ModelSpec, placement: Placement, parameters: Ba
         BadParameter: the model has no such output.
         ValueError: they hold more than MAX_NUMBERS.
     """
-    asked = cast(Parameters, parameters).outputs
+    asked = cast(TensorParameters, parameters).outputs
     names = list(outputs) if asked is None else [name.strip() for name in asked.split(",")]
     for name in names:
         if name not in outputs:
@@ -60,9 +53,13 @@ def _datatype(values: NDArray) -> str:
     return f"{letters}{values.dtype.itemsize * 8}" if letters else {"b": "BOOL"}.get(values.dtype.kind, "BYTES")
 
 
-def _data(values: NDArray) -> list:
-    """All values, the last axis running fastest. JSON knows no NaN and no infinity: they become null."""
+def _data(values: NDArray) -> NDArray | list:
+    """All values, the last axis running fastest.
+
+    Numbers stay an array, which orjson writes as it is, with null for NaN and infinity, of which JSON knows nothing.
+    Texts become a list. FP16 becomes FP32, which orjson writes in every release.
+    """
     flat = values.ravel()
-    if values.dtype.kind != "f" or np.isfinite(flat).all():
-        return flat.tolist()
-    return [value if finite else None for value, finite in zip(flat.tolist(), np.isfinite(flat), strict=True)]
+    if values.dtype == np.float16:
+        return flat.astype(np.float32)
+    return flat if values.dtype.kind in (*LETTERS, "b") else flat.tolist()

@@ -10,7 +10,7 @@ from tests.onnx_models import sleeper
 
 @pytest.fixture(scope="session")
 def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundled model, and two that compute natively for 2 and 5 seconds on a white picture."""
+    """The bundled model, and two that compute natively for 2 and 5 seconds on a white image."""
     folder = tmp_path_factory.mktemp("models")
     (folder / "strawberry").symlink_to(ROOT / "models" / "strawberry")
     for seconds in (2, 5):

@@ -1,5 +1,6 @@
 """A real Punnet for a test: started by ./start.sh with a state folder and a port of its own, stopped by ./stop.sh."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -8,7 +9,7 @@ import socket
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +19,9 @@ from settings import ROOT
 
 T = TypeVar("T")
 BOUNDARY = "punnet-test-boundary"
-LANE = "punnet-lane"
+# What `ps -o comm` shows of processes that say what they are -> their role.
+ROLES = {"punnet-parent": "predictors' parent", "punnet-templ": "template", "punnet-quick": "quick predictor",
+         "punnet-long": "long predictor", "punnet-job": "job predictor", "punnet-worker": "worker"}
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,10 @@ class Server:
         return outside | {f"PUNNET_{name}": str(value) for name, value in given.items()}
 
     def start(self, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Also wait for the first worker: the service is ready before."""
+        """Start, and wait for the first worker: the service is ready before it is."""
         done = self._run("start.sh", *options, check=check)
         if done.returncode == 0:
-            wait_until(lambda: self.pids().get("worker child"), 20)
+            wait_until(lambda: self.pids().get("worker"), 20)
         return done
 
     def stop(self) -> subprocess.CompletedProcess[str]:
@@ -108,14 +111,14 @@ class Server:
         return wait_until(lambda: job if (job := self.job(job_id))["state"] == state else None, timeout_s)
 
     def pids(self) -> dict[str, list[int]]:
-        """Role -> pids. A parent is told from its children by their parent's role."""
-        commands = {pid: _command(pid) for pid in processes.marked(self.state_dir)}
+        """Role -> pids. A trial under way is an "other"."""
         roles = defaultdict(list)
-        for pid, command in commands.items():
-            role = next((name for name in ("supervisord", "valkey", "gunicorn", "worker") if name in command), "other")
-            is_child = role in _command(_parent(pid)) and role in ("gunicorn", "worker")
-            roles["lane process" if _name(pid) == LANE else f"{role} child" if is_child else role].append(pid)
+        for pid in processes.marked(self.state_dir):
+            roles[_role(pid)].append(pid)
         return dict(roles)
+
+    def log(self, name: str) -> str:
+        return (self.home / "logs" / name).read_text()
 
 
 def multipart(fields: dict[str, str], image: bytes | None, name: str = "img_file") -> bytes:
@@ -150,6 +153,24 @@ def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
+def pss_mb(pids: Iterable[int]) -> float:
+    """Memory of processes together in MB of 1,000,000 bytes, what they share counted once."""
+    total_kb = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):  # it ended just now
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            total_kb += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total_kb * 1024 / 1e6
+
+
+def _role(pid: int) -> str:
+    command = _command(pid)
+    named = next((name for name in ("supervisord", "valkey", "gunicorn") if name in command), "other")
+    if named == "gunicorn" and "gunicorn" in _command(_parent(pid)):
+        return "web process"
+    return ROLES.get(_name(pid), "worker pool" if "-m worker" in command else named)
+
+
 def _command(pid: int) -> str:
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
@@ -166,4 +187,7 @@ def _name(pid: int) -> str:
 
 
 def _parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0

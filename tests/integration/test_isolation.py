@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.pictures import leaf, white
+from tests.integration.images import leaf, white
 from tests.integration.server import Server, wait_until
 from tests.onnx_models import classifier, heavy
 
@@ -21,8 +21,8 @@ LIVEZ_LIMIT_S = 0.05
 
 @pytest.fixture(scope="module")
 def one_process(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[Server]:
-    """One gunicorn process, so that all clients meet in it."""
-    settings = {"MODELS_DIR": models_dir, "WORKERS": 1, "QUICK_MS": 15, "INLINE_BUDGET_MS": 60_000}
+    """One web process, so that all clients meet in it, and one predictor a group."""
+    settings = {"MODELS_DIR": models_dir, "WORKERS": 1, "PREDICTORS": 1, "QUICK_MS": 15, "INLINE_BUDGET_MS": 60_000}
     running = Server(tmp_path_factory.mktemp("one-process"), settings)
     running.start()
     yield running
@@ -58,8 +58,8 @@ def test_livez_answers_while_a_2_second_inference_runs_inline(one_process: Serve
     assert max(times) < LIVEZ_LIMIT_S
 
 
-def test_a_quick_picture_is_answered_while_the_long_lane_is_taken(one_process: Server) -> None:
-    """16 white megapixels are predicted above QUICK_MS, and take the sleeper's two seconds in the long lane."""
+def test_a_quick_image_is_answered_while_the_long_route_is_taken(one_process: Server) -> None:
+    """16 white megapixels are predicted above QUICK_MS, and take the sleeper's two seconds on the long route."""
     with in_background(lambda: one_process.predict(white(4000), "sleep2")) as long_call:
         answered = 0
         while long_call.is_alive():
@@ -69,7 +69,7 @@ def test_a_quick_picture_is_answered_while_the_long_lane_is_taken(one_process: S
 
 
 def test_livez_answers_while_a_model_of_150_mb_is_loaded(tmp_path: Path) -> None:
-    """onnxruntime lets go of the interpreter while it loads; the thread that loads gives way to the others."""
+    """A generation's template loads it, beside the web process."""
     models = tmp_path / "models"
     classifier(models / "small" / "model.onnx")
     server = Server(tmp_path, {"MODELS_DIR": models, "WORKERS": 1})
@@ -86,8 +86,8 @@ def test_livez_answers_while_a_model_of_150_mb_is_loaded(tmp_path: Path) -> None
         server.stop()
 
 
-def test_a_picture_on_which_a_model_never_ends_does_not_take_the_lane_for_good(own_server: Server) -> None:
-    own_server.settings |= {"JOB_TIMEOUT_S": 2, "WORKERS": 1, "INLINE_BUDGET_MS": 60_000}
+def test_an_image_on_which_a_model_never_ends_does_not_take_the_route_for_good(own_server: Server) -> None:
+    own_server.settings |= {"JOB_TIMEOUT_S": 2, "WORKERS": 1, "PREDICTORS": 1, "INLINE_BUDGET_MS": 60_000}
     own_server.start()
     assert own_server.predict(white(), "sleep5").is_problem(504, "deadline")
     assert own_server.predict(leaf()).status == 200

@@ -5,20 +5,20 @@ import time
 import pytest
 
 from settings import available_cores
-from tests.integration.pictures import leaf, white
+from tests.integration.images import leaf, white
 from tests.integration.server import Server, kill, wait_until
 
 BACK_S, ANSWERED_S = 5, 15
-ALL = {"supervisord": 1, "valkey": 1, "worker": 1, "worker child": 1, "lane process": min(2, available_cores()),
-       "gunicorn": 1, "gunicorn child": 2}
-ROLES = ["gunicorn child", "gunicorn", "worker child", "lane process", "worker", "valkey", "supervisord"]
+CORES = available_cores()
+ALL = {"supervisord": 1, "valkey": 1, "predictors' parent": 1, "template": 1, "quick predictor": CORES,
+       "long predictor": CORES, "job predictor": 1, "worker pool": 1, "worker": 1, "gunicorn": 1, "web process": 2}
 
 
 def counts(server: Server) -> dict[str, int]:
     return {role: len(pids) for role, pids in server.pids().items()}
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", ALL)
 def test_killed_process_costs_no_job(own_server: Server, role: str) -> None:
     own_server.settings["WORKERS"] = 2
     own_server.start()

@@ -5,20 +5,22 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.integration.pictures import leaf
-from tests.integration.server import BOUNDARY, Server, multipart
+from tests.integration.images import leaf
+from tests.integration.server import BOUNDARY, Server, multipart, pss_mb, wait_until
 from tests.integration.test_isolation import livez_times
 from tests.onnx_models import heavy
 
-MODEL_MB, REQUESTS = 150, 100
-PROCESSES, GROWTH = 8, 1.5
+MODEL_MB, REQUESTS = 150, 40
+PREDICTORS, GROWTH = 8, 1.5  # of a group
+SWAPS, SWAP_GROWTH_MB = 20, 20
 CONNECTIONS, BODY_BYTES, LOAD_S = 16, 15_000_000, 5
 LIVEZ_P99_S = 0.05
-# A picture with much behind it: receiving is the work. In a process of its own, so that it does not take the clock's
+# An image with much behind it: receiving is the work. In a process of its own, so that it does not take the clock's
 # interpreter.
 SENDERS = f"""
 import http.client, sys, threading, time
@@ -64,30 +66,52 @@ def test_livez_answers_while_large_uploads_arrive(tmp_path: Path, models_dir: Pa
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="the kernel does not tell shared memory")
-def test_eight_processes_take_hardly_more_memory_than_one(tmp_path: Path) -> None:
+def test_eight_predictors_a_group_take_hardly_more_memory_than_one(tmp_path: Path) -> None:
     heavy(tmp_path / "models" / "large" / "model.onnx", MODEL_MB)
-    one, many = (megabytes_after_work(tmp_path, count) for count in (1, PROCESSES))
+    one, many = (megabytes_after_work(tmp_path, count) for count in (1, PREDICTORS))
+    print(f"all processes: {one:.0f} MB with 1 predictor a group, {many:.0f} MB with {PREDICTORS}")
     assert MODEL_MB < one < many < GROWTH * one
 
 
-def megabytes_after_work(folder: Path, processes: int) -> float:
-    """Of gunicorn's processes together, what they share counted once, after some hundred requests each."""
-    with running(folder / str(processes), MODELS_DIR=folder / "models", WORKERS=processes) as server:
-        clients = [threading.Thread(target=post, args=(server, REQUESTS)) for _ in range(processes)]
+def megabytes_after_work(folder: Path, predictors: int) -> float:
+    """Of all processes of the service, after some work of each route."""
+    settings = {"MODELS_DIR": folder / "models", "WORKERS": 1, "PREDICTORS": predictors, "JOB_WORKERS": predictors}
+    with running(folder / str(predictors), **settings) as server:
+        clients = [threading.Thread(target=post, args=(server, REQUESTS)) for _ in range(predictors)]
         for client in clients:
             client.start()
         for client in clients:
             client.join()
-        roles = server.pids()
-        return sum(map(proportional_megabytes, roles["gunicorn"] + roles["gunicorn child"]))
+        return memory(server)
 
 
 def post(server: Server, times: int) -> None:
-    """On a connection each, so that all processes get some."""
-    for _ in range(times):
-        assert server.predict(leaf(), "large").status == 200
+    for number in range(times):
+        answer = server.predict(leaf(), "large", mode="sync" if number % 4 else "async")
+        assert answer.status in (200, 202)
+        if answer.status == 202:
+            assert server.job(answer.json["id"], wait_s=60)["state"] == "succeeded"
 
 
-def proportional_megabytes(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("Pss:"))
+def is_served(server: Server, label: str) -> bool:
+    return label in server.get("/models/large").json["labels"]
+
+
+def memory(server: Server) -> float:
+    return pss_mb(pid for pids in server.pids().values() for pid in pids)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="the kernel does not tell shared memory")
+def test_memory_does_not_grow_with_the_swaps_of_a_model(tmp_path: Path) -> None:
+    """The labels change, so the model is loaded anew; in between its predictors work."""
+    folder = heavy(tmp_path / "models" / "large" / "model.onnx", MODEL_MB).parent
+    with running(tmp_path, MODELS_DIR=folder.parent, WORKERS=1) as server:
+        seen = []
+        for swap in range(SWAPS + 1):
+            (folder / "labels.txt").write_text(f"label{swap}\nother\n")
+            wait_until(partial(is_served, server, f"label{swap}"), 60)
+            post(server, 8)
+            wait_until(lambda: len(server.pids()["template"]) == 1 or None, 20)
+            seen.append(memory(server))
+        print("MB after each swap:", *(f"{megabytes:.0f}" for megabytes in seen))
+        assert seen[-1] - seen[0] < SWAP_GROWTH_MB

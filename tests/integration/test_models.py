@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from settings import ROOT
-from tests.integration.pictures import leaf, photograph
+from tests.integration.images import leaf, photograph
 from tests.integration.server import Server, wait_until
 from tests.onnx_models import classifier
 
@@ -143,7 +143,7 @@ def test_a_dropped_model_is_served_and_a_removed_one_is_gone(dropped: Server) ->
 
 
 def test_a_job_for_a_model_that_was_just_replaced_is_answered_by_it(dropped: Server) -> None:
-    """A worker that has not noticed the new model yet catches up before it runs the job."""
+    """Whoever serves it then answers."""
     classifier(dropped.home / "models" / "young" / "model.onnx", classes=4)
     wait_until_served(dropped, "young")
     job = dropped.job(dropped.submit(leaf(), "young"), wait_s=20)
@@ -151,8 +151,8 @@ def test_a_job_for_a_model_that_was_just_replaced_is_answered_by_it(dropped: Ser
 
 
 def test_a_large_image_becomes_a_job_that_counts_its_tiles(dropped: Server) -> None:
-    picture = photograph(24)
-    answer = dropped.predict(picture, "strawberry-fruit")
+    image = photograph(24)
+    answer = dropped.predict(image, "strawberry-fruit")
     total = answer.json["progress"]["total"]
     assert (answer.status, answer.json["progress"]["done"]) == (202, 0)
     assert total > 20
@@ -168,34 +168,34 @@ def test_a_large_image_becomes_a_job_that_counts_its_tiles(dropped: Server) -> N
 
 
 def test_tiles_can_be_asked_for_and_turned_off(dropped: Server) -> None:
-    picture = photograph(1)
-    whole = dropped.predict(picture, "strawberry-fruit", tile="0", mode="sync")
-    tiled = dropped.predict(picture, "strawberry", tile="512", mode="sync")
+    image = photograph(1)
+    whole = dropped.predict(image, "strawberry-fruit", tile="0", mode="sync")
+    tiled = dropped.predict(image, "strawberry", tile="512", mode="sync")
     assert (whole.status, whole.json["result"]["task"]) == (200, "object-detection")
     tiles = tiled.json["result"]["tiles"]
     assert len(tiles) == 6
     assert {"box", "label", "score"} == set(tiles[0])
-    assert dropped.predict(picture, "strawberry", tile="1").is_problem(422, "bad-parameter")
-    assert dropped.predict(picture, "strawberry", tile="-1").is_problem(422, "bad-parameter")
+    assert dropped.predict(image, "strawberry", tile="1").is_problem(422, "bad-parameter")
+    assert dropped.predict(image, "strawberry", tile="-1").is_problem(422, "bad-parameter")
 
 
 @pytest.mark.parametrize(("kind", "file_format"), [
     ("image/png", "PNG"), ("image/jpeg", "JPEG"), ("image/webp", "WEBP")])
 @pytest.mark.parametrize("mode", ["auto", "job"])
-def test_a_result_can_be_had_as_a_picture(dropped: Server, kind: str, file_format: str, mode: str) -> None:
+def test_a_result_can_be_had_as_a_drawing(dropped: Server, kind: str, file_format: str, mode: str) -> None:
     if mode == "auto":
         answer = dropped.predict(leaf(), headers={"Accept": kind})
     else:
         answer = dropped.get(f"/jobs/{dropped.submit(leaf(), 'strawberry')}/result?wait=20", headers={"Accept": kind})
     assert (answer.status, answer.headers["Content-Type"]) == (200, kind)
     assert "inference;dur=" in answer.headers["Server-Timing"]
-    picture = Image.open(io.BytesIO(answer.body))
-    assert (picture.format, picture.size) == (file_format, (224, 224))
-    plain, drawn = (np.asarray(image.convert("RGB"), int) for image in (Image.open(io.BytesIO(leaf())), picture))
+    image = Image.open(io.BytesIO(answer.body))
+    assert (image.format, image.size) == (file_format, (224, 224))
+    plain, drawn = (np.asarray(one.convert("RGB"), int) for one in (Image.open(io.BytesIO(leaf())), image))
     assert (np.abs(drawn - plain).max(axis=2) > 60).mean() > 0.01
 
 
-def test_json_is_answered_unless_a_picture_is_liked_better(dropped: Server) -> None:
+def test_json_is_answered_unless_an_image_is_liked_better(dropped: Server) -> None:
     for accept in ("*/*", "application/json", "image/png;q=0.5, application/json", "image/*;q=0.1, */*"):
         answer = dropped.predict(leaf(), headers={"Accept": accept})
         assert answer.headers["Content-Type"] == "application/json", accept

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.pictures import leaf, png_header
+from tests.integration.images import leaf, png_header
 from tests.integration.server import BOUNDARY, Answer, Server, multipart
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -50,7 +50,7 @@ def test_an_unknown_model_is_not_found(server: Server) -> None:
 
 REFUSED_IMAGES = {
     "an empty file": (b"", 415, "unsupported-image"),
-    "text": (b"hello, this is no picture", 415, "unsupported-image"),
+    "text": (b"hello, this is no image", 415, "unsupported-image"),
     "a truncated JPEG": (leaf()[:-2000], 415, "unsupported-image"),
     "200 megapixels in the header": (png_header(20_000, 10_000), 422, "too-many-pixels"),
 }
@@ -75,7 +75,7 @@ def test_a_truncated_jpeg_reaches_the_worker_as_a_job(server: Server) -> None:
 
 @pytest.fixture(scope="module")
 def odd_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An image root with one picture, and things that are none."""
+    """An image root with one image, and things that are none."""
     root = tmp_path_factory.mktemp("root") / "images"
     (root / "folder").mkdir(parents=True)
     (root / "ok.jpg").write_bytes(leaf())
@@ -96,7 +96,7 @@ def odd_server(tmp_path_factory: pytest.TempPathFactory, models_dir: Path, odd_r
 
 @pytest.mark.parametrize("path", ["../secret.jpg", "{outside}", "out.jpg", "fifo.jpg", "folder", "missing.jpg",
                                   "/dev/zero", "/etc/passwd", "ok.jpg%00.png", "."])
-def test_a_path_that_is_no_picture_below_the_root_is_one_and_the_same_404(odd_server: Server, odd_root: Path,
+def test_a_path_that_is_no_image_below_the_root_is_one_and_the_same_404(odd_server: Server, odd_root: Path,
                                                                           path: str) -> None:
     path = path.format(outside=odd_root.parent / "secret.jpg")
     answer = post_form(odd_server, f"model_type=strawberry&img_file={path}")

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.pictures import leaf, white
+from tests.integration.images import leaf, white
 from tests.integration.server import BOUNDARY, Server, kill, multipart, wait_until
 
 
 @pytest.fixture(scope="module")
 def impatient(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[Server]:
-    """One process, the usual budget: white pictures are predicted quick and take seconds."""
-    running = Server(tmp_path_factory.mktemp("impatient"), {"MODELS_DIR": models_dir, "WORKERS": 1})
+    """One web process and one predictor a group, the usual budget: white images take long."""
+    running = Server(tmp_path_factory.mktemp("impatient"), {"MODELS_DIR": models_dir, "WORKERS": 1, "PREDICTORS": 1})
     running.start()
     yield running
     running.stop()
@@ -22,8 +22,8 @@ def impatient(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Ite
 
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[Server]:
-    """One process that lets inline work take its time."""
-    settings = {"MODELS_DIR": models_dir, "WORKERS": 1, "INLINE_BUDGET_MS": 60_000}
+    """One predictor a group, which may take its time inline."""
+    settings = {"MODELS_DIR": models_dir, "WORKERS": 1, "PREDICTORS": 1, "INLINE_BUDGET_MS": 60_000}
     running = Server(tmp_path_factory.mktemp("patient"), settings)
     running.start()
     yield running
@@ -67,7 +67,7 @@ def test_a_job_whose_process_is_killed_is_run_from_its_stored_image(own_server: 
     own_server.settings |= {"WORKERS": 1}
     own_server.start()
     job_id = own_server.predict(white(), "sleep5").json["id"]
-    kill(own_server.pids()["gunicorn child"][0])
+    kill(own_server.pids()["web process"][0])
     job = wait_until(lambda: job if (job := own_server.job(job_id))["state"] == "succeeded" else None, 60)
     assert job["result"]["predictions"]
     assert was_run_by_a_worker(own_server, job_id)
@@ -87,7 +87,7 @@ def test_running_inline_work_is_stopped_at_its_deadline(patient: Server, fields:
     began = time.monotonic()
     assert patient.predict(white(), "sleep5", headers, **fields).is_problem(504, "deadline")
     assert time.monotonic() - began < 1.5
-    assert patient.predict(leaf()).json["timings_ms"]["queue"] < 1000  # its slot came back
+    assert patient.predict(leaf()).json["timings_ms"]["queue"] < 1000  # its predictor is free again
 
 
 def test_a_job_that_cannot_begin_in_time_is_not_begun(patient: Server) -> None:

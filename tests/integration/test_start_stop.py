@@ -12,22 +12,22 @@ from pathlib import Path
 
 import pytest
 
+from predictors.priority import NICENESS
 from settings import ROOT
-from tests.integration.pictures import leaf, white
+from tests.integration.images import leaf, white
 from tests.integration.server import Answer, Server, free_port, kill, wait_until
 from tests.onnx_models import classifier
-from worker.giving_way import NICENESS
 
 
 def test_start_prints_a_curl_line_that_works(own_server: Server) -> None:
     printed = own_server.start().stdout
     line = next(line for line in printed.splitlines() if "curl" in line)
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
-    assert '"label": "healthy"' in done.stdout
+    assert '"label":"healthy"' in done.stdout
 
 
 def test_started_twice_says_so_and_starts_nothing(own_server: Server) -> None:
-    own_server.settings["WORKERS"] = 1  # a second one may be forked after the start says that it is ready
+    own_server.settings["WORKERS"] = 1  # a second web process may be forked after the start says that it is ready
     own_server.start()
     before = own_server.pids()
     again = own_server.start()
@@ -93,7 +93,7 @@ def test_keys_are_asked_for_everywhere_but_by_the_probes(own_server: Server) -> 
     assert own_server.predict(leaf(), headers={"Authorization": "Bearer secret-2"}).status == 200
 
 
-def test_budget_zero_makes_every_picture_a_job(own_server: Server) -> None:
+def test_budget_zero_makes_every_image_a_job(own_server: Server) -> None:
     own_server.settings |= {"INLINE_BUDGET_MS": 0, "QUICK_MS": 0}
     own_server.start()
     answer = own_server.predict(leaf())
@@ -141,7 +141,7 @@ def test_term_before_it_is_ready_leaves_nothing_of_a_foreground_service(own_serv
 
 
 def test_stopping_answers_everybody_and_loses_nothing(own_server: Server) -> None:
-    """A 5-s inline call, a running job, a held wait and an idle connection; the stop ends within 10 s."""
+    """A 5-s inline call, a running job, a waiting caller and an idle connection; the stop ends within 10 s."""
     own_server.settings |= {"INLINE_BUDGET_MS": 60_000, "WORKERS": 1}  # another may hear of the stop 0.1 s later
     own_server.start()
     answers: dict[str, Answer] = {}
@@ -160,7 +160,7 @@ def test_stopping_answers_everybody_and_loses_nothing(own_server: Server) -> Non
 
     clients = [
         threading.Thread(target=call_inline),
-        threading.Thread(target=lambda: answers.update(held=own_server.get(f"/jobs/{queued}?wait=60"))),
+        threading.Thread(target=lambda: answers.update(waiting=own_server.get(f"/jobs/{queued}?wait=60"))),
     ]
     for client in clients:
         client.start()
@@ -176,7 +176,7 @@ def test_stopping_answers_everybody_and_loses_nothing(own_server: Server) -> Non
         client.join(timeout=5)
     print(f"stopped after {took_s:.1f} s")
     assert answers["inline"].status == 200
-    assert (answers["held"].status, answers["held"].json["state"]) == (200, "queued")
+    assert (answers["waiting"].status, answers["waiting"].json["state"]) == (200, "queued")
     assert own_server.pids() == {}
     own_server.start()
     own_server.wait_for_state(queued, "succeeded", 15)
@@ -184,7 +184,7 @@ def test_stopping_answers_everybody_and_loses_nothing(own_server: Server) -> Non
     assert took_s < 10 + max(0, inline_s[0] - 5, job_s - 5)  # a slower machine's five seconds are longer
 
 
-def test_a_job_that_outlasts_the_patience_is_put_back_and_not_failed(own_server: Server) -> None:
+def test_a_job_that_outlasts_the_patience_is_requeued_and_not_failed(own_server: Server) -> None:
     own_server.settings["STOP_TIMEOUT_S"] = 1
     own_server.start()
     job_id = own_server.submit(white(), "sleep5")
@@ -194,19 +194,19 @@ def test_a_job_that_outlasts_the_patience_is_put_back_and_not_failed(own_server:
     assert own_server.wait_for_state(job_id, "succeeded", 20)["status"] == 200
 
 
-def test_gunicorn_workers_and_pool_children_exit_0_on_term(own_server: Server) -> None:
+def test_web_processes_workers_and_predictors_exit_0_on_term(own_server: Server) -> None:
     own_server.start()
     wait_until(lambda: "Listening on" in (own_server.home / "logs" / "worker.log").read_text() or None, 10)
     pids = own_server.pids()
-    for pid in (pids["gunicorn child"][0], pids["worker child"][0], pids["lane process"][0]):
+    for pid in (pids["web process"][0], pids["worker"][0], pids["quick predictor"][0]):
         os.kill(pid, signal.SIGTERM)
-    wait_until(lambda: set(own_server.pids()["worker child"]).isdisjoint(pids["worker child"]) or None, 10)
-    wait_until(lambda: pids["gunicorn child"][0] not in own_server.pids()["gunicorn child"] or None, 10)
-    wait_until(lambda: pids["lane process"][0] not in own_server.pids()["lane process"] or None, 10)
+    wait_until(lambda: set(own_server.pids()["worker"]).isdisjoint(pids["worker"]) or None, 10)
+    wait_until(lambda: pids["web process"][0] not in own_server.pids()["web process"] or None, 10)
+    wait_until(lambda: pids["quick predictor"][0] not in own_server.pids()["quick predictor"] or None, 10)
     worker_log = (own_server.home / "logs" / "worker.log").read_text()
     error_log = (own_server.home / "logs" / "error.log").read_text()
     assert "died with exit code" not in worker_log
-    assert f"Worker exiting (pid: {pids['gunicorn child'][0]})" in error_log
+    assert f"Worker exiting (pid: {pids['web process'][0]})" in error_log
     assert "was sent SIG" not in error_log
     assert "exited with code" not in error_log
 
@@ -216,8 +216,10 @@ def test_all_programs_share_a_session_so_that_priorities_count(own_server: Serve
     own_server.start()
     pids = own_server.pids()
     assert len({os.getsid(pid) for role in pids.values() for pid in role}) == 1
-    assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids["worker child"]} == {NICENESS}
-    assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids["gunicorn child"]} == {0}
+    background = pids["long predictor"] + pids["job predictor"]
+    assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in background} == {NICENESS}
+    assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids["quick predictor"]} == {0}
+    assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids["web process"]} == {0}
 
 
 def test_a_queue_file_with_a_garbage_tail_is_named_and_kept(own_server: Server) -> None:

@@ -1,4 +1,4 @@
-"""The bundled detector, through the engine that serves it: field photographs, leaves, drone photographs, a mosaic."""
+"""The bundled detector, as it is served: field photographs, leaves, drone photographs, a mosaic."""
 
 import csv
 import json
@@ -13,9 +13,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from inference.engine import Engine
+from inference.model import LoadedModel
 from settings import ROOT
-from tests.integration.pictures import SHARED, encoded
+from tests.integration.images import SHARED, encoded
+from tests.unit.predicting import loaded, result
 from training.fruit.scoring import average_precision, match, overlaps
 
 FRUIT = SHARED / "strawberry" / "fruit_detection"
@@ -25,13 +26,14 @@ FRAMES = 90
 DECODED_MB = SIDE * SIDE * FRAMES * 3 / 1e6
 PEAK = """
 import json, pathlib, sys
-from inference.engine import Engine
-engine = Engine(pathlib.Path("models"), 10**8)
-engine.load()
+from inference.image import open_image
+from inference.prediction import predict
+from tests.unit.predicting import loaded
+model = loaded(pathlib.Path("models"), "strawberry-fruit")
 peak_mb = lambda: int(pathlib.Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1.024e-3
 data = pathlib.Path(sys.argv[1]).read_bytes()
 before_mb = peak_mb()
-result = engine.predict("strawberry-fruit", engine.open(data), engine.parameters("strawberry-fruit", {})).result
+result = predict(model, open_image(data, 10**8), model.parameters({})).result
 print(json.dumps({"result": result, "grown_mb": peak_mb() - before_mb}))
 """
 
@@ -39,20 +41,17 @@ pytestmark = pytest.mark.skipif(not FRUIT.is_dir() and not os.environ.get("CI"),
 
 
 @pytest.fixture(scope="module")
-def engine() -> Engine:
-    engine = Engine(ROOT / "models", 10**8)
-    engine.load()
-    return engine
+def model() -> LoadedModel:
+    return loaded(ROOT / "models", MODEL)
 
 
-def found(engine: Engine, path: Path, **asked: object) -> NDArray[np.float32]:
+def found(model: LoadedModel, path: Path, **asked: object) -> NDArray[np.float32]:
     """Detections (n, 6) of a photograph: xyxy in pixels, score, class."""
-    data = path.read_bytes()
-    return rows(engine.predict(MODEL, engine.open(data), engine.parameters(MODEL, asked)).result)
+    return rows(result(model, path.read_bytes(), **asked))
 
 
-def rows(result: dict) -> NDArray[np.float32]:
-    found = [[*item["box"].values(), item["score"], 0] for item in result["predictions"]]
+def rows(told: dict) -> NDArray[np.float32]:
+    found = [[*item["box"].values(), item["score"], 0] for item in told["predictions"]]
     return np.array(found, np.float32).reshape(-1, 6)
 
 
@@ -69,10 +68,10 @@ def manifest(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_it_finds_the_ripe_fruit_of_the_validation_frames(engine: Engine) -> None:
+def test_it_finds_the_ripe_fruit_of_the_validation_frames(model: LoadedModel) -> None:
     frames = [row for row in manifest("fruit_detection/manifest.csv") if row["split"] == "val"]
     wanted = [labelled(SHARED / "strawberry" / row["label"]) for row in frames]
-    detections = [found(engine, SHARED / "strawberry" / row["path"], threshold=0.01, top_k=100) for row in frames]
+    detections = [found(model, SHARED / "strawberry" / row["path"], threshold=0.01, top_k=100) for row in frames]
     precision = {least: average_precision(match(detections, wanted, least)) for least in (0.5, 0.75)}
     print(f"AP50 {precision[0.5]:.3f}, AP75 {precision[0.75]:.3f}")
     assert len(frames) > 20
@@ -80,10 +79,10 @@ def test_it_finds_the_ripe_fruit_of_the_validation_frames(engine: Engine) -> Non
     assert precision[0.75] >= 0.55
 
 
-def test_it_finds_no_fruit_on_leaves(engine: Engine) -> None:
+def test_it_finds_no_fruit_on_leaves(model: LoadedModel) -> None:
     leaves = [SHARED / "strawberry" / row["path"] for row in manifest("manifest.csv")
               if row["split"] == "val" and "leaf" in row["path"]]
-    clean = [len(found(engine, path)) == 0 for path in leaves]
+    clean = [len(found(model, path)) == 0 for path in leaves]
     print(f"{sum(clean)} of {len(clean)} leaf photographs without a box")
     assert len(clean) > 200
     assert np.mean(clean) >= 0.95
@@ -91,11 +90,11 @@ def test_it_finds_no_fruit_on_leaves(engine: Engine) -> None:
 
 @pytest.mark.parametrize("tile", [None, 0], ids=["in tiles", "whole"])
 @pytest.mark.parametrize("path", sorted((SHARED / "large").glob("*.jpg")), ids=lambda path: path.stem)
-def test_it_finds_no_fruit_from_a_drone(engine: Engine, path: Path, tile: int | None) -> None:
-    assert found(engine, path, **({} if tile is None else {"tile": tile})).tolist() == []
+def test_it_finds_no_fruit_from_a_drone(model: LoadedModel, path: Path, tile: int | None) -> None:
+    assert found(model, path, **({} if tile is None else {"tile": tile})).tolist() == []
 
 
-def test_a_mosaic_of_36_megapixels_shows_the_fruit_of_its_frames(engine: Engine, tmp_path: Path) -> None:
+def test_a_mosaic_of_36_megapixels_shows_the_fruit_of_its_frames(model: LoadedModel, tmp_path: Path) -> None:
     frames = [SHARED / "strawberry" / row["path"] for row in manifest("fruit_detection/manifest.csv")]
     chosen = (frames[-26:] + frames)[:FRAMES]
     mosaic = Image.new("RGB", (COLUMNS * SIDE, FRAMES // COLUMNS * SIDE))
@@ -103,7 +102,7 @@ def test_a_mosaic_of_36_megapixels_shows_the_fruit_of_its_frames(engine: Engine,
     for number, path in enumerate(chosen):
         left, top = number % COLUMNS * SIDE, number // COLUMNS * SIDE
         mosaic.paste(Image.open(path), (left, top))
-        singles.append(found(engine, path)[:, :4] + (left, top, left, top))
+        singles.append(found(model, path)[:, :4] + (left, top, left, top))
     (tmp_path / "mosaic.jpg").write_bytes(encoded(mosaic, quality=97, subsampling=0))
     told = json.loads(subprocess.run([sys.executable, "-c", PEAK, str(tmp_path / "mosaic.jpg")], cwd=ROOT, check=True,
                                      capture_output=True, text=True).stdout)

@@ -8,26 +8,28 @@ import uuid
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import fakeredis
 import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 from rq.executions import Execution
-from rq.job import Job
-from rq.serializers import JSONSerializer
 
 from api import app as app_module
 from api.services import Services
-from inference.engine import Engine
-from jobs.queue import JobQueue, JobRequest, make_queue, note_progress
+from jobs.execution import note_progress
+from jobs.job import JobRequest
+from jobs.queue import JobQueue, make_queue
 from jobs.store import EndedImages, RedisStore
+from predictors import catalogue
 from settings import ROOT, Settings
 from tests.onnx_models import classifier
-from tests.unit.pictures import photo
-from worker.pool import WarmWorker
-from worker.runtime import Runtime, runtime
+from tests.unit.fake_predictors import LISTING, FakePredictors
+from tests.unit.images import photo
+from worker.tasks import OffSwitch, Tasks
+from worker.worker import Worker
 
 LABELS = ("healthy", "scorched")
 MAX_PIXELS = 50_000_000
@@ -36,36 +38,34 @@ MakeSettings = Callable[..., Settings]
 MakeClient = Callable[..., FlaskClient]
 
 
-def runtime_of(engine: Engine, redis: Redis) -> Runtime:
-    """A worker's, with the images in Redis."""
+def tasks_of(redis: Redis, predictors: FakePredictors | None = None) -> Tasks:
+    """What a worker runs jobs with: the images are in Redis, and a fake answers."""
     ended = EndedImages(RedisStore(redis, "ended"), 60, 10**6)
-    return Runtime(engine, RedisStore(redis), ended, partial(note_progress, redis), lambda news: {})
+    return Tasks(cast(Any, predictors or FakePredictors()), cast(Any, SimpleNamespace(is_ready=True)),
+                 RedisStore(redis), ended, partial(note_progress, redis), lambda news: None)
 
 
-def work_off(redis: Redis, engine: Engine) -> None:
+def worker(redis: Redis, name: str = "pool.child", predictors: FakePredictors | None = None) -> Worker:
+    return Worker(make_queue(redis), name, tasks_of(redis, predictors))
+
+
+def work_off(redis: Redis, predictors: FakePredictors | None = None) -> None:
     """Run all waiting jobs, as a pool's child does; its signal handlers do not stay."""
-    token = runtime.set(runtime_of(engine, redis))
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        worker(redis, f"idle.{uuid.uuid4().hex}").work(burst=True, logging_level=None)
+        worker(redis, f"idle.{uuid.uuid4().hex}", predictors).work(burst=True, logging_level=None)
     finally:
-        runtime.reset(token)
         for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
 def start_running(redis: Redis, job_id: str, owner: str = "pool.child") -> Execution:
     """A worker takes the job at the head and does not come to an end."""
-    queue, alive = make_queue(redis), worker(redis, owner)
+    queue = make_queue(redis)
     assert redis.lmove(queue.key, queue.intermediate_queue_key) == job_id.encode()
-    job = Job.fetch(job_id, redis, JSONSerializer)
-    execution = alive.prepare_execution(job)
-    alive.prepare_job_execution(job, remove_from_intermediate_queue=True)
+    execution = worker(redis, owner)._begin(job_id, OffSwitch())
+    assert execution is not None
     return execution
-
-
-def worker(redis: Redis, name: str = "pool.child") -> WarmWorker:
-    return WarmWorker([make_queue(redis)], name=name, connection=redis, serializer=JSONSerializer)
 
 
 def in_child(code: str, **variables: str) -> str:
@@ -85,11 +85,11 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def make_settings(tmp_path: Path) -> MakeSettings:
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "images").mkdir()
 
     def make(**given: Any) -> Settings:
         folders: dict[str, Any] = {"state_dir": tmp_path / "state", "models_dir": tmp_path / "models",
-                   "image_root": tmp_path / "pictures", "redis_url": "redis://fake"}
+                   "image_root": tmp_path / "images", "redis_url": "redis://fake"}
         return Settings(**(folders | given))
 
     return make
@@ -111,14 +111,6 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def engine(models_dir: Path) -> Engine:
-    engine = Engine(models_dir, MAX_PIXELS)
-    engine.measure_decoding()
-    engine.load()
-    return engine
-
-
 @pytest.fixture
 def server() -> fakeredis.FakeServer:
     """What lies behind `redis`; with `connected = False` it is away."""
@@ -136,25 +128,29 @@ def queue(redis: Redis, settings: Settings) -> JobQueue:
 
 
 @pytest.fixture
-def make_client(make_settings: MakeSettings, engine: Engine, server: fakeredis.FakeServer,
+def predictors() -> FakePredictors:
+    return FakePredictors()
+
+
+@pytest.fixture
+def make_client(make_settings: MakeSettings, predictors: FakePredictors, server: fakeredis.FakeServer,
                 monkeypatch: pytest.MonkeyPatch) -> MakeClient:
-    """The whole application with given settings: the test's models, a fake queue server, what starts is started."""
+    """The whole application with given settings: fake predictors, a fake queue server, what starts is started."""
     connect = lambda *_: fakeredis.FakeRedis(server=server)  # noqa: E731
-    for name in ("front_client", "subscriber_client"):
+    for name in ("web_client", "subscriber_client"):
         monkeypatch.setattr(app_module, name, connect)
-    monkeypatch.setattr(app_module, "Engine", lambda *_: engine)
-    monkeypatch.setattr(Engine, "measure_decoding", lambda self: None)
+    monkeypatch.setattr(app_module, "Predictors", lambda *_: predictors)
 
     def make(start: bool = True, **given: Any) -> FlaskClient:
         settings = make_settings(**({"quick_ms": 10_000, "inline_budget_ms": 20_000} | given))
         if settings.image_root:
             (settings.image_root / "leaf.jpg").write_bytes(photo())
-        app = app_module.create_app(settings)
-        if start:
-            settings.state_dir.mkdir(exist_ok=True)
-            app.extensions["punnet"].lanes.start()
-            app.extensions["punnet"].events.start()
-        return app.test_client()
+        settings.state_dir.mkdir(exist_ok=True)
+        catalogue.write(settings.state.catalogue, LISTING)
+        service = services_of(client := app_module.create_app(settings).test_client())
+        for part in (service.intake, service.waiting, service.events) if start else ():
+            part.start()
+        return client
 
     return make
 

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from inference.findings import find_out
+from inference.findings import Found, find_out
 from inference.model_toml import MODEL_TOML, read_toml
-from inference.session import Interface, TensorInfo
-from inference.spec import ModelSpec
+from inference.spec import Interface, ModelSpec, TensorInfo
 
 Shape = tuple[int | str | None, ...]
 IMAGE = (1, 3, 32, 48)
@@ -18,9 +17,14 @@ def tensors(given: Mapping[str, Shape], types: Mapping[str, str]) -> tuple[Tenso
     return tuple(TensorInfo(name, shape, types.get(name, "FP32")) for name, shape in given.items())
 
 
-def found(folder: Path, outputs: Mapping[str, Shape], inputs: Mapping[str, Shape] | None = None, toml: str = "",
-          metadata: Mapping[str, str] | None = None, types: Mapping[str, str] | None = None,
-          files: Mapping[str, Any] | None = None) -> ModelSpec:
+def found(*args: Any, **kwargs: Any) -> ModelSpec:
+    """The spec of what `found_with_constants` finds out."""
+    return found_with_constants(*args, **kwargs).spec
+
+
+def found_with_constants(folder: Path, outputs: Mapping[str, Shape], inputs: Mapping[str, Shape] | None = None,
+                         toml: str = "", metadata: Mapping[str, str] | None = None,
+                         types: Mapping[str, str] | None = None, files: Mapping[str, Any] | None = None) -> Found:
     """What is found out of a model: `files` are written as JSON, or as they are where they are texts."""
     (folder / MODEL_TOML).write_text(toml)
     for name, content in (files or {}).items():

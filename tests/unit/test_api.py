@@ -1,7 +1,8 @@
-"""The application behind Flask's test client: real views, lanes and engine; a fake queue server."""
+"""The application behind Flask's test client: real views, fake predictors, a fake queue server."""
 
 import base64
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,10 +10,13 @@ from flask.testing import FlaskClient
 from redis import Redis
 from werkzeug.test import TestResponse
 
-from api.services import Services
-from inference.engine import Engine
-from tests.unit.conftest import LABELS, MakeClient, services_of, work_off
-from tests.unit.pictures import photo
+from api import answers
+from inference.errors import NotDrawable
+from predictors import catalogue
+from predictors.catalogue import Listing
+from tests.unit.conftest import MakeClient, in_child, services_of, work_off
+from tests.unit.fake_predictors import DRAWN, LABELS, LEAF, PREDICTION, RESULT, FakePredictors
+from tests.unit.images import photo
 
 PHASES = ("queue", "decode", "preprocess", "inference", "postprocess", "total")
 
@@ -22,17 +26,33 @@ def post(client: FlaskClient, query: str = "", image: bytes = b"", **options: An
                        **({"content_type": "image/jpeg"} | options))
 
 
-def test_a_picture_is_answered_as_the_contract_says(client: FlaskClient) -> None:
+def test_an_image_is_answered_as_the_contract_says(client: FlaskClient) -> None:
     answer = post(client)
     document = answer.get_json()
     assert (answer.status_code, answer.mimetype) == (200, "application/json")
-    assert {key: document[key] for key in ("status", "model_type", "model_version", "route", "image")} == {
+    assert {key: document[key] for key in document if key not in ("id", "timings_ms")} == {
         "status": 200, "model_type": "leaf", "model_version": "1", "route": "inline",
-        "image": {"width": 64, "height": 48, "format": "JPEG"}}
-    assert document["result"]["task"] == "image-classification"
-    assert {entry["label"] for entry in document["result"]["predictions"]} == set(LABELS)
+        "image": {"width": 64, "height": 48, "format": "JPEG"}, "result": RESULT}
     assert re.fullmatch(r"[0-9a-f]{32}", document["id"])
     assert tuple(document["timings_ms"]) == PHASES
+    assert document["timings_ms"]["queue"] == PREDICTION.queue_ms
+
+
+def test_text_is_not_escaped_and_ends_with_a_newline(client: FlaskClient) -> None:
+    answer = post(client)
+    assert answer.data.endswith(b',"result":' + PREDICTION.result + b"}\n")
+    assert "gesünd".encode() in answer.data
+    for path in ("/models", "/livez", "/nothing"):
+        assert client.get(path).data.endswith(b"}\n")
+
+
+@pytest.mark.parametrize("size", [10, answers.JOINED_BYTES, 5 * answers.JOINED_BYTES])
+def test_a_result_of_any_size_is_sent_with_its_length(client: FlaskClient, predictors: FakePredictors,
+                                                      size: int) -> None:
+    predictors.answer = replace(PREDICTION, result=b'{"mask": "%s"}' % (b"x" * size))
+    answer = post(client)
+    assert answer.get_json()["result"] == {"mask": "x" * size}
+    assert int(answer.headers["Content-Length"]) == len(answer.data)
 
 
 def test_the_server_timing_header_tells_the_same_phases(client: FlaskClient) -> None:
@@ -46,10 +66,11 @@ def test_the_server_timing_header_tells_the_same_phases(client: FlaskClient) -> 
     {"json": {"model_type": "leaf", "image": base64.b64encode(photo()).decode()}},
     {"data": photo(), "content_type": "image/jpeg", "query_string": "model_type=leaf"},
 ])
-def test_every_form_of_a_request_gets_the_same_answer(client: FlaskClient, body: dict) -> None:
-    answer = client.post("/predict", **body)
-    assert answer.status_code == 200
-    assert answer.get_json()["result"] == post(client).get_json()["result"]
+def test_every_form_of_a_request_asks_the_same_question(client: FlaskClient, predictors: FakePredictors,
+                                                        body: dict) -> None:
+    assert client.post("/predict", **body).status_code == 200
+    [question] = predictors.asked
+    assert (question.model_type, question.image) == ("leaf", photo())
 
 
 def test_the_model_may_be_in_the_path(client: FlaskClient) -> None:
@@ -59,9 +80,19 @@ def test_the_model_may_be_in_the_path(client: FlaskClient) -> None:
     assert client.post("/models/leaf/predict?model_type=moon", **send).status_code == 400
 
 
-@pytest.mark.parametrize(("query", "labels"), [("top_k=1", 1), ("top_k=2", 2), ("threshold=1", 0), ("threshold=0", 2)])
-def test_parameters_of_the_task_are_followed(client: FlaskClient, query: str, labels: int) -> None:
-    assert len(post(client, query).get_json()["result"]["predictions"]) == labels
+@pytest.mark.parametrize(("query", "asked"), [
+    ("", {}), ("top_k=1", {"top_k": 1}), ("threshold=0.5&top_k=2", {"threshold": 0.5, "top_k": 2})])
+def test_parameters_of_the_task_are_asked_for(client: FlaskClient, predictors: FakePredictors, query: str,
+                                              asked: dict) -> None:
+    post(client, query)
+    assert predictors.asked[-1].parameters == asked
+
+
+@pytest.mark.parametrize(("quick_ms", "route"), [(10_000, "quick"), (0, "long")])
+def test_the_predicted_cost_chooses_the_route(make_client: MakeClient, predictors: FakePredictors, quick_ms: float,
+                                              route: str) -> None:
+    assert post(make_client(quick_ms=quick_ms)).status_code == 200
+    assert predictors.asked[-1].route == route
 
 
 @pytest.mark.parametrize("given", ["abc", "A-b_c.d:e@f+g/h=i", "x" * 128])
@@ -89,10 +120,10 @@ def test_an_applied_preference_is_told(client: FlaskClient, prefer: str, applied
 
 
 def test_the_models_are_listed_with_the_reason_of_the_failed(client: FlaskClient) -> None:
-    failed, ready = client.get("/models").get_json()["models"]
+    _, failed, loading, ready = client.get("/models").get_json()["models"]
     assert ready == {"name": "leaf", "version": "1", "state": "ready", "task": "image-classification"}
-    assert (failed["name"], failed["state"]) == ("empty", "failed")
-    assert "is empty" in failed["reason"]
+    assert failed == {"name": "empty", "version": "1", "state": "failed", "reason": "model.onnx is empty"}
+    assert loading == {"name": "late", "version": "1", "state": "loading"}
 
 
 def test_one_model_tells_all_that_is_known_of_it(client: FlaskClient) -> None:
@@ -100,6 +131,7 @@ def test_one_model_tells_all_that_is_known_of_it(client: FlaskClient) -> None:
     assert (model["labels"], model["inputs"][0]["name"], model["outputs"][0]["name"]) == (
         list(LABELS), "image", "logits")
     assert model["cost"]["run_ms"] > 0
+    assert {"image_ms", "megapixel_ms", "megabyte_ms", "error", "samples"} == set(model["cost"]["decode"]["PNG"])
     assert {"fact": "labels", "value": list(LABELS), "source": "labels.txt"} in model["findings"]
     assert client.get("/models/empty").get_json()["state"] == "failed"
 
@@ -107,6 +139,14 @@ def test_one_model_tells_all_that_is_known_of_it(client: FlaskClient) -> None:
 def test_health_is_told(client: FlaskClient) -> None:
     assert client.get("/livez").get_json() == {"status": "alive"}
     assert client.get("/readyz").get_json() == {"status": "ready"}
+
+
+def test_a_model_is_served_before_the_service_is_ready(client: FlaskClient) -> None:
+    service = services_of(client)
+    catalogue.write(service.settings.state.catalogue, Listing(service.catalogue.entries, False,
+                                                              service.catalogue.seeds))
+    assert client.get("/readyz").status_code == 503
+    assert post(client).status_code == 200
 
 
 @pytest.mark.parametrize("headers", [
@@ -132,14 +172,14 @@ def test_health_needs_no_key(make_client: MakeClient, path: str) -> None:
     assert make_client(api_keys="me:k1").get(path).status_code == 200
 
 
-def test_bodies_are_given_back_whatever_came_of_them(client: FlaskClient) -> None:
+def test_bodies_are_released_and_waiting_work_is_forgotten_whatever_came_of_them(client: FlaskClient) -> None:
     service = services_of(client)
     before = service.in_flight._left
-    for image in (photo(), b"no picture"):
+    for image in (photo(), b"no image"):
         post(client, image=image)
     client.post("/predict", data=b"x" * 100, content_type="image/jpeg")
     assert service.in_flight._left == before
-    assert service.drain.open_requests == 0
+    assert service.drain.open_work == service.waiting.ms("quick") == 0
 
 
 def test_inline_work_goes_on_while_the_queue_server_is_away(client: FlaskClient, server: Any) -> None:
@@ -148,18 +188,59 @@ def test_inline_work_goes_on_while_the_queue_server_is_away(client: FlaskClient,
     assert client.get("/readyz").status_code == 200
 
 
-def test_nothing_is_connected_or_started_before_the_fork(make_client: MakeClient) -> None:
-    service: Services = services_of(make_client(start=False))
-    assert all(lane._threads is None for lane in (service.lanes.quick, service.lanes.long, service.lanes.intake))
+def test_what_runs_took_is_learned(client: FlaskClient, predictors: FakePredictors) -> None:
+    part = f"run leaf {LEAF.fingerprint}"
+    predictors.answer = replace(PREDICTION, samples=((part, (1.0, 0.1, 0.1), 9.0),))
+    post(client)
+    services_of(client).costs.exchange()
+    assert client.get("/models/leaf").get_json()["cost"]["samples"] == 1
 
 
-def test_the_result_of_a_job_is_that_of_an_inline_call(make_client: MakeClient, redis: Redis, engine: Engine) -> None:
-    client = make_client()
+@pytest.mark.parametrize("kind", ["image/png", "image/jpeg", "image/webp"])
+def test_a_result_is_drawn_for_a_caller_who_likes_images(client: FlaskClient, predictors: FakePredictors,
+                                                         kind: str) -> None:
+    answer = post(client, headers={"Accept": f"{kind}, application/json;q=0.5"})
+    assert (answer.mimetype, answer.data) == (kind, DRAWN)
+    assert "Server-Timing" in answer.headers
+    assert predictors.drawn == [(photo(), PREDICTION.result, kind)]
+
+
+@pytest.mark.parametrize(("accept", "status"), [("image/png, application/json;q=0.1", 200), ("image/png", 406)])
+def test_what_cannot_be_drawn_is_json_where_that_would_do(client: FlaskClient, predictors: FakePredictors,
+                                                          accept: str, status: int) -> None:
+    predictors.drawing = NotDrawable("it lacks boxes")
+    answer = post(client, headers={"Accept": accept})
+    assert (answer.status_code, answer.get_json()["status"]) == (status, status)
+
+
+def test_a_task_that_cannot_be_drawn_is_refused_before_it_runs(client: FlaskClient, predictors: FakePredictors) -> None:
+    answer = client.post("/predict?model_type=embedder", data=photo(), content_type="image/jpeg",
+                         headers={"Accept": "image/png"})
+    assert (answer.status_code, predictors.asked) == (406, [])
+
+
+def test_the_result_of_a_job_is_that_of_an_inline_call(client: FlaskClient, redis: Redis) -> None:
     inline, job = post(client), post(client, "mode=async").get_json()
-    work_off(redis, engine)
+    work_off(redis)
     result = client.get(job["urls"]["result"])
     assert result.status_code == 200
     assert result.get_json()["result"] == inline.get_json()["result"]
     assert set(result.get_json()) == set(inline.get_json())
     assert (result.get_json()["id"], result.get_json()["route"]) == (job["id"], "queue")
     assert "Server-Timing" in result.headers
+
+
+def test_a_web_process_imports_neither_numpy_nor_onnxruntime(tmp_path: Any) -> None:
+    code = """
+import sys, wsgi
+print(sorted({"numpy", "onnxruntime"} & sys.modules.keys()), wsgi.app.name)
+"""
+    assert in_child(code, PUNNET_STATE_DIR=str(tmp_path)).split() == ["[]", "api.app"]
+
+
+def test_nothing_is_started_before_the_fork(tmp_path: Any) -> None:
+    code = """
+import os, threading, gevent.threadpool, wsgi
+print(threading.active_count(), len(os.listdir("/proc/self/task")), os.listdir(os.environ["PUNNET_STATE_DIR"]))
+"""
+    assert in_child(code, PUNNET_STATE_DIR=str(tmp_path)).split() == ["1", "1", "[]"]

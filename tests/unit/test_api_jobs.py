@@ -11,9 +11,9 @@ from flask.testing import FlaskClient
 from redis import Redis
 from rq import Queue
 
-from inference.engine import Engine
 from tests.unit.conftest import MakeClient, services_of, start_running, work_off
-from tests.unit.pictures import photo
+from tests.unit.fake_predictors import DRAWN, PREDICTION, FakePredictors
+from tests.unit.images import photo
 
 LONG_S = 60
 PATIENCE_S = 20
@@ -24,13 +24,13 @@ def submit(client: FlaskClient, query: str = "mode=async", **headers: str) -> An
 
 
 @pytest.fixture
-def instant(redis: Redis, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def instant(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that is done before the caller of `submit` looks again."""
     enqueue = Queue.enqueue_job
 
     def enqueue_and_work(self: Queue, *arguments: Any, **options: Any) -> Any:
         job = enqueue(self, *arguments, **options)
-        work_off(redis, engine)
+        work_off(redis)
         return job
 
     monkeypatch.setattr(Queue, "enqueue_job", enqueue_and_work)
@@ -46,11 +46,11 @@ def test_an_accepted_job_is_told_as_the_contract_says(client: FlaskClient) -> No
     assert {key: value for key, value in document.items() if key not in ("id", "created_at", "eta_s")} == {
         "status": 202, "state": "queued", "model_type": "leaf", "queue_position": 1,
         "progress": {"done": 0, "total": 1}, "started_at": None, "completed_at": None,
-        "urls": {"get": url, "result": f"{url}/result", "events": f"{url}/events", "cancel": url}}
+        "urls": {"get": url, "result": f"{url}/result", "cancel": url}}
     assert document["eta_s"] >= 0
 
 
-def test_the_job_document_is_200_in_every_state(client: FlaskClient, redis: Redis, engine: Engine) -> None:
+def test_the_job_document_is_200_in_every_state(client: FlaskClient, redis: Redis) -> None:
     url = submit(client).headers["Location"]
     start_running(redis, url.removeprefix("/jobs/"))
     running = client.get(url)
@@ -58,9 +58,9 @@ def test_the_job_document_is_200_in_every_state(client: FlaskClient, redis: Redi
     assert running.get_json()["started_at"] is not None
 
 
-def test_a_succeeded_job_carries_its_result(client: FlaskClient, redis: Redis, engine: Engine) -> None:
+def test_a_succeeded_job_carries_its_result(client: FlaskClient, redis: Redis) -> None:
     url = submit(client).headers["Location"]
-    work_off(redis, engine)
+    work_off(redis)
     document = client.get(url).get_json()
     assert (document["status"], document["state"], document["progress"]) == (200, "succeeded", {"done": 1, "total": 1})
     assert (document["queue_position"], document["eta_s"]) == (None, None)
@@ -86,21 +86,42 @@ def test_a_canceled_job_is_410_in_its_result(client: FlaskClient) -> None:
     assert (result.status_code, result.get_json()["type"]) == (410, "/problems/job-canceled")
 
 
-def test_deleting_an_ended_job_gives_its_document(client: FlaskClient, redis: Redis, engine: Engine) -> None:
+def test_deleting_an_ended_job_gives_its_document(client: FlaskClient, redis: Redis) -> None:
     url = submit(client).headers["Location"]
-    work_off(redis, engine)
+    work_off(redis)
     assert client.delete(url).get_json() == client.get(url).get_json()
 
 
-def test_a_running_job_cannot_be_canceled_yet(client: FlaskClient, redis: Redis) -> None:
+def test_a_running_job_is_canceled_too(client: FlaskClient, redis: Redis) -> None:
     url = submit(client).headers["Location"]
     start_running(redis, url.removeprefix("/jobs/"))
-    assert client.delete(url).status_code == 409
+    canceled = client.delete(url)
+    assert (canceled.status_code, canceled.get_json()["state"]) == (200, "canceled")
+    assert client.get(f"{url}/result").status_code == 410
 
 
-def test_a_job_after_its_time_is_410(client: FlaskClient, redis: Redis, engine: Engine) -> None:
+@pytest.mark.parametrize("kind", ["image/png", "image/webp"])
+def test_a_jobs_result_is_drawn_on_its_image(client: FlaskClient, redis: Redis, predictors: FakePredictors,
+                                             kind: str) -> None:
     url = submit(client).headers["Location"]
-    work_off(redis, engine)
+    work_off(redis)
+    services_of(client).queue._ended.put(url.removeprefix("/jobs/"), photo())
+    answer = client.get(f"{url}/result", headers={"Accept": kind})
+    assert (answer.status_code, answer.mimetype, answer.data) == (200, kind, DRAWN)
+    assert predictors.drawn == [(photo(), PREDICTION.result, kind)]
+
+
+@pytest.mark.parametrize(("accept", "status"), [("image/png", 410), ("image/png, application/json;q=0.1", 200)])
+def test_a_result_whose_image_is_kept_no_more_is_json_where_that_would_do(client: FlaskClient, redis: Redis,
+                                                                          accept: str, status: int) -> None:
+    url = submit(client).headers["Location"]
+    work_off(redis)
+    assert client.get(f"{url}/result", headers={"Accept": accept}).status_code == status
+
+
+def test_a_job_after_its_time_is_410(client: FlaskClient, redis: Redis) -> None:
+    url = submit(client).headers["Location"]
+    work_off(redis)
     redis.delete(f"rq:job:{url.removeprefix('/jobs/')}")
     for path in (url, f"{url}/result"):
         assert (client.get(path).status_code, client.get(path).get_json()["type"]) == (410, "/problems/job-expired")
@@ -135,22 +156,22 @@ def test_who_waits_in_vain_gets_202(make_client: MakeClient, query: str) -> None
 
 
 @pytest.mark.parametrize("path", ["", "/result"])
-def test_wait_holds_until_time_is_up(client: FlaskClient, path: str) -> None:
+def test_a_caller_waits_until_his_time_is_up(client: FlaskClient, path: str) -> None:
     url, began = submit(client).headers["Location"], time.monotonic()
     assert client.get(f"{url}{path}?wait=0.05").get_json()["state"] == "queued"
     assert 0.05 <= time.monotonic() - began < PATIENCE_S
 
 
-def test_held_requests_are_answered_where_they_stand_when_the_service_stops(client: FlaskClient) -> None:
+def test_who_waits_is_answered_where_the_job_stands_when_the_service_stops(client: FlaskClient) -> None:
     url = submit(client).headers["Location"]
-    services_of(client).events.release()
+    services_of(client).events.end_waits()
     began = time.monotonic()
     assert client.get(f"{url}?wait={LONG_S}").get_json()["state"] == "queued"
     assert time.monotonic() - began < PATIENCE_S
 
 
 def slow_header() -> bytes:
-    """1 MB of empty JPEG segments before any picture: Pillow reads them one by one, for about a second."""
+    """1 MB of empty JPEG segments before any image: Pillow reads them one by one, for about a second."""
     return b"\xff\xd8" + b"\xff\xe1\x00\x02" * 250_000
 
 

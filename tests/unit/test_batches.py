@@ -7,21 +7,17 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from inference.engine import Engine
+from inference.errors import ModelNotUsable
+from inference.model import LoadedModel
 from tests.onnx_models import classifier
-from tests.unit.conftest import MAX_PIXELS
-from tests.unit.pictures import photo
+from tests.unit.images import photo
+from tests.unit.predicting import loaded, scores
+
+IMAGE = photo((90, 60))
 
 
-def loaded(folder: Path) -> Engine:
-    engine = Engine(folder, MAX_PIXELS)
-    engine.load()
-    return engine
-
-
-def scores(engine: Engine, name: str, **asked: object) -> dict:
-    result = engine.predict(name, engine.open(photo((90, 60))), engine.parameters(name, asked)).result
-    return {found["label"]: found["score"] for found in result["predictions"]}
+def assert_same_scores(one: LoadedModel, other: LoadedModel, **parameters: object) -> None:
+    assert scores(one, IMAGE, **parameters) == pytest.approx(scores(other, IMAGE, **parameters), abs=1e-5)
 
 
 def with_factor(path: Path, rows: int | str) -> None:
@@ -35,21 +31,26 @@ def with_factor(path: Path, rows: int | str) -> None:
     (path.parent / "model.toml").write_text("constants = {k = 1.0}\n[tiling]\nbatch = 4")
 
 
-@pytest.mark.parametrize("batch", [2, 4, 5])
-def test_a_fixed_batch_is_filled_up_and_gives_what_one_image_gives(tmp_path: Path, batch: int) -> None:
+@pytest.fixture
+def one(tmp_path: Path) -> LoadedModel:
     classifier(tmp_path / "one" / "model.onnx")
+    return loaded(tmp_path, "one")
+
+
+@pytest.mark.parametrize("batch", [2, 4, 5])
+def test_a_fixed_batch_is_filled_up_and_gives_what_one_image_gives(tmp_path: Path, one: LoadedModel,
+                                                                   batch: int) -> None:
     classifier(tmp_path / "many" / "model.onnx", batch=batch)
-    engine = loaded(tmp_path)
-    assert scores(engine, "many") == pytest.approx(scores(engine, "one"), abs=1e-5)
-    assert scores(engine, "many", tile=32) == pytest.approx(scores(engine, "one", tile=32), abs=1e-5)
+    many = loaded(tmp_path, "many")
+    assert_same_scores(many, one)
+    assert_same_scores(many, one, tile=32)
 
 
 @pytest.mark.parametrize("rows", [1, "batch"])
-def test_constants_have_a_row_for_each_image_where_their_rows_are_open(tmp_path: Path, rows: int | str) -> None:
-    classifier(tmp_path / "one" / "model.onnx")
+def test_constants_have_a_row_for_each_image_where_their_rows_are_open(tmp_path: Path, one: LoadedModel,
+                                                                       rows: int | str) -> None:
     with_factor(tmp_path / "scaled" / "model.onnx", rows)
-    engine = loaded(tmp_path)
-    assert scores(engine, "scaled", tile=32) == pytest.approx(scores(engine, "one", tile=32), abs=1e-5)
+    assert_same_scores(loaded(tmp_path, "scaled"), one, tile=32)
 
 
 def test_outputs_that_do_not_tell_images_apart_are_refused(tmp_path: Path) -> None:
@@ -65,4 +66,5 @@ def test_outputs_that_do_not_tell_images_apart_are_refused(tmp_path: Path) -> No
     (tmp_path / "pairs").mkdir()
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9),
               tmp_path / "pairs" / "model.onnx")
-    assert "do not tell which is whose" in loaded(tmp_path).entry("pairs").reason
+    with pytest.raises(ModelNotUsable, match="do not tell which is whose"):
+        loaded(tmp_path)

@@ -4,9 +4,10 @@ from pydantic import ValidationError
 
 from inference.geometry import place
 from inference.model_toml import Activation
+from inference.parameters import ClassificationParameters as Parameters
 from inference.spec import InputSpec, ModelSpec, OutputSpec
 from inference.tasks import TASKS
-from inference.tasks.classification import NAME, Classified, Parameters, activate, merge, read, result
+from inference.tasks.classification import NAME, Classified, activate, merge, read, result
 from inference.tiling import Tiles
 
 SIZE = (4, 3)

@@ -17,7 +17,7 @@ def true_ms(size: float) -> float:
 
 
 def taught(seed_ms: float, sizes: list[float], disturb: dict[int, float] | None = None) -> CostModel:
-    """A model with a first guess of so many milliseconds for size 1, that has seen pictures of these sizes."""
+    """A model with a first guess of so many milliseconds for size 1, that has seen images of these sizes."""
     model = CostModel()
     model.seed("run", [(amounts(times), seed_ms * times) for times in (1, 4, 16)])
     for number, size in enumerate(sizes):
@@ -35,14 +35,14 @@ def test_before_anything_was_seen_the_first_guess_counts() -> None:
 
 
 @pytest.mark.parametrize("wrong", [0.1, 1, 10])
-def test_a_wrong_first_guess_is_forgotten_within_ten_pictures(wrong: float) -> None:
+def test_a_wrong_first_guess_is_forgotten_within_ten_images(wrong: float) -> None:
     drawn = random.Random(1)
     model = taught(true_ms(1) * wrong, [drawn.uniform(0.5, 30) for _ in range(10)])
     for size in (1, 5, 20):
         assert predicted(model, size) == pytest.approx(true_ms(size), rel=0.25)
 
 
-def test_what_the_machine_held_up_does_not_count() -> None:
+def test_what_other_work_delayed_does_not_count() -> None:
     drawn = random.Random(2)
     sizes = [drawn.uniform(0.5, 30) for _ in range(30)]
     model = taught(true_ms(1), sizes, disturb=dict.fromkeys(range(0, 30, 4), 6.0))
@@ -50,7 +50,7 @@ def test_what_the_machine_held_up_does_not_count() -> None:
         assert predicted(model, size) == pytest.approx(true_ms(size), rel=0.1)
 
 
-def test_many_small_pictures_do_not_make_it_forget_the_large_ones() -> None:
+def test_many_small_images_do_not_make_it_forget_the_large_ones() -> None:
     model = taught(1.0, [20.0, 21.0, 22.0, *[1.0] * 500])
     assert predicted(model, 21) == pytest.approx(true_ms(21), rel=0.1)
 

@@ -3,7 +3,7 @@ import time
 import fakeredis
 from redis import Redis
 
-from jobs.costs import KEPT_S, KEY, SharedCosts
+from jobs.costs import KEPT, KEPT_S, KEY, SharedCosts
 
 
 def row(age_s: float = 0.0) -> list:
@@ -21,8 +21,28 @@ def test_what_one_process_learned_the_others_are_told_once(redis: Redis) -> None
 def test_without_a_queue_server_everybody_learns_alone(server: fakeredis.FakeServer, redis: Redis) -> None:
     server.connected = False
     assert SharedCosts(redis).exchange({"decode PNG 3": [row()]}) == {}
+    SharedCosts(redis).give({"decode PNG 3": [row()]})
 
 
 def test_what_is_a_day_old_is_dropped(redis: Redis) -> None:
     SharedCosts(redis).exchange({"decode PNG 3": [row(KEPT_S + 10)], "decode PNG 4": [row()]})
     assert redis.hkeys(KEY) == [b"decode PNG 4"]
+
+
+def test_who_only_gives_adds_to_a_bin_and_keeps_the_newest(redis: Redis) -> None:
+    costs, rows = SharedCosts(redis), [row(age_s) for age_s in range(10, 10 + KEPT)]
+    costs.give({"decode PNG 3": rows[:3]})
+    costs.give({"decode PNG 3": rows[3:], "run leaf 1": [row(7)]})
+    costs.give({})
+    newest = row()
+    costs.give({"decode PNG 3": [newest]})
+    found = SharedCosts(redis).exchange({})
+    assert found["decode PNG 3"] == [newest, *rows[:-1]]
+    assert len(found["run leaf 1"]) == 1
+
+
+def test_a_full_bin_takes_a_sample_only_each_few_seconds(redis: Redis) -> None:
+    costs, rows = SharedCosts(redis), [row(age_s) for age_s in range(1, 1 + KEPT)]
+    costs.give({"decode PNG 3": rows})
+    costs.give({"decode PNG 3": [row()]})
+    assert SharedCosts(redis).exchange({})["decode PNG 3"] == rows

@@ -10,12 +10,12 @@ from PIL import Image
 
 from inference.image import ImageInfo, decoded_bytes
 from tests.unit.conftest import in_child
-from tests.unit.pictures import encode, oriented
+from tests.unit.images import encode, oriented
 
 SIZE = (3000, 2000)
 PIXELS = SIZE[0] * SIZE[1]
-FIXED_BYTES = 1_500_000  # whatever the picture's size: libjpeg's and Pillow's buffers
-GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536"}  # or malloc keeps what the picture before left
+FIXED_BYTES = 1_500_000  # whatever the image's size: libjpeg's and Pillow's buffers
+GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536"}  # or malloc keeps what the image before left
 MEASURE = """
 import json, os, pathlib, sys
 from inference.image import decode, decoded_bytes, open_image
@@ -33,7 +33,7 @@ for path in sorted(pathlib.Path(os.environ["FOLDER"]).iterdir()):
 """
 
 
-def picture(mode: str) -> Image.Image:
+def drawn(mode: str) -> Image.Image:
     blocks = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
     rgb = Image.fromarray(blocks).resize(SIZE, Image.Resampling.NEAREST)
     return Image.fromarray(np.asarray(rgb.convert("L"), np.uint16) * 257) if mode == "I;16" else rgb.convert(mode)
@@ -49,9 +49,9 @@ def test_decoding_takes_what_is_predicted(tmp_path: Path) -> None:
         "jpeg progressive cmyk": ("CMYK", "JPEG", {"progressive": True}), "webp": ("RGB", "WEBP", {"method": 0}),
         "tiff in one strip": ("RGB", "TIFF", {"compression": "tiff_lzw", "tiffinfo": {278: SIZE[1]}})}
     for name, (mode, file_format, options) in files.items():
-        (tmp_path / name).write_bytes(encode(picture(mode), file_format, **options))
+        (tmp_path / name).write_bytes(encode(drawn(mode), file_format, **options))
     for file_format in ("PNG", "JPEG", "TIFF"):
-        (tmp_path / f"turned {file_format}").write_bytes(oriented(picture("RGB"), 6, file_format))
+        (tmp_path / f"turned {file_format}").write_bytes(oriented(drawn("RGB"), 6, file_format))
     told = [json.loads(line) for line in in_child(MEASURE, FOLDER=str(tmp_path), **GIVE_BACK).splitlines()]
     assert len(told) == 2 * (len(files) + 3)
     for name, predicted, measured in told:

@@ -6,9 +6,10 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from inference.geometry import Placement
+from inference.parameters import DetectionParameters as Parameters
 from inference.spec import ModelSpec
 from inference.tasks import detection
-from inference.tasks.detection import NAME, Detections, Parameters, read, result
+from inference.tasks.detection import NAME, Detections, read, result
 from tests.unit.detections import (
     CELLS,
     LABELS,

@@ -9,8 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from inference.geometry import Placement
+from inference.parameters import DetectionParameters as Parameters
 from inference.spec import ModelSpec
-from inference.tasks.detection import Detections, Parameters, read
+from inference.tasks.detection import Detections, read
 from tests.unit.detections import (
     CELLS,
     INPUT,

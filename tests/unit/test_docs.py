@@ -18,11 +18,10 @@ from PIL import Image
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from inference.engine import Engine
 from inference.model_toml import ModelToml, SizeTable
-from inference.tasks import INSTANCES, TASKS
-from tests.unit.conftest import MAX_PIXELS
-from tests.unit.pictures import encode
+from inference.parameters import PARAMETERS, InstanceParameters
+from tests.unit.images import encode
+from tests.unit.predicting import loaded, result
 
 DOCS = Path(__file__).parents[2] / "docs"
 DOCUMENT = (DOCS / "models.md").read_text("utf-8")
@@ -30,7 +29,7 @@ API = (DOCS / "api.md").read_text("utf-8")
 HOOKS_LINES = 25
 SIDE, STRIDE = 64, 4  # pixels of the example's input, and of a cell of its heat map
 LABELS = ("person", "bicycle")
-PICTURE = (100, 60)
+IMAGE_SIZE = (100, 60)
 Key = tuple[str, ...]
 
 
@@ -122,8 +121,8 @@ def test_no_key_is_documented_that_does_not_exist(block: str) -> None:
 
 
 @pytest.mark.parametrize(("row", "parameters"), [
-    *((f"`{name}`", task.parameters) for name, task in TASKS.items()),
-    ("`image-segmentation` of objects", INSTANCES.parameters)])
+    *((f"`{name}`", parameters) for name, parameters in PARAMETERS.items()),
+    ("`image-segmentation` of objects", InstanceParameters)])
 def test_every_parameter_of_a_task_is_documented_with_its_default(row: str, parameters: type[BaseModel]) -> None:
     [line] = [line for line in section("## Tasks").splitlines() if line.startswith(f"| {row} |")]
     cell = line.split(" | ")[2]
@@ -133,7 +132,8 @@ def test_every_parameter_of_a_task_is_documented_with_its_default(row: str, para
 
 
 @pytest.mark.parametrize(("row", "parameters"), [
-    *((f"`{name}`", task.parameters) for name, task in TASKS.items()), ("the same, of objects", INSTANCES.parameters)])
+    *((f"`{name}`", parameters) for name, parameters in PARAMETERS.items()),
+    ("the same, of objects", InstanceParameters)])
 def test_every_parameter_of_a_task_stands_in_the_table_of_post_predict(row: str, parameters: type[BaseModel]) -> None:
     text = section("## POST /predict", API)
     [line] = [line for line in text.splitlines() if line.startswith(f"| {row} |")]
@@ -164,25 +164,14 @@ def save(folder: Path, nodes: list[onnx.NodeProto], weights: Mapping[str, NDArra
     return folder / "model.onnx"
 
 
-def served(models: Path) -> Engine:
-    engine = Engine(models, MAX_PIXELS)
-    engine.load()
-    return engine
-
-
 def predicted(models: Path, image: Image.Image, **parameters: object) -> list[dict]:
     """By the only model of a folder."""
-    engine = served(models)
-    [entry] = engine.entries
-    assert entry.state == "ready", entry.reason
-    name = entry.files.name
-    return engine.predict(name, engine.open(encode(image, "PNG")),
-                          engine.parameters(name, parameters)).result["predictions"]
+    return result(loaded(models), encode(image, "PNG"), **parameters)["predictions"]
 
 
 def noise() -> Image.Image:
-    pixels = np.random.default_rng(2).integers(0, 256, (PICTURE[1] // 5, PICTURE[0] // 5, 3), np.uint8)
-    return Image.fromarray(pixels).resize(PICTURE, Image.Resampling.BICUBIC)
+    pixels = np.random.default_rng(2).integers(0, 256, (IMAGE_SIZE[1] // 5, IMAGE_SIZE[0] // 5, 3), np.uint8)
+    return Image.fromarray(pixels).resize(IMAGE_SIZE, Image.Resampling.BICUBIC)
 
 
 def random(*shape: int, spread: float = 0.4) -> NDArray[np.float32]:
@@ -209,7 +198,7 @@ def expected_boxes(model: Path, threshold: float, top_k: int) -> list[tuple[str,
     pixels = np.asarray(noise().resize((SIDE, SIDE), Image.Resampling.BILINEAR), np.float32) / 255
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
     heat, sizes, offsets = (values[0] for values in session.run(None, {"image": pixels.transpose(2, 0, 1)[None]}))
-    across, down = PICTURE[0] / SIDE, PICTURE[1] / SIDE
+    across, down = IMAGE_SIZE[0] / SIDE, IMAGE_SIZE[1] / SIDE
     found = []
     for (label, row, column), score in np.ndenumerate(heat):
         near = heat[label, max(row - 1, 0):row + 2, max(column - 1, 0):column + 2]
@@ -218,7 +207,7 @@ def expected_boxes(model: Path, threshold: float, top_k: int) -> list[tuple[str,
         x, y = (column + offsets[0, row, column]) * STRIDE, (row + offsets[1, row, column]) * STRIDE
         width, height = sizes[0, row, column] * STRIDE, sizes[1, row, column] * STRIDE
         box = [max((x - width / 2) * across, 0), max((y - height / 2) * down, 0),
-               min((x + width / 2) * across, PICTURE[0]), min((y + height / 2) * down, PICTURE[1])]
+               min((x + width / 2) * across, IMAGE_SIZE[0]), min((y + height / 2) * down, IMAGE_SIZE[1])]
         found.append((LABELS[label], float(score), [float(side) for side in box]))
     return sorted(found, key=lambda item: -item[1])[:top_k]
 

@@ -19,9 +19,9 @@ def plain(width: int = 300, height: int = 200) -> Image.Image:
 
 
 def drawn(result: dict, image: Image.Image | None = None) -> NDArray[np.int64]:
-    picture = draw(image or plain(), result)
-    assert picture.mode == "RGB"
-    return np.asarray(picture).astype(np.int64)
+    drawing = draw(image or plain(), result)
+    assert drawing.mode == "RGB"
+    return np.asarray(drawing).astype(np.int64)
 
 
 def found(label: str, score: float | None = 0.9, **more: Any) -> dict:
@@ -37,7 +37,7 @@ def translucent(color: tuple[int, int, int], opacity: float) -> Any:
 
 
 def letters(pixels: NDArray, label: str) -> NDArray:
-    """Where neither the picture nor the label's plain colour is seen."""
+    """Where neither the image nor the label's plain colour is seen."""
     return (pixels != GREY).any(axis=2) & (pixels != colors_of([label])[label]).any(axis=2)
 
 
@@ -112,7 +112,7 @@ def test_labels_are_written_in_the_corner() -> None:
     assert (pixels[70:] == GREY).all()
 
 
-def test_without_predictions_the_picture_stays_as_it_is() -> None:
+def test_without_predictions_the_image_stays_as_it_is() -> None:
     for task in ("image-classification", "object-detection", "image-segmentation"):
         assert (drawn({"task": task, "predictions": []}) == GREY).all()
 
@@ -133,7 +133,7 @@ def test_of_too_many_labels_as_many_are_written_as_there_is_room_for() -> None:
     assert (few_drawn != many_drawn).any()  # "and 3 more" became "and 75 more"
 
 
-def test_a_picture_of_few_pixels_can_be_drawn_on() -> None:
+def test_an_image_of_few_pixels_can_be_drawn_on() -> None:
     result = {"task": "image-classification", "predictions": [found("healthy"), found("scorched")]}
     assert drawn(result, plain(1, 1)).shape == (1, 1, 3)
     assert drawn(of_boxes(found("leaf", box=box(0, 0, 3, 2))), plain(3, 2)).shape == (2, 3, 3)
@@ -148,26 +148,26 @@ def test_lines_and_letters_grow_with_the_image() -> None:
         assert column.sum() == {1: 2, 10: 8}[scale]
 
 
-def test_a_produced_picture_is_shown_itself() -> None:
+def test_a_produced_image_is_shown_itself() -> None:
     produced = Image.new("L", (7, 5), 80)
     data = base64.b64encode(encode(produced, "image/png")).decode()
-    picture = draw(plain(), {"task": "image-to-image", "image": f"data:image/png;base64,{data}"})
-    assert (picture.mode, picture.size, picture.getpixel((3, 3))) == ("RGB", (7, 5), (80, 80, 80))
+    drawing = draw(plain(), {"task": "image-to-image", "image": f"data:image/png;base64,{data}"})
+    assert (drawing.mode, drawing.size, drawing.getpixel((3, 3))) == ("RGB", (7, 5), (80, 80, 80))
 
 
 @pytest.mark.parametrize("task", ["tensor", "image-feature-extraction"])
-def test_what_marks_nothing_on_a_picture_is_refused(task: str) -> None:
+def test_what_marks_nothing_on_an_image_is_refused(task: str) -> None:
     with pytest.raises(NotDrawable, match=task):
         draw(plain(), {"task": task})
 
 
-def test_the_given_picture_is_not_drawn_on() -> None:
+def test_the_given_image_is_not_drawn_on() -> None:
     image = plain()
     draw(image, of_boxes(found("leaf", box=box(50, 80, 250, 180))))
     assert image.getcolors() == [(300 * 200, GREY)]
 
 
-def test_labels_of_one_picture_differ_in_colour_and_keep_it_alone() -> None:
+def test_labels_of_one_image_differ_in_colour_and_keep_it_alone() -> None:
     labels = [f"label {number}" for number in range(len(PALETTE))]
     assert len(set(colors_of(labels).values())) == len(PALETTE)
     assert colors_of(reversed(labels)) == colors_of(labels)
@@ -186,12 +186,12 @@ def test_text_can_be_read_on_every_colour(color: tuple[int, int, int]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["image/png", "image/jpeg", "image/webp"])
-def test_pictures_are_encoded_as_asked(kind: Kind) -> None:
-    with Image.open(io.BytesIO(encode(plain(30, 20), kind))) as picture:
-        assert (picture.get_format_mimetype(), picture.size) == (kind, (30, 20))
-        assert np.abs(np.asarray(picture.convert("RGB")).astype(int) - GREY).max() <= 2
+def test_drawings_are_encoded_as_asked(kind: Kind) -> None:
+    with Image.open(io.BytesIO(encode(plain(30, 20), kind))) as drawing:
+        assert (drawing.get_format_mimetype(), drawing.size) == (kind, (30, 20))
+        assert np.abs(np.asarray(drawing.convert("RGB")).astype(int) - GREY).max() <= 2
 
 
-def test_a_picture_that_a_format_cannot_hold_is_told() -> None:
+def test_an_image_that_a_format_cannot_hold_is_told() -> None:
     with pytest.raises(NotDrawable, match="image/webp cannot hold 20000x2 pixels: ask for image/png"):
         encode(Image.new("RGB", (20_000, 2)), "image/webp")

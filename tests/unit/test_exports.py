@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from inference.engine import Engine
 from tests import onnx_exports
 from tests.onnx_exports import MASK_STRIDE, NAMES, SIDE
-from tests.unit.pictures import encode
+from tests.unit.images import encode
+from tests.unit.predicting import loaded, result
 
 TOLERANCE = 1e-4
 BOX_TOLERANCE = 0.006  # boxes are told with two digits
@@ -22,20 +22,15 @@ IOU, THRESHOLD = 0.7, 0.25
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
 
-def picture(size: tuple[int, int] = (150, 90)) -> Image.Image:
+def drawn(size: tuple[int, int] = (150, 90)) -> Image.Image:
     """Blurred coloured noise, PNG-safe."""
     noise = np.random.default_rng(5).integers(0, 256, (size[1] // 6, size[0] // 6, 3), np.uint8)
     return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
 
 
 def predicted(models: Path, **parameters: Any) -> dict:
-    """The engine's result for the only model of a folder."""
-    engine = Engine(models, 10_000_000)
-    engine.load()
-    [entry] = engine.entries
-    assert entry.state == "ready", entry.reason
-    image = engine.open(encode(picture(), "PNG"))
-    return engine.predict("berries", image, engine.parameters("berries", parameters)).result
+    """The result of the only model of a folder."""
+    return result(loaded(models), encode(drawn(), "PNG"), **parameters)
 
 
 def run(model: Path, pixels: NDArray) -> list[NDArray]:
@@ -48,7 +43,7 @@ def run(model: Path, pixels: NDArray) -> list[NDArray]:
 
 
 def letterboxed(image: Image.Image) -> tuple[NDArray, float, int, int]:
-    """The picture on a grey square, with the scale and the corner of it."""
+    """The image on a grey square, with the scale and the corner of it."""
     scale = min(SIDE / image.width, SIDE / image.height)
     width, height = round(image.width * scale), round(image.height * scale)
     left, top = (SIDE - width) // 2, (SIDE - height) // 2
@@ -91,9 +86,9 @@ def visible(box: NDArray) -> bool:
 
 def test_an_ultralytics_detector_gives_the_reference_boxes(tmp_path: Path) -> None:
     model = onnx_exports.ultralytics_detector(tmp_path / "berries")
-    pixels, scale, left, top = letterboxed(picture())
+    pixels, scale, left, top = letterboxed(drawn())
     [output] = run(model, pixels)
-    expected = [(on_image(box, picture(), scale, left, top), label, score)
+    expected = [(on_image(box, drawn(), scale, left, top), label, score)
                 for box, label, score, _ in kept_rows(output[0].T)]
     expected = [item for item in expected if visible(item[0])]
     predictions = predicted(tmp_path)["predictions"]
@@ -119,9 +114,9 @@ def reference_mask(coefficients: NDArray, prototypes: NDArray, box: NDArray, ima
 
 def test_an_ultralytics_segmenter_gives_the_reference_masks(tmp_path: Path) -> None:
     model = onnx_exports.ultralytics_segmenter(tmp_path / "berries")
-    pixels, scale, left, top = letterboxed(picture())
+    pixels, scale, left, top = letterboxed(drawn())
     rows, prototypes = run(model, pixels)
-    expected = [(on_image(box, picture(), scale, left, top), label, score, coefficients)
+    expected = [(on_image(box, drawn(), scale, left, top), label, score, coefficients)
                 for box, label, score, coefficients in kept_rows(rows[0].T)]
     expected = [item for item in expected if visible(item[0])]
     predictions = predicted(tmp_path)["predictions"]
@@ -130,7 +125,7 @@ def test_an_ultralytics_segmenter_gives_the_reference_masks(tmp_path: Path) -> N
         assert prediction["label"] == NAMES[label]
         assert prediction["score"] == pytest.approx(score, abs=TOLERANCE)
         mask = np.asarray(Image.open(io.BytesIO(base64.b64decode(prediction["mask"])))) > 0
-        wanted = reference_mask(coefficients, prototypes[0], box, picture())
+        wanted = reference_mask(coefficients, prototypes[0], box, drawn())
         assert mask.shape == wanted.shape
         # Which pixels a box's rim takes in is a matter of rounding.
         assert np.count_nonzero(mask ^ wanted) <= (box[2] - box[0] + box[3] - box[1]) * 2 + 8
@@ -160,7 +155,7 @@ def cropped(image: Image.Image, edge: int, side: int, resample: Image.Resampling
 
 def test_an_ultralytics_classifier_gives_the_reference_scores(tmp_path: Path) -> None:
     model = onnx_exports.ultralytics_classifier(tmp_path / "berries", 32)
-    [scores] = run(model, cropped(picture(), 32, 32, Image.Resampling.BILINEAR, down=False))
+    [scores] = run(model, cropped(drawn(), 32, 32, Image.Resampling.BILINEAR, down=False))
     np.testing.assert_allclose(by_label(predicted(tmp_path)["predictions"]), scores[0], atol=TOLERANCE)
 
 
@@ -174,7 +169,7 @@ def test_a_hugging_face_folder_gives_the_reference_scores(tmp_path: Path, proces
     settings = {"do_resize": True, "resample": 3, "do_rescale": True, "rescale_factor": 0.00392156862745098,
                 "do_normalize": True, "image_mean": MEAN.tolist(), "image_std": STD.tolist(), **processor}
     model = onnx_exports.hugging_face_classifier(tmp_path / "berries", settings)
-    pixels = (cropped(picture(), edge, 56, Image.Resampling.BICUBIC, down=True) - MEAN) / STD
+    pixels = (cropped(drawn(), edge, 56, Image.Resampling.BICUBIC, down=True) - MEAN) / STD
     [logits] = run(model, pixels)
     np.testing.assert_allclose(by_label(predicted(tmp_path)["predictions"]), softmax(logits[0]), atol=TOLERANCE)
 
@@ -183,7 +178,7 @@ def test_a_hugging_face_folder_that_stretches_gives_the_reference_scores(tmp_pat
     settings = {"image_processor_type": "ViTImageProcessor", "do_resize": True, "size": {"height": 40, "width": 48},
                 "resample": 2, "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": False}
     model = onnx_exports.hugging_face_classifier(tmp_path / "berries", settings)
-    [logits] = run(model, np.asarray(picture().resize((48, 40), Image.Resampling.BILINEAR)) / 255)
+    [logits] = run(model, np.asarray(drawn().resize((48, 40), Image.Resampling.BILINEAR)) / 255)
     np.testing.assert_allclose(by_label(predicted(tmp_path)["predictions"]), softmax(logits[0]), atol=TOLERANCE)
 
 
@@ -191,6 +186,6 @@ def test_a_timm_folder_gives_the_reference_scores(tmp_path: Path) -> None:
     config = {"input_size": [3, 48, 48], "interpolation": "bicubic", "crop_pct": 0.9, "crop_mode": "center",
               "mean": MEAN.tolist(), "std": STD.tolist(), "num_classes": len(NAMES), "pool_size": None}
     model = onnx_exports.timm_classifier(tmp_path / "berries", config, 48)
-    pixels = (cropped(picture(), 53, 48, Image.Resampling.BICUBIC, down=False) - MEAN) / STD
+    pixels = (cropped(drawn(), 53, 48, Image.Resampling.BICUBIC, down=False) - MEAN) / STD
     [logits] = run(model, pixels)
     np.testing.assert_allclose(by_label(predicted(tmp_path)["predictions"]), softmax(logits[0]), atol=TOLERANCE)

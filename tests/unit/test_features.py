@@ -1,11 +1,13 @@
 import numpy as np
+import orjson
 import pytest
 from pydantic import ValidationError
 
 from inference.geometry import place
+from inference.parameters import FeatureParameters as Parameters
 from inference.spec import InputSpec, ModelSpec, OutputSpec
 from inference.tasks import TASKS
-from inference.tasks.features import NAME, Parameters, merge, read, result
+from inference.tasks.features import NAME, merge, read, result
 from inference.tiling import cut
 
 VECTOR = np.array([[3.0, 0.0, 4.0]], np.float32)
@@ -20,7 +22,7 @@ def embedding(outputs: dict, spec: ModelSpec, **parameters: bool) -> list[float]
     asked = Parameters(**parameters)
     found = result(read(outputs, spec, place((9, 9), spec.input), asked), spec, (9, 9), asked)
     assert found["task"] == NAME
-    return found["embedding"]
+    return orjson.loads(orjson.dumps(found["embedding"], option=orjson.OPT_SERIALIZE_NUMPY))
 
 
 @pytest.mark.parametrize("shape", [(1, 3), (1, 3, 1, 1), (1, 1, 1, 3), (1, 1, 3)])
@@ -34,7 +36,7 @@ def test_of_tokens_the_first_is_told() -> None:
 
 
 @pytest.mark.parametrize(("layout", "axes"), [("NCHW", (0, 1, 2, 3)), ("NHWC", (0, 2, 3, 1))])
-def test_a_feature_map_is_averaged_over_the_picture(layout: str, axes: tuple[int, ...]) -> None:
+def test_a_feature_map_is_averaged_over_the_image(layout: str, axes: tuple[int, ...]) -> None:
     features = np.arange(8.0).reshape(1, 2, 2, 2).transpose(axes)
     assert embedding({"y": features}, spec_of(layout)) == [1.5, 5.5]
 

@@ -11,11 +11,11 @@ import pytest
 from inference.errors import ModelNotUsable
 from inference.findings.sources import DEFAULT, LABELS_TXT, ONNX_SHAPES
 from inference.model_toml import MODEL_TOML
-from tests.unit.findings_helpers import Shape, found, source_of, value_of
+from tests.unit.findings_helpers import Shape, found, found_with_constants, source_of, value_of
 
 LOGITS: dict[str, Shape] = {"logits": ("batch", 2)}
 YOLO: dict[str, Shape] = {"output0": (1, 6, 32)}
-PICTURE: dict[str, Shape] = {"image": ("n", 3, "h", "w")}
+ANY_SIZE: dict[str, Shape] = {"image": ("n", 3, "h", "w")}
 
 
 def test_a_model_without_files_is_read_from_its_shapes(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_fixed_batch_is_recorded(tmp_path: Path) -> None:
 
 
 def test_a_dynamic_size_comes_from_model_toml(tmp_path: Path) -> None:
-    spec = found(tmp_path, LOGITS, PICTURE, "[input]\nsize = 64\nresize = 'crop'\nshortest_edge = 72")
+    spec = found(tmp_path, LOGITS, ANY_SIZE, "[input]\nsize = 64\nresize = 'crop'\nshortest_edge = 72")
     assert (spec.input.size, spec.input.resize, spec.input.shortest_edge) == ((64, 64), "crop", 72)
     assert (value_of(spec, "size_is"), source_of(spec, "size")) == ("dynamic", MODEL_TOML)
 
@@ -105,20 +105,20 @@ def test_an_open_side_takes_the_written_size_and_a_fixed_one_stays(tmp_path: Pat
 
 def test_a_person_may_let_images_keep_their_size(tmp_path: Path) -> None:
     toml = "[input]\nresize = 'fit'\nshortest_edge = 300\nlongest_edge = 400\nmultiple_of = 32"
-    image = found(tmp_path, LOGITS, PICTURE, toml).input
+    image = found(tmp_path, LOGITS, ANY_SIZE, toml).input
     assert (image.size, image.shortest_edge, image.longest_edge, image.multiple_of) == (None, 300, 400, 32)
 
 
 def test_one_of_several_inputs_is_chosen_by_name(tmp_path: Path) -> None:
     inputs: dict[str, Shape] = {"left": (1, 3, 8, 8), "right": (1, 3, 8, 8)}
-    spec = found(tmp_path, LOGITS, inputs, "[input]\nname = 'right'\n[constants]\nleft = 0.5")
-    assert (spec.input.name, source_of(spec, "input")) == ("right", MODEL_TOML)
-    assert spec.constants["left"].shape == (1, 3, 8, 8)
+    known = found_with_constants(tmp_path, LOGITS, inputs, "[input]\nname = 'right'\n[constants]\nleft = 0.5")
+    assert (known.spec.input.name, source_of(known.spec, "input")) == ("right", MODEL_TOML)
+    assert known.constants["left"].shape == (1, 3, 8, 8)
 
 
-def test_the_picture_is_taken_for_the_image_and_not_a_mask_beside_it(tmp_path: Path) -> None:
-    inputs: dict[str, Shape] = {"mask": (1, 1, 8, 8), "picture": (1, 3, 8, 8)}
-    assert found(tmp_path, LOGITS, inputs, "[constants]\nmask = 1").input.name == "picture"
+def test_of_an_image_and_a_mask_beside_it_the_image_is_fed(tmp_path: Path) -> None:
+    inputs: dict[str, Shape] = {"mask": (1, 1, 8, 8), "photo": (1, 3, 8, 8)}
+    assert found(tmp_path, LOGITS, inputs, "[constants]\nmask = 1").input.name == "photo"
 
 
 @pytest.mark.parametrize(("shape", "datatype", "written", "expected"), [
@@ -129,18 +129,18 @@ def test_the_picture_is_taken_for_the_image_and_not_a_mask_beside_it(tmp_path: P
 ])
 def test_further_inputs_get_constants_of_their_shape_and_type(tmp_path: Path, shape: Shape, datatype: str,
                                                               written: str, expected: Any) -> None:
-    constant = found(tmp_path, LOGITS, {"image": (1, 3, 8, 8), "more": shape}, f"[constants]\nmore = {written}",
-                     types={"more": datatype}).constants["more"]
+    constant = found_with_constants(tmp_path, LOGITS, {"image": (1, 3, 8, 8), "more": shape},
+                                    f"[constants]\nmore = {written}", types={"more": datatype}).constants["more"]
     np.testing.assert_array_equal(constant, expected, strict=True)
 
 
 def test_the_size_for_the_boxes_of_rt_detr_is_the_inputs(tmp_path: Path) -> None:
-    spec = found(tmp_path, {"labels": ("N", 300), "boxes": ("N", 300, 4), "scores": ("N", 300)},
-                 {"images": ("N", 3, 480, 640), "orig_target_sizes": ("N", 2)}, 'labels = ["a"]',
-                 types={"orig_target_sizes": "INT64", "labels": "INT64"})
-    np.testing.assert_array_equal(spec.constants["orig_target_sizes"], np.array([[640, 480]]), strict=True)
-    assert (spec.task, spec.output.background) == ("object-detection", "none")
-    assert dict(spec.output.names) == {"boxes": "boxes", "scores": "scores", "classes": "labels"}
+    known = found_with_constants(tmp_path, {"labels": ("N", 300), "boxes": ("N", 300, 4), "scores": ("N", 300)},
+                                 {"images": ("N", 3, 480, 640), "orig_target_sizes": ("N", 2)}, 'labels = ["a"]',
+                                 types={"orig_target_sizes": "INT64", "labels": "INT64"})
+    np.testing.assert_array_equal(known.constants["orig_target_sizes"], np.array([[640, 480]]), strict=True)
+    assert (known.spec.task, known.spec.output.background) == ("object-detection", "none")
+    assert dict(known.spec.output.names) == {"boxes": "boxes", "scores": "scores", "classes": "labels"}
 
 
 @pytest.mark.parametrize(("mask", "image", "shape"), [
@@ -149,10 +149,10 @@ def test_the_size_for_the_boxes_of_rt_detr_is_the_inputs(tmp_path: Path) -> None
 ])
 def test_a_pixel_mask_is_ones_of_the_size_that_is_known(tmp_path: Path, mask: Shape, image: Shape,
                                                         shape: tuple[int, ...]) -> None:
-    spec = found(tmp_path, {"logits": ("b", 100, 3), "pred_boxes": ("b", 100, 4)},
-                 {"pixel_values": image, "pixel_mask": mask}, 'labels = ["a", "b"]\n[input]\nresize = "fit"'
-                 if "h" in image else 'labels = ["a", "b"]', types={"pixel_mask": "INT64"})
-    np.testing.assert_array_equal(spec.constants["pixel_mask"], np.ones(shape, np.int64), strict=True)
+    toml = 'labels = ["a", "b"]' + ('\n[input]\nresize = "fit"' if "h" in image else "")
+    known = found_with_constants(tmp_path, {"logits": ("b", 100, 3), "pred_boxes": ("b", 100, 4)},
+                                 {"pixel_values": image, "pixel_mask": mask}, toml, types={"pixel_mask": "INT64"})
+    np.testing.assert_array_equal(known.constants["pixel_mask"], np.ones(shape, np.int64), strict=True)
 
 
 @pytest.mark.parametrize(("inputs", "types", "toml", "told"), [
@@ -286,7 +286,7 @@ def test_features_come_from_the_pooled_output(tmp_path: Path) -> None:
 
 
 def test_an_image_model_of_any_size_keeps_the_images_size(tmp_path: Path) -> None:
-    spec = found(tmp_path, {"out": ("n", 3, "oh", "ow")}, PICTURE)
+    spec = found(tmp_path, {"out": ("n", 3, "oh", "ow")}, ANY_SIZE)
     assert (spec.task, spec.input.size, spec.input.resize) == ("image-to-image", None, "fit")
     assert value_of(spec, "size") == "the image's own"
     assert value_of(spec, "tiling") == {"tile": [512, 512], "overlap": 102, "batch": 1}
@@ -346,7 +346,7 @@ def test_outputs_that_cannot_be_read_are_told_with_advice(tmp_path: Path, output
     ("[tiling]\ntile = 100\n[input]\nmultiple_of = 8", "multiples of 8")])
 def test_tiles_of_a_model_of_any_size_have_to_be_told(tmp_path: Path, toml: str, told: str) -> None:
     with pytest.raises(ModelNotUsable) as raised:
-        found(tmp_path, {"out": ("n", 3, "oh", "ow")}, PICTURE, toml)
+        found(tmp_path, {"out": ("n", 3, "oh", "ow")}, ANY_SIZE, toml)
     assert told in str(raised.value)
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from inference.boxes.placing import to_image
 from inference.geometry import Placement, place
 from inference.spec import InputSpec
 
@@ -41,7 +42,7 @@ def test_every_image_has_a_place(size: tuple[int, int], resize: str) -> None:
 def test_boxes_go_back_to_where_they_came_from_and_end_at_the_images_rim() -> None:
     placement = Placement((1000, 500), (100, 50, 300, 150), (64, 64), (0, 16, 64, 48))
     boxes = np.array([[0, 16, 64, 48], [32, 32, 48, 40], [-1000, -1000, 1000, 1000]])
-    assert placement.to_image(boxes).tolist() == [[100, 50, 300, 150], [200, 100, 250, 125], [0, 0, 1000, 500]]
+    assert to_image(placement, boxes).tolist() == [[100, 50, 300, 150], [200, 100, 250, 125], [0, 0, 1000, 500]]
 
 
 def test_the_size_of_the_whole_image_at_a_parts_scale() -> None:

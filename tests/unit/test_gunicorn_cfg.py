@@ -1,7 +1,9 @@
 import json
+from pathlib import Path
 
 import pytest
 
+from api.waiting import FILE_BYTES
 from settings import ROOT
 from tests.unit.conftest import in_child
 
@@ -50,9 +52,17 @@ def test_an_idle_connection_does_not_use_up_the_patience_of_a_stop(patience_s: s
     assert own["keepalive"] < own["graceful_timeout"] or own["graceful_timeout"] == 1
 
 
-@pytest.mark.parametrize("variables", [{"PUNNET_PRELOAD": "0"}, {"PUNNET_RELOAD": "1"}])
-def test_nothing_is_loaded_before_the_fork_where_the_settings_say_so(variables: dict[str, str]) -> None:
-    assert told(**variables)["own"]["preload_app"] is False
+def test_the_app_is_imported_after_the_fork_where_it_is_to_be_reloaded() -> None:
+    assert told(PUNNET_RELOAD="1")["own"]["preload_app"] is False
+
+
+def test_the_waiting_work_of_a_dead_web_process_is_cleared(tmp_path: Path) -> None:
+    (tmp_path / "waiting").write_bytes(b"\1" * FILE_BYTES)
+    in_child(f"""
+import runpy
+runpy.run_path({str(ROOT / "gunicorn" / "gunicorn_cfg.py")!r})["child_exit"](None, None)
+""", PUNNET_STATE_DIR=str(tmp_path))
+    assert not any((tmp_path / "waiting").read_bytes())
 
 
 def test_numbers_and_places_follow_the_settings() -> None:

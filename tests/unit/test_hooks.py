@@ -7,22 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference.engine import Engine
-from inference.errors import InferenceFailed
+from inference.errors import InferenceFailed, ModelNotUsable
 from inference.hooks import plain
 from tests.onnx_models import classifier, classifier_logits
-from tests.unit.conftest import MAX_PIXELS
-from tests.unit.pictures import photo
+from tests.unit import predicting
+from tests.unit.images import photo
+from tests.unit.predicting import loaded
 
 
 def result(folder: Path, hooks: str, **parameters: object) -> dict:
-    """Of a 60x40 picture, by a classifier of 32 pixels with these hooks."""
+    """What a classifier of 32 pixels with these hooks makes of a 60x40 image."""
     classifier(folder / "odd" / "model.onnx")
     (folder / "odd" / "hooks.py").write_text(hooks)
     (folder / "odd" / "labels.txt").write_text("0\n1\n")
-    engine = Engine(folder, MAX_PIXELS)
-    engine.load()
-    return engine.predict("odd", engine.open(photo((60, 40))), engine.parameters("odd", parameters)).result
+    return predicting.result(loaded(folder), photo((60, 40)), **parameters)
 
 
 def test_postprocess_makes_the_result(tmp_path: Path) -> None:
@@ -43,7 +41,7 @@ def test_a_dict_is_the_result_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("given", ["batch", "{'image': batch}"])
-def test_preprocess_makes_the_inputs_from_the_whole_upright_picture(tmp_path: Path, given: str) -> None:
+def test_preprocess_makes_the_inputs_from_the_whole_upright_image(tmp_path: Path, given: str) -> None:
     found = result(tmp_path, f"""
 import numpy as np
 def preprocess(image):
@@ -57,7 +55,7 @@ def preprocess(image):
 
 
 @pytest.mark.parametrize(("body", "told"), [
-    ("raise ValueError('odd picture')", "hooks.py, postprocess: ValueError: odd picture (line 3)"),
+    ("raise ValueError('odd image')", "hooks.py, postprocess: ValueError: odd image (line 3)"),
     ("raise SystemExit(3)", "hooks.py, postprocess: SystemExit: 3 (line 3)"),
     ("return object()", "a object, which JSON has no form for"),
     ("return {'n': 10 ** 5000}", "a int, which JSON has no form for"),
@@ -73,14 +71,13 @@ def test_what_a_hook_raises_is_that_requests_failure(tmp_path: Path, body: str, 
 @pytest.mark.parametrize(("hooks", "told"), [
     ("def postprocess(:", "SyntaxError"), ("import nowhere_to_be_found", "ModuleNotFoundError"),
     ("raise SystemExit", "SystemExit"), ("x = 1", "neither preprocess"),
-    ("def preprocess(image): return image", "cannot predict a test picture"),
+    ("def preprocess(image): return image", "cannot predict a test image"),
 ])
 def test_hooks_that_cannot_work_fail_the_model_with_a_reason(tmp_path: Path, hooks: str, told: str) -> None:
     classifier(tmp_path / "odd" / "model.onnx")
     (tmp_path / "odd" / "hooks.py").write_text(hooks)
-    engine = Engine(tmp_path, MAX_PIXELS)
-    engine.load()
-    assert (engine.entry("odd").state, told in engine.entry("odd").reason) == ("failed", True)
+    with pytest.raises(ModelNotUsable, match=told):
+        loaded(tmp_path)
 
 
 def test_numpy_values_become_those_of_json() -> None:

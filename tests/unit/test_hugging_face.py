@@ -183,7 +183,7 @@ def test_rt_detr_has_sigmoids_and_one_size(tmp_path: Path) -> None:
     assert (spec.input.size, spec.input.resize, spec.input.mean) == ((640, 640), "stretch", (0.0,) * 3)
 
 
-def test_a_padded_detector_has_its_picture_at_the_top_left(tmp_path: Path) -> None:
+def test_a_padded_detector_has_its_image_at_the_top_left(tmp_path: Path) -> None:
     preprocessor = {**DETR, "pad_size": {"height": 600, "width": 600}, "size": {"max_height": 600, "max_width": 600}}
     image = exported(tmp_path, preprocessor, DETR_CONFIG, detr_outputs(92)).input
     assert (image.size, image.resize, image.anchor) == ((600, 600), "letterbox", "top-left")

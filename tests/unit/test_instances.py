@@ -8,8 +8,9 @@ from PIL import Image
 
 from inference.geometry import Placement
 from inference.masks import encode_mask
+from inference.parameters import InstanceParameters as Parameters
 from inference.spec import InputSpec, ModelSpec, Size
-from inference.tasks.instances import NAME, Instances, Parameters, merge, read, result
+from inference.tasks.instances import NAME, Instances, merge, read, result
 from inference.tiling import cut
 from tests.unit.detections import spec
 
@@ -115,8 +116,8 @@ def test_a_result_has_masks_as_large_as_the_image() -> None:
     assert answer["task"] == NAME == "image-segmentation"
     assert [set(entry) for entry in answer["predictions"]] == [{"label", "score", "mask", "box"}]
     assert answer["predictions"][0]["box"] == {"xmin": 62.5, "ymin": 12.5, "xmax": 128.12, "ymax": 78.12}
-    picture = decoded(answer["predictions"][0]["mask"])
-    assert np.array_equal(np.asarray(picture) == 255, value.mask(0, (200, 100)))
+    image = decoded(answer["predictions"][0]["mask"])
+    assert np.array_equal(np.asarray(image) == 255, value.mask(0, (200, 100)))
 
 
 def decoded(text: str) -> Image.Image:
@@ -126,9 +127,9 @@ def decoded(text: str) -> Image.Image:
 @pytest.mark.parametrize("kind", [bool, np.uint8])
 def test_a_mask_is_a_grey_png_of_black_and_white(kind: type) -> None:
     mask: NDArray = (np.arange(12).reshape(3, 4) % 3).astype(kind)
-    picture = decoded(encode_mask(mask))
-    assert (picture.format, picture.mode, picture.size) == ("PNG", "L", (4, 3))
-    assert np.array_equal(np.asarray(picture), np.where(mask, 255, 0))
+    image = decoded(encode_mask(mask))
+    assert (image.format, image.mode, image.size) == ("PNG", "L", (4, 3))
+    assert np.array_equal(np.asarray(image), np.where(mask, 255, 0))
 
 
 def test_a_column_of_a_larger_mask_can_be_encoded() -> None:

@@ -6,8 +6,9 @@ from numpy.typing import NDArray
 
 from inference.boxes.merging import are_cut
 from inference.geometry import Placement
+from inference.parameters import DetectionParameters as Parameters
 from inference.spec import InputSpec, Size
-from inference.tasks.detection import Detections, Parameters, merge
+from inference.tasks.detection import Detections, merge
 from inference.tiling import Tiles, cut
 from tests.unit.detections import spec
 

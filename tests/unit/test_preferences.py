@@ -1,7 +1,7 @@
 import pytest
 
-from api.errors import BadRequest
 from api.preferences import Preference, cancel_after_s, parse, wait_seconds
+from api.problems import BadRequest
 
 WAIT_MAX_S = 60
 

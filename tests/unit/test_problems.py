@@ -1,6 +1,5 @@
 """Every problem document of the contract that needs no real server."""
 
-import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
@@ -11,17 +10,18 @@ from flask.testing import FlaskClient
 from redis import Redis
 from werkzeug.test import TestResponse
 
-from api.errors import PROBLEMS
-from inference.engine import Engine
-from inference.errors import InferenceFailed
-from inference.model import LoadedModel
-from jobs.outcome import Outcome
-from tests.unit.conftest import MakeClient, services_of, work_off
-from tests.unit.pictures import photo, png_header
+from api.problems import PROBLEMS
+from inference import errors
+from inference.errors import InferenceError, InferenceFailed, UnsupportedImage
+from jobs.execution import end
+from jobs.job import Outcome
+from jobs.queue import make_queue
+from tests.unit.conftest import MakeClient, services_of, start_running, work_off
+from tests.unit.fake_predictors import FakePredictors
+from tests.unit.images import photo, png_header
 
 Call = Callable[[FlaskClient], TestResponse]
 JPEG = "image/jpeg"
-OUTCOME = Outcome(detail="as the worker said")
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -55,6 +55,8 @@ def check(answer: TestResponse, status: int, slug: str) -> dict[str, Any]:
     (get("/jobs/x?wait=soon"), 400, "bad-request"),
     (get("/nothing"), 404, "not-found"), (get("/jobs/x/y"), 404, "not-found"),
     (raw("model_type=moon"), 404, "model-not-found"), (raw("model_type=empty"), 404, "model-not-found"),
+    (raw("model_type=late"), 503, "model-loading"),
+    (lambda client: client.post("/predict", json={"model_type": "\ud800", "image": "AAAA"}), 404, "model-not-found"),
     (get("/models/moon"), 404, "model-not-found"),
     (lambda client: client.post("/predict", data={"model_type": "leaf", "img_file": "../x"}), 404, "image-not-found"),
     (get("/jobs/x"), 404, "job-not-found"), (get("/jobs/x/result"), 404, "job-not-found"),
@@ -62,7 +64,7 @@ def check(answer: TestResponse, status: int, slug: str) -> dict[str, Any]:
     (get("/predict"), 405, "method-not-allowed"), (lambda client: client.post("/models"), 405, "method-not-allowed"),
     (raw(Accept="text/html"), 406, "not-acceptable"), (get("/jobs/x/result", Accept="text/csv"), 406, "not-acceptable"),
     (raw(image=b"x" * 2_000_001), 413, "too-large"),
-    (raw(image=b"no picture"), 415, "unsupported-image"), (raw(image=photo()[:700]), 415, "unsupported-image"),
+    (raw(image=b"no image"), 415, "unsupported-image"),
     (raw(content_type=FORM, image=b"\xff\xd8\xff"), 415, "unsupported-media-type"),
     (raw(content_type="text/plain"), 415, "unsupported-media-type"),
     (raw(image=png_header(20_000, 10_000)), 422, "too-many-pixels"),
@@ -80,28 +82,42 @@ def test_the_allowed_methods_are_told(client: FlaskClient) -> None:
     assert sorted(client.get("/predict").headers["Allow"].split(", ")) == ["OPTIONS", "POST"]
 
 
+def test_an_image_that_no_predictor_has_room_for_is_refused_before_it_runs(make_client: MakeClient,
+                                                                          predictors: FakePredictors) -> None:
+    document = check(raw(image=png_header(6_000, 4_000))(make_client(decoded_mb=64)), 422, "too-many-pixels")
+    assert "PUNNET_DECODED_MB" in document["detail"]
+    assert predictors.asked == []
+
+
 def test_work_that_is_refused_inline_is_refused_as_a_job_in_the_same_way(client: FlaskClient, redis: Redis,
-                                                                         engine: Engine) -> None:
-    image = photo((200, 200))[:3000]
-    inline = check(raw(image=image)(client), 415, "unsupported-image")
-    job = raw("model_type=leaf&mode=async", image)(client).get_json()
-    work_off(redis, engine)
+                                                                         predictors: FakePredictors) -> None:
+    predictors.answer = UnsupportedImage("the JPEG image cannot be decoded: truncated")
+    inline = check(raw()(client), 415, "unsupported-image")
+    job = raw("model_type=leaf&mode=async")(client).get_json()
+    work_off(redis, predictors)
     as_job = check(client.get(job["urls"]["result"]), 415, "unsupported-image")
     ended = client.get(job["urls"]["get"]).get_json()
     assert (ended["status"], ended["state"], ended["error"]["type"]) == (415, "failed", inline["type"])
     assert as_job["detail"] == ended["error"]["detail"] == inline["detail"]
 
 
+@pytest.mark.parametrize(("error", "status", "slug"), [
+    (errors.PoisonImage, 500, "poison-image"), (errors.PredictorsAway, 503, "busy"), (errors.Overdue, 504, "deadline"),
+    (errors.ModelLoading, 503, "model-loading"), (errors.TooManyPixels, 422, "too-many-pixels"),
+    (errors.CalledOff, 499, "caller-gone")])
+def test_what_a_predictor_refuses_is_told(client: FlaskClient, predictors: FakePredictors, error: type[InferenceError],
+                                          status: int, slug: str) -> None:
+    predictors.answer = error("as it said")
+    assert check(raw()(client), status, slug)["detail"] == "as it said"
+
+
 @pytest.mark.parametrize(("error", "told"), [
     (InferenceFailed("the model failed: on purpose"), "on purpose"),
     (ZeroDivisionError("secret"), "ZeroDivisionError"),
 ])
-def test_a_failed_inference_is_told_without_the_inside(client: FlaskClient, monkeypatch: pytest.MonkeyPatch,
+def test_a_failed_inference_is_told_without_the_inside(client: FlaskClient, predictors: FakePredictors,
                                                        error: Exception, told: str) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise error
-
-    monkeypatch.setattr(LoadedModel, "predict", fail)
+    predictors.answer = error
     document = check(raw()(client), 500, "inference-failed")
     assert told in document["detail"]
     assert "secret" not in json.dumps(document)
@@ -134,14 +150,14 @@ def test_draining_takes_no_new_work(client: FlaskClient, call: Call, open: bool)
 
 
 @pytest.mark.parametrize("call", [get("/readyz"), raw()])
-def test_a_service_that_still_loads_says_so(client: FlaskClient, monkeypatch: pytest.MonkeyPatch, call: Call) -> None:
-    monkeypatch.setattr(Engine, "loading", True)
+def test_a_service_that_knows_no_models_yet_is_starting(client: FlaskClient, call: Call) -> None:
+    services_of(client).settings.state.catalogue.unlink()
     check(call(client), 503, "starting")
 
 
 def test_a_process_full_of_bodies_is_busy(make_client: MakeClient) -> None:
     client = make_client(inflight_mb=32)
-    services_of(client).in_flight.take(32_000_000)
+    services_of(client).in_flight.reserve(32_000_000)
     check(raw()(client), 503, "busy")
 
 
@@ -151,11 +167,10 @@ def test_a_shut_image_root_says_so(make_client: MakeClient) -> None:
 
 
 @pytest.mark.parametrize("kind", ["Deadline", "WorkerLost"])
-def test_what_only_jobs_know_is_told_too(client: FlaskClient, redis: Redis, engine: Engine,
-                                         monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    monkeypatch.setattr("worker.tasks.Outcome", lambda **_: dataclasses.replace(OUTCOME, kind=kind))
+def test_what_only_jobs_know_is_told_too(client: FlaskClient, redis: Redis, kind: str) -> None:
     job = raw("model_type=leaf&mode=async")(client).get_json()
-    work_off(redis, engine)
+    execution = start_running(redis, job["id"])
+    end(make_queue(redis), job["id"], execution.id, Outcome(kind=kind, detail="as the worker said"))
     expected = PROBLEMS[kind]
     check(client.get(job["urls"]["result"]), expected.status, expected.slug)
     assert client.get(job["urls"]["get"]).get_json()["status"] == expected.status
@@ -164,8 +179,9 @@ def test_what_only_jobs_know_is_told_too(client: FlaskClient, redis: Redis, engi
 def test_slugs_and_statuses_are_those_of_the_contract() -> None:
     assert {problem.slug: problem.status for problem in PROBLEMS.values()} == {
         "bad-request": 400, "unauthorized": 401, "not-found": 404, "model-not-found": 404, "image-not-found": 404,
-        "job-not-found": 404, "method-not-allowed": 405, "not-acceptable": 406, "job-running": 409,
+        "job-not-found": 404, "method-not-allowed": 405, "not-acceptable": 406,
         "job-expired": 410, "job-canceled": 410, "too-large": 413, "unsupported-image": 415,
         "unsupported-media-type": 415, "too-many-pixels": 422, "bad-parameter": 422, "queue-full": 429,
-        "caller-gone": 499, "inference-failed": 500, "worker-lost": 500, "not-implemented": 501, "starting": 503,
+        "caller-gone": 499, "inference-failed": 500, "poison-image": 500, "worker-lost": 500,
+        "not-implemented": 501, "starting": 503, "model-loading": 503,
         "draining": 503, "queue-unavailable": 503, "busy": 503, "deadline": 504}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.repository import MODEL_FILE, ModelFiles, is_unchanged, scan
+from inference.repository import MODEL_FILE, Fingerprints, ModelFiles, scan
 
 
 def put_model(folder: Path) -> Path:
@@ -41,16 +41,45 @@ def test_a_versions_own_side_files_beat_its_models(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("change", [
     lambda folder: (folder / MODEL_FILE).write_bytes(b"xnno"), lambda folder: (folder / "labels.txt").touch(),
-    lambda folder: shutil.copy(folder / MODEL_FILE, folder / "new") and (folder / "new").replace(folder / MODEL_FILE),
+    lambda folder: (folder / "new").write_bytes(b"xnno") and (folder / "new").replace(folder / MODEL_FILE),
     lambda folder: (folder / "model.onnx.data").write_bytes(b"weights"),
-], ids=["written", "a side file", "renamed", "external data"])
+    lambda folder: (folder / "weights.bin").rename(folder / "weights"),
+], ids=["written", "a side file", "replaced", "external data", "renamed"])
 def test_any_change_of_a_models_files_is_noticed(tmp_path: Path, change: Callable[[Path], object]) -> None:
-    folder = put_model(tmp_path / "leaf")
-    before = only(tmp_path)
-    assert is_unchanged(before)
+    folder, fingerprints = put_model(tmp_path / "leaf"), Fingerprints()
+    (folder / "weights.bin").write_bytes(b"1")
+    before, fingerprint = only(tmp_path), fingerprints.of(only(tmp_path))
     change(folder)
-    assert not is_unchanged(before)
-    assert only(tmp_path) != before
+    assert only(tmp_path).stamp != before.stamp
+    assert fingerprints.of(only(tmp_path)) != fingerprint
+
+
+@pytest.mark.parametrize("change", [
+    lambda folder: (folder / MODEL_FILE).chmod(0o600), lambda folder: (folder / MODEL_FILE).touch(),
+    lambda folder: shutil.copy(folder / MODEL_FILE, folder / "new") and (folder / "new").replace(folder / MODEL_FILE),
+    lambda folder: (folder / "notes.txt").write_text("mine"), lambda folder: (folder / "training.log").write_text("1"),
+], ids=["rights", "times", "a copy", "notes", "a log"])
+def test_what_does_not_change_what_files_hold_does_not_change_their_fingerprint(
+        tmp_path: Path, change: Callable[[Path], object]) -> None:
+    folder, fingerprints = put_model(tmp_path / "leaf"), Fingerprints()
+    fingerprint = fingerprints.of(only(tmp_path))
+    change(folder)
+    assert fingerprints.of(only(tmp_path)) == Fingerprints().of(only(tmp_path)) == fingerprint
+
+
+def test_a_copy_elsewhere_has_the_same_fingerprint(tmp_path: Path) -> None:
+    for models in ("here", "there"):
+        put_model(tmp_path / models / "leaf" / "1")
+        (tmp_path / models / "leaf" / "labels.txt").write_text("fine\nill")
+    assert Fingerprints().of(only(tmp_path / "here")) == Fingerprints().of(only(tmp_path / "there"))
+
+
+def test_a_large_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_model(tmp_path / "leaf")
+    fingerprints = Fingerprints()
+    known = fingerprints.of(only(tmp_path))
+    monkeypatch.delattr(Path, "open")
+    assert fingerprints.of(only(tmp_path)) == known
 
 
 def test_a_version_without_a_model_does_not_serve(tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ from pydantic import ValidationError
 from inference.geometry import place
 from inference.grids import blocks, on_grid, plane, window, winners
 from inference.masks import decode_mask, encode_mask
+from inference.parameters import SegmentationParameters as Parameters
 from inference.spec import InputSpec, ModelSpec, OutputSpec
 from inference.tasks import TASKS, task_of
-from inference.tasks.segmentation import NAME, Parameters, activate, merge, read, result
+from inference.tasks.segmentation import NAME, activate, merge, read, result
 from inference.tiling import Tiles, cut
 
 RANDOM = np.random.default_rng(7)
@@ -291,9 +292,9 @@ def test_extreme_logits_stay_numbers_without_a_warning(activation: Any) -> None:
     assert scores.ravel() == pytest.approx([1, 0])
 
 
-def test_masks_are_grey_pictures_of_0_and_255() -> None:
-    with Image.open(io.BytesIO(base64.b64decode(encode_mask(np.array([[0, 2], [1, 0]], np.uint8))))) as picture:
-        assert (picture.format, picture.mode, np.asarray(picture).tolist()) == ("PNG", "L", [[0, 255], [255, 0]])
+def test_masks_are_grey_images_of_0_and_255() -> None:
+    with Image.open(io.BytesIO(base64.b64decode(encode_mask(np.array([[0, 2], [1, 0]], np.uint8))))) as image:
+        assert (image.format, image.mode, np.asarray(image).tolist()) == ("PNG", "L", [[0, 255], [255, 0]])
 
 
 @pytest.mark.parametrize("given", [{"threshold": 1.1}, {"threshold": "x"}, {"top_k": 1}])

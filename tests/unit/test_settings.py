@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from predictors.protocol import DEVICE_ROUTES, ROUTES
 from settings import MAX_SOCKET_PATH_BYTES, ROOT, Settings, SettingsError, load_settings, unknown_variables
+
+MOST_BYTES = 107  # of a path in sockaddr_un
 
 
 @pytest.fixture
@@ -22,20 +25,19 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert (settings.bind, settings.host, settings.port) == ("127.0.0.1:4958", "127.0.0.1", 4958)
     assert (settings.state_dir, settings.log_dir, settings.models_dir, settings.image_root) == (
         ROOT / "var", ROOT / "gunicorn", ROOT / "models", ROOT / "samples")
-    assert (settings.quick_ms, settings.inline_budget_ms, settings.inline_slots) == (25, 250, 1)
+    assert (settings.quick_ms, settings.inline_budget_ms) == (25, 250)
     assert (settings.max_upload_bytes, settings.max_pixels, settings.inflight_mb) == (32_000_000, 100_000_000, 256)
+    assert settings.decoded_bytes == 1_024_000_000
     assert (settings.queue_max_jobs, settings.queue_max_mb, settings.wait_max_s) == (1000, 512, 60)
     assert (settings.job_timeout_s, settings.result_ttl_s, settings.stop_timeout_s) == (300, 3600, 30)
-    assert settings.preload
     assert settings.embedded
     assert settings.keys == ()
 
 
-def test_workers_follow_the_cores(environment: pytest.MonkeyPatch) -> None:
-    environment.setattr("settings.available_cores", lambda: 8)
+def test_processes_of_each_kind_are_as_many_as_the_cores(environment: pytest.MonkeyPatch) -> None:
     environment.setattr(os, "sched_getaffinity", lambda _: range(1))
-    assert load_settings().job_workers == 4
-    assert load_settings().workers == 1
+    settings = load_settings()
+    assert (settings.workers, settings.predictors, settings.job_workers) == (1, 1, 1)
 
 
 @pytest.mark.parametrize(("name", "value", "told"), [
@@ -45,7 +47,8 @@ def test_workers_follow_the_cores(environment: pytest.MonkeyPatch) -> None:
     ("BIND", "127.0.0.1:70000", "PUNNET_BIND"), ("BIND", "::1:4958", "PUNNET_BIND"),
     ("BIND", "local host:4958", "PUNNET_BIND"), ("API_KEYS", "onlyakey", "PUNNET_API_KEYS"),
     ("API_KEYS", "name:", "PUNNET_API_KEYS"), ("REDIS_URL", "http://x", "PUNNET_REDIS_URL"),
-    ("PRELOAD", "perhaps", "PUNNET_PRELOAD=perhaps"), ("QUEUE_MAX_JOBS", "0", "PUNNET_QUEUE_MAX_JOBS=0"),
+    ("ALLOW_ANONYMOUS", "perhaps", "PUNNET_ALLOW_ANONYMOUS=perhaps"), ("PREDICTORS", "0", "PUNNET_PREDICTORS=0"),
+    ("DECODED_MB", "1", "PUNNET_DECODED_MB=1"), ("QUEUE_MAX_JOBS", "0", "PUNNET_QUEUE_MAX_JOBS=0"),
     ("MAX_UPLOAD_MB", "nan", "PUNNET_MAX_UPLOAD_MB=nan"), ("WAIT_MAX_S", "inf", "PUNNET_WAIT_MAX_S=inf"),
     ("INFLIGHT_MB", "inf", "PUNNET_INFLIGHT_MB=inf"), ("STATE_DIR", "/tmp/" + "x" * 90, "PUNNET_STATE_DIR"),
 ])
@@ -118,8 +121,9 @@ def test_a_dot_env_file_is_read_and_the_environment_beats_it(environment: pytest
 def test_socket_paths_just_fit(environment: pytest.MonkeyPatch) -> None:
     longest = "/" + "x" * (MAX_SOCKET_PATH_BYTES - len("//supervisor.sock"))
     set_variables(environment, STATE_DIR=longest)
-    assert len(str(load_settings().state_dir / "supervisor.sock")) == MAX_SOCKET_PATH_BYTES
-    assert len(str(load_settings().queue_socket)) < MAX_SOCKET_PATH_BYTES
+    state = load_settings().state
+    sockets = [state.queue_socket, *map(state.socket, ("predictors", *ROUTES, *DEVICE_ROUTES.values()))]
+    assert max(len(str(path)) for path in sockets) <= MOST_BYTES
     set_variables(environment, STATE_DIR=longest + "x")
     with pytest.raises(SettingsError):
         load_settings()
@@ -140,6 +144,6 @@ def test_settings_do_not_change(settings: Settings) -> None:
         settings.workers = 7  # type: ignore[misc]
 
 
-def test_every_setting_is_in_the_docs() -> None:
-    documented = set(re.findall(r"PUNNET_([A-Z_]+)", (ROOT / "docs" / "api.md").read_text()))
-    assert documented >= {name.upper() for name in Settings.model_fields} - {"RELOAD"}
+def test_the_docs_tell_every_setting_and_no_other() -> None:
+    documented = set(re.findall(r"PUNNET_([A-Z_]+[A-Z])", (ROOT / "docs" / "api.md").read_text()))
+    assert documented == {name.upper() for name in Settings.model_fields} - {"RELOAD"}

@@ -1,18 +1,23 @@
-from collections.abc import Callable, Iterator
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 from redis import Redis
 
 from inference import errors
-from inference.engine import Engine
-from inference.model import LoadedModel
-from jobs.outcome import Outcome
+from jobs.execution import note_progress
+from jobs.job import Outcome
 from jobs.store import RedisStore
-from tests.unit.conftest import runtime_of
-from tests.unit.pictures import photo, png_header
-from worker.runtime import runtime
-from worker.tasks import Deadline, predict
+from tests.unit.conftest import tasks_of
+from tests.unit.fake_predictors import PREDICTION, RESULT_JSON, FakePredictors
+from worker import tasks as tasks_module
+from worker.tasks import OffSwitch, Task, Tasks
+
+IMAGE = b"an image"
+PATIENCE_S = 20
 
 
 @pytest.fixture
@@ -21,90 +26,181 @@ def store(redis: Redis) -> RedisStore:
 
 
 @pytest.fixture(autouse=True)
-def held_ready(engine: Engine, redis: Redis) -> Iterator[None]:
-    token = runtime.set(runtime_of(engine, redis))
-    yield
-    runtime.reset(token)
+def image(store: RedisStore) -> None:
+    store.put("a", IMAGE)
 
 
-def outcome(model_type: str = "leaf", **parameters: Any) -> Outcome:
-    return Outcome.from_json(predict("a", model_type, parameters))
+@pytest.fixture
+def tasks(redis: Redis, predictors: FakePredictors) -> Tasks:
+    return tasks_of(redis, predictors)
 
 
-def raising(error: BaseException) -> Callable[..., None]:
-    def predict(*_: object) -> None:
-        raise error
-
-    return predict
+def task(**given: Any) -> Task:
+    return Task(**{"job_id": "a", "model_type": "leaf", "parameters": {"top_k": 1}, "deadline_at": None,
+                   "timeout_s": 60.0} | given)
 
 
-def test_a_picture_becomes_the_prediction_of_an_inline_call(store: RedisStore, engine: Engine) -> None:
-    store.put("a", photo())
-    found = outcome(top_k=1)
-    inline = engine.predict("leaf", engine.open(photo()), engine.parameters("leaf", {"top_k": 1}))
-    assert found.succeeded
-    assert found.prediction is not None
-    assert found.prediction["result"] == inline.result
-    assert set(found.prediction) == set(inline.to_dict())
+def outcome(tasks: Tasks, **given: Any) -> Outcome:
+    return tasks.run(task(**given), OffSwitch())[0]
 
 
-@pytest.mark.parametrize(("data", "model_type", "parameters", "kind"), [
-    (b"text", "leaf", {}, "UnsupportedImage"), (photo()[:700], "leaf", {}, "UnsupportedImage"),
-    (png_header(20_000, 10_000), "leaf", {}, "TooManyPixels"), (photo(), "moon", {}, "ModelNotFound"),
-    (photo(), "leaf", {"top_k": 0}, "BadParameter"),
-])
-def test_a_refusal_bears_the_name_of_the_inline_exception(store: RedisStore, engine: Engine, data: bytes,
-                                                          model_type: str, parameters: dict, kind: str) -> None:
-    store.put("a", data)
-    found = outcome(model_type, **parameters)
-    assert (found.succeeded, found.kind) == (False, kind)
-    with pytest.raises(getattr(errors, kind)) as caught:
-        engine.predict(model_type, engine.open(data), engine.parameters(model_type, parameters))
-    assert found.detail == str(caught.value)
+def until(seen: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not seen():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
-def test_a_lost_image_is_no_reason_to_try_again() -> None:
-    assert outcome().kind == "WorkerLost"
-    assert "post the image again" in outcome().detail
+def test_an_answer_is_a_success_with_its_result_and_the_image_is_kept(tasks: Tasks, predictors: FakePredictors) -> None:
+    found, result = tasks.run(task(), OffSwitch())
+    assert found == Outcome(model_version="1", image=PREDICTION.image, timings_ms=PREDICTION.timings_ms)
+    assert (result, tasks.ended.get("a")) == (RESULT_JSON, IMAGE)
+    asked = predictors.asked[0]
+    assert (asked.route, asked.model_type, asked.parameters, asked.image) == ("job", "leaf", {"top_k": 1}, IMAGE)
 
 
-@pytest.mark.parametrize(("error", "kind"), [
-    (Deadline(), "Deadline"), (errors.InferenceFailed("the model failed"), "InferenceFailed")])
-def test_what_ends_an_inference_is_an_outcome(store: RedisStore, monkeypatch: pytest.MonkeyPatch,
-                                              error: BaseException, kind: str) -> None:
-    store.put("a", photo())
-    monkeypatch.setattr(LoadedModel, "predict", raising(error))
-    assert outcome().kind == kind
+@pytest.mark.parametrize("kind", ["UnsupportedImage", "TooManyPixels", "BadParameter", "ModelNotFound",
+                                  "InferenceFailed", "PoisonImage"])
+def test_a_refusal_bears_the_name_of_the_inline_exception(tasks: Tasks, predictors: FakePredictors, kind: str) -> None:
+    predictors.answer = getattr(errors, kind)("what to do")
+    assert outcome(tasks) == Outcome(kind=kind, detail="what to do")
+    assert len(predictors.asked) == 1
+
+
+def test_a_lost_image_is_no_reason_to_try_again(tasks: Tasks) -> None:
+    found = outcome(tasks, job_id="b")
+    assert found.kind == "WorkerLost"
+    assert "post the image again" in found.detail
 
 
 @pytest.mark.parametrize("error", [OSError("disk"), MemoryError(), RuntimeError("bug")])
-def test_trouble_of_the_machinery_is_raised(store: RedisStore, monkeypatch: pytest.MonkeyPatch,
-                                            error: Exception) -> None:
-    store.put("a", photo())
-    monkeypatch.setattr(LoadedModel, "predict", raising(error))
+def test_trouble_of_the_machinery_is_raised(tasks: Tasks, predictors: FakePredictors, error: Exception) -> None:
+    predictors.answer = error
     with pytest.raises(type(error)):
-        outcome()
+        outcome(tasks)
 
 
-def test_no_handler_for_ordinary_exceptions_swallows_the_deadline() -> None:
-    assert not issubclass(Deadline, Exception)
+@pytest.mark.parametrize(("away", "is_ready"), [
+    (errors.PredictorsAway("nobody listens"), True), (errors.ModelLoading("loads"), True),
+    (errors.ModelNotFound("none is listed"), False)])
+def test_predictors_that_are_away_or_load_are_asked_again(tasks: Tasks, predictors: FakePredictors,
+                                                          monkeypatch: pytest.MonkeyPatch, away: Exception,
+                                                          is_ready: bool) -> None:
+    monkeypatch.setattr(tasks_module, "ASK_AGAIN_S", 0.01)
+    monkeypatch.setattr(tasks.catalogue, "is_ready", is_ready)
+    predictors.answer = away
+    threading.Timer(0.1, lambda: setattr(predictors, "answer", PREDICTION)).start()
+    assert outcome(tasks).succeeded
+    assert len(predictors.asked) > 1
+
+
+@pytest.mark.parametrize(("given", "kind"), [
+    ({"timeout_s": 0.05}, "Deadline"), ({"deadline_at": 0.05}, "Overdue"), ({"deadline_at": -1}, "Overdue"),
+    ({"timeout_s": 0.05, "deadline_at": 60}, "Deadline")])
+def test_nothing_is_waited_for_after_the_deadline(tasks: Tasks, predictors: FakePredictors, given: dict,
+                                                  kind: str) -> None:
+    """`deadline_at` is from now on here."""
+    predictors.answer = errors.PredictorsAway("nobody listens")
+    if "deadline_at" in given:
+        given = given | {"deadline_at": time.time() + given["deadline_at"]}
+    found = outcome(tasks, **given)
+    assert (found.kind, len(predictors.asked) > 0) == (kind, given.get("deadline_at", time.time()) > time.time() - 0.5)
+
+
+def test_the_predictor_is_told_the_earlier_deadline(tasks: Tasks, predictors: FakePredictors,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[float] = []
+
+    def predict(*given: Any) -> Any:
+        told.append(given[-1])
+        return FakePredictors().predict(*given)
+
+    monkeypatch.setattr(predictors, "predict", predict)
+    outcome(tasks, timeout_s=30.0)
+    outcome(tasks, timeout_s=30.0, deadline_at=time.time() + 10)
+    assert [deadline - time.monotonic() for deadline in told] == pytest.approx([30, 10], abs=1)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_job_that_is_called_off_is_canceled(tasks: Tasks, predictors: FakePredictors, begun: bool) -> None:
+    """Before its run begins, or while it runs."""
+    switch, found = OffSwitch(), []
+    predictors.answer = None
+    if not begun:
+        switch.off()
+    thread = threading.Thread(target=lambda: found.append(tasks.run(task(), switch)))
+    thread.start()
+    if begun:
+        until(lambda: predictors.runs)
+        switch.off()
+    thread.join(PATIENCE_S)
+    assert found == [(Outcome(kind="Canceled"), b"")]
+    assert [run.called_off for run in predictors.runs] == [True] * begun
+
+
+def test_a_run_that_begins_in_the_moment_of_calling_off_is_called_off() -> None:
+    switch, run = OffSwitch(), FakePredictors()
+    run.answer = None
+    switch.off()
+    switch.connect(run.predict("job", "leaf", {}, IMAGE))  # type: ignore[arg-type]
+    assert run.runs[0].called_off
+
+
+def test_a_job_that_waits_for_predictors_is_called_off_at_once(tasks: Tasks, predictors: FakePredictors,
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks_module, "ASK_AGAIN_S", PATIENCE_S)
+    predictors.answer = errors.PredictorsAway("nobody listens")
+    switch, found = OffSwitch(), []
+    thread = threading.Thread(target=lambda: found.append(tasks.run(task(), switch)[0].kind))
+    thread.start()
+    until(lambda: predictors.asked)
+    switch.off()
+    thread.join(PATIENCE_S / 2)
+    assert found == ["Canceled"]
+
+
+def test_progress_is_noted_when_it_grows(redis: Redis, predictors: FakePredictors,
+                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks_module, "PROGRESS_S", 0.001)
+    tasks, noted = tasks_of(redis, predictors), []
+    object.__setattr__(tasks, "note_progress", lambda job_id, done: noted.append((job_id, done)))
+    predictors.answer = None
+    thread = threading.Thread(target=lambda: outcome(tasks))
+    thread.start()
+    until(lambda: predictors.runs)
+    for done in (1, 3):
+        predictors.runs[0].progress = (done, 4)
+        until(partial(noted.__contains__, ("a", done)))
+    predictors.runs[0].end(PREDICTION)
+    thread.join(PATIENCE_S)
+    assert noted == [("a", 1), ("a", 3)]
+
+
+def test_a_full_disk_costs_the_drawings_and_not_the_result(tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(tasks.ended, "put", full)
+    assert outcome(tasks).succeeded
+
+
+def test_what_a_prediction_took_is_given_to_all(redis: Redis, predictors: FakePredictors) -> None:
+    given: list[dict] = []
+    tasks = tasks_of(redis, predictors)
+    object.__setattr__(tasks, "give_costs", given.append)
+    samples = (("decode PNG", (1.0, 2.0), 30.0), ("run leaf", (4.0,), 12.0))
+    predictors.answer = tasks_module.Prediction(RESULT_JSON, "1", {}, {}, 0.0, samples)
+    outcome(tasks)
+    found = {name.rpartition(" ")[0]: rows[0][1:] for name, rows in given[0].items()}
+    assert found == {part: [list(amounts), ms] for part, amounts, ms in samples}
 
 
 def test_an_outcome_survives_json() -> None:
-    for value in (Outcome({"result": 1}), Outcome(kind="Deadline", detail="late")):
+    for value in (Outcome(model_version="1", image={"width": 1}, timings_ms={"decode": 1.0}),
+                  Outcome(kind="Deadline", detail="late")):
         assert Outcome.from_json(value.to_json()) == value
 
 
-def test_a_result_that_is_too_large_to_keep_is_a_failure(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.tasks.MAX_RESULT_BYTES", 50)
-    store.put("a", photo())
-    found = outcome()
-    assert (found.kind, found.succeeded) == ("InferenceFailed", False)
-    assert "MB as JSON" in found.detail
-
-
-def test_a_job_bears_only_what_its_caller_gave(store: RedisStore) -> None:
-    """Its model may be replaced by one of another task before it runs."""
-    store.put("a", photo())
-    assert outcome().succeeded
-    assert outcome(threshold=None).kind == "BadParameter"
+def test_progress_that_cannot_be_noted_hinders_nobody(redis: Redis, server: Any) -> None:
+    server.connected = False
+    note_progress(redis, "a", 3)

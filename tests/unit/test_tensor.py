@@ -1,22 +1,23 @@
-import json
-
 import numpy as np
+import orjson
 import pytest
 
 from inference.errors import BadParameter
 from inference.geometry import place
+from inference.parameters import TensorParameters as Parameters
 from inference.spec import InputSpec, ModelSpec, OutputSpec
 from inference.tasks import TASKS
-from inference.tasks.tensor import MAX_NUMBERS, NAME, Parameters, read, result
+from inference.tasks.tensor import MAX_NUMBERS, NAME, read, result
 
 SPEC = ModelSpec("m", "1", "tensor", (), InputSpec("x", (8, 8)), OutputSpec({}))
 
 
 def told(outputs: dict[str, np.ndarray], names: str | None = None) -> list[dict]:
+    """The outputs as a caller reads them from JSON."""
     asked = Parameters(outputs=names)
     found = result(read(outputs, SPEC, place((9, 9), SPEC.input), asked), SPEC, (9, 9), asked)
     assert found["task"] == NAME
-    return found["outputs"]
+    return orjson.loads(orjson.dumps(found["outputs"], option=orjson.OPT_SERIALIZE_NUMPY))
 
 
 @pytest.mark.parametrize(("kind", "datatype"), [
@@ -39,9 +40,21 @@ def test_data_is_flat_with_the_last_axis_running_fastest() -> None:
     assert told({"y": values.transpose(0, 2, 3, 1)})[0]["data"] == values.transpose(0, 2, 3, 1).flatten().tolist()
 
 
-def test_what_is_not_finite_is_null_in_strict_json() -> None:
-    found = told({"y": np.array([1, np.nan, np.inf, -np.inf], np.float32)})
-    assert json.loads(json.dumps(found, allow_nan=False))[0]["data"] == [1, None, None, None]
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_what_is_not_finite_is_null(kind: type) -> None:
+    assert told({"y": np.array([1, np.nan, np.inf, -np.inf], kind)})[0]["data"] == [1, None, None, None]
+
+
+@pytest.mark.parametrize("values", [
+    np.zeros((0, 4), np.float32), np.array(7, np.int64), np.ones((2, 4), np.bool_)[:, ::2],
+    np.broadcast_to(np.float16(0.5), (1, 3))])
+def test_every_form_of_array_can_be_written(values: np.ndarray) -> None:
+    assert told({"y": values})[0]["data"] == values.flatten().tolist()
+
+
+def test_float32_is_written_as_short_as_it_can_be_told() -> None:
+    found = result({"y": np.array([0.1], np.float32)}, SPEC, (9, 9), Parameters())
+    assert b'"data":[0.1]' in orjson.dumps(found, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def test_a_caller_may_ask_for_some_outputs() -> None:

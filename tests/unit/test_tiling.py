@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from inference.spec import InputSpec
-from inference.tiling import Blender, cut, weights
+from inference.tiling import cut
 
 GRIDS = [((100, 80), (32, 32), 8), ((100, 80), (32, 24), 12), ((33, 32), (32, 32), 0), ((20, 90), (32, 32), 16),
          ((1000, 700), (256, 256), 51), ((65, 65), (64, 64), 31)]
@@ -29,32 +29,6 @@ def test_no_tile_is_superfluous() -> None:
     assert len(cut((1000, 100), (100, 100), 0)) == 10
     assert len(cut((100, 100), (100, 100), 20)) == 1
     assert len(cut((101, 100), (100, 100), 20)) == 2
-
-
-@pytest.mark.parametrize(("size", "tile", "overlap"), GRIDS)
-@pytest.mark.parametrize("factor", [1, 3])
-def test_blended_tiles_of_one_picture_are_that_picture(size: tuple[int, int], tile: tuple[int, int], overlap: int,
-                                                       factor: int) -> None:
-    picture = np.random.default_rng(0).random((2, size[1] * factor, size[0] * factor)).astype(np.float32)
-    tiles, blended = cut(size, tile, overlap), np.full_like(picture, np.nan)
-    blender = Blender(tiles, factor)
-    for left, top, right, bottom in tiles.boxes():
-        part = picture[:, top * factor:bottom * factor, left * factor:right * factor]
-        x, y, finished = blender.add(part)
-        area = blended[:, y:y + finished.shape[1], x:x + finished.shape[2]]
-        assert np.isnan(area).all(), "each pixel is finished once"
-        area[:] = finished
-    assert np.allclose(blended, picture, atol=1e-5)
-
-
-@pytest.mark.parametrize("spans", [[(0, 10), (6, 16)], [(0, 10), (6, 16), (8, 18)], [(0, 5)]])
-def test_weights_of_all_tiles_sum_to_1_and_fade_towards_a_neighbour(spans: list[tuple[int, int]]) -> None:
-    total = np.zeros(spans[-1][1])
-    for index, (start, end) in enumerate(spans):
-        total[start:end] += weights(spans, index)
-    assert np.allclose(total, 1)
-    first = weights(spans, 0)
-    assert (np.diff(first) <= 0).all()
 
 
 def test_a_tile_of_the_inputs_size_is_not_resized() -> None:

@@ -1,4 +1,4 @@
-"""Every way of preprocessing against a plain reference in Pillow and numpy, on every kind of picture."""
+"""Every way of preprocessing against a plain reference in Pillow and numpy, on every kind of image."""
 
 import io
 
@@ -7,13 +7,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from inference.calibration import synthetic_image
 from inference.geometry import place
 from inference.image import decode, open_image
-from inference.measuring import synthetic_picture
 from inference.spec import InputSpec
 from inference.transforms import look, to_array
-from tests.integration.pictures import shared
-from tests.unit.pictures import encode, oriented, photo
+from tests.integration.images import shared
+from tests.unit.images import encode, oriented, photo
 
 MAX_PIXELS = 10**8
 SIZE = (200, 150)
@@ -21,7 +21,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LEVEL = 1 / 255
 
 
-def picture(mode: str, file_format: str = "PNG") -> bytes:
+def drawn(mode: str, file_format: str = "PNG") -> bytes:
     return encode(Image.open(io.BytesIO(photo(SIZE, "PNG"))).convert(mode), file_format)
 
 
@@ -36,9 +36,9 @@ def mpo() -> bytes:
     return encode(first, "MPO", save_all=True, append_images=[second])
 
 
-PICTURES = {
-    "RGB": lambda: picture("RGB"), "RGBA": lambda: picture("RGBA"), "grey": lambda: picture("L"),
-    "16-bit": grey16, "CMYK": lambda: picture("CMYK", "JPEG"), "palette": lambda: picture("P"),
+IMAGES = {
+    "RGB": lambda: drawn("RGB"), "RGBA": lambda: drawn("RGBA"), "grey": lambda: drawn("L"),
+    "16-bit": grey16, "CMYK": lambda: drawn("CMYK", "JPEG"), "palette": lambda: drawn("P"),
     "rotated": lambda: oriented(Image.open(io.BytesIO(photo(SIZE, "PNG"))), 6, "PNG"), "MPO": mpo,
 }
 VARIANTS = {
@@ -63,7 +63,7 @@ def upright(data: bytes) -> Image.Image:
     return ImageOps.exif_transpose(image).convert("RGB")
 
 
-def reference_picture(image: Image.Image, wanted: InputSpec) -> Image.Image:
+def reference_image(image: Image.Image, wanted: InputSpec) -> Image.Image:
     resample = Image.Resampling[wanted.resample.upper()]
     if wanted.resize == "stretch":
         assert wanted.size is not None
@@ -106,7 +106,7 @@ def reference_letterbox(image: Image.Image, wanted: InputSpec, resample: Image.R
 
 
 def reference(data: bytes, wanted: InputSpec) -> NDArray[np.float64]:
-    placed = reference_picture(upright(data), wanted)
+    placed = reference_image(upright(data), wanted)
     pixels = np.asarray(placed.convert("L") if len(wanted.color) == 1 else placed, np.float64)
     pixels = pixels.reshape(placed.height, placed.width, -1)[:, :, :: -1 if wanted.color == "BGR" else 1]
     normalised = (pixels * wanted.scale - wanted.mean) / wanted.std
@@ -120,9 +120,9 @@ def ours(data: bytes, wanted: InputSpec) -> NDArray:
 
 
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
-@pytest.mark.parametrize("kind", PICTURES)
+@pytest.mark.parametrize("kind", IMAGES)
 def test_every_variant_shows_what_the_reference_shows(kind: str, variant: dict) -> None:
-    wanted, data = InputSpec("image", **variant), PICTURES[kind]()
+    wanted, data = InputSpec("image", **variant), IMAGES[kind]()
     found, expected = ours(data, wanted), reference(data, wanted)
     assert found.shape == expected.shape
     assert np.abs(found - expected).max() <= LEVEL + 1e-6
@@ -141,7 +141,7 @@ def test_every_normalisation_is_exact(layout: str, color: str, numbers: dict, da
     numbers = {name: value[:channels] if isinstance(value, tuple) else value for name, value in numbers.items()}
     wanted = InputSpec("image", (64, 48), datatype=datatype, layout=layout, color=color,  # type: ignore[arg-type]
                        **{"mean": (0.0,) * channels, "std": (1.0,) * channels, **numbers})
-    found, expected = ours(PICTURES["RGB"](), wanted), reference(PICTURES["RGB"](), wanted)
+    found, expected = ours(IMAGES["RGB"](), wanted), reference(IMAGES["RGB"](), wanted)
     assert found.dtype == {"FP32": np.float32, "FP16": np.float16}[datatype]
     assert found.shape == expected.shape
     assert np.allclose(found, expected, rtol=precision, atol=precision * np.abs(expected).max())
@@ -156,9 +156,9 @@ def test_every_normalisation_is_exact(layout: str, color: str, numbers: dict, da
 ], ids=["pixels", "pixels less 128", "half", "cut off"])
 def test_whole_number_inputs_get_whole_numbers(layout: str, datatype: str, numbers: dict, expected_of: object) -> None:
     wanted = InputSpec("image", SIZE, datatype=datatype, layout=layout, **numbers)  # type: ignore[arg-type]
-    pixels = np.asarray(upright(PICTURES["RGB"]()))
+    pixels = np.asarray(upright(IMAGES["RGB"]()))
     expected = expected_of(pixels)  # type: ignore[operator]
-    found = ours(PICTURES["RGB"](), wanted)
+    found = ours(IMAGES["RGB"](), wanted)
     assert found.dtype == np.dtype(datatype.lower())
     assert np.array_equal(found[0], expected.transpose(2, 0, 1) if layout == "NCHW" else expected)
 
@@ -166,7 +166,7 @@ def test_whole_number_inputs_get_whole_numbers(layout: str, datatype: str, numbe
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_turned_jpeg_is_shown_from_its_very_corner(orientation: int) -> None:
     """803 pixels at a quarter are 200.75: the last row and column of what is stored are cut off blocks."""
-    data = oriented(synthetic_picture((803, 605)), orientation, "JPEG", quality=95, subsampling=0)
+    data = oriented(synthetic_image((803, 605)), orientation, "JPEG", quality=95, subsampling=0)
     wanted = InputSpec("image", (48, 32), scale=1.0)
     opened = open_image(data, MAX_PIXELS)
     placement = place(opened.info.size, wanted)

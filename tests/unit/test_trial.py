@@ -1,130 +1,186 @@
-"""Models are tried in a child process, and what came of it is shared."""
+"""Models are tried in child processes."""
 
-import fcntl
-import signal
-import threading
+import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from inference import trial as module
-from inference.engine import Engine
-from inference.repository import ModelFiles, scan
-from inference.trial import Trials
+from inference.repository import Fingerprints, ModelFiles
+from inference.trial import TrialResult, Trials
 from tests.onnx_models import classifier
-from tests.unit.conftest import MAX_PIXELS
+from tests.unit.predicting import files_of, loaded
+
+LIMIT_S = 60
+HANG = "import time; time.sleep(600)"
+Wanted = tuple[ModelFiles, str]
 
 
 @pytest.fixture
-def trials(tmp_path: Path) -> Trials:
-    return Trials(tmp_path / "trials")
+def trials(tmp_path: Path) -> Iterator[Trials]:
+    trials = Trials(tmp_path / "trials", places=1)
+    yield trials
+    trials.end()
 
 
-def put(tmp_path: Path, hooks: str = "") -> ModelFiles:
+def put(tmp_path: Path, hooks: str = "", name: str = "leaf") -> Wanted:
     """A model whose hook does in the child whatever a file might do."""
-    folder = tmp_path / "models" / "leaf"
+    folder = tmp_path / "models" / name
     classifier(folder / "model.onnx")
     if hooks:
         (folder / "hooks.py").write_text(hooks + "\ndef postprocess(outputs, context): return []")
-    return scan(folder.parent)[0]
+    files = files_of(folder.parent, name)
+    return files, Fingerprints().of(files)
 
 
-def reason(trials: Trials, files: ModelFiles) -> str:
-    verdict = trials.verdict(files)
-    assert verdict is not None
-    return verdict.reason
+def result(trials: Trials, wanted: Wanted, **others: Wanted) -> TrialResult:
+    """What came of the trial, once it has ended."""
+    deadline = time.monotonic() + LIMIT_S
+    while (found := trials.known(*wanted)) is None:
+        trials.follow({wanted[0].name: wanted, **others})
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return found
 
 
-def test_a_good_model_can_be_served(trials: Trials, tmp_path: Path) -> None:
-    files = put(tmp_path)
-    assert trials.known(files) is None
-    assert reason(trials, files) == ""
-    assert trials.known(files) == trials.verdict(files)
+def is_gone(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/stat")
+    return not status.exists() or ") Z " in status.read_text()
 
 
-def test_a_broken_file_is_told_with_its_reason(trials: Trials, tmp_path: Path) -> None:
-    files = put(tmp_path, "raise ValueError('on purpose')")
-    assert "ValueError: on purpose (line 1)" in reason(trials, files)
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
-@pytest.mark.parametrize(("crash", "told"), [
+def test_a_good_model_is_told_with_what_it_is(trials: Trials, tmp_path: Path) -> None:
+    wanted = put(tmp_path)
+    assert trials.known(*wanted) is None
+    found = result(trials, wanted)
+    assert found.info is not None
+    assert (found.reason, found.info.fingerprint, found.info.spec) == ("", wanted[1], loaded(tmp_path / "models").spec)
+    assert found.info.run_ms > 0
+    trials.follow({})
+    assert (trials.pids, trials.busy) == (set(), False)
+    assert Trials(tmp_path / "trials", 1).known(*wanted) == found
+
+
+@pytest.mark.parametrize(("hooks", "told"), [
+    ("raise ValueError('on purpose')", "ValueError: on purpose (line 1)"),
+    ("import numpy; hoard = numpy.ones(1 << 46)", "Unable to allocate"),
     ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
     ("import os, signal; os.kill(os.getpid(), signal.SIGABRT)", "SIGABRT"),
-    ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "memory"),
+    ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "want of memory"),
     ("import os; os._exit(3)", "exit code 3"), ("import os; os._exit(0)", "hooks.py leave the process"),
-])
-def test_a_crash_harms_the_child_only(trials: Trials, tmp_path: Path, crash: str, told: str) -> None:
-    files = put(tmp_path, crash)
-    engine = Engine(files.folder.parent, MAX_PIXELS, tmp_path / "trials")
-    engine.load()
-    assert (engine.entry("leaf").state, told in engine.entry("leaf").reason) == ("failed", True)
-
-
-def test_a_model_that_takes_all_memory_is_told(trials: Trials, tmp_path: Path) -> None:
-    files = put(tmp_path, "import numpy; hoard = numpy.ones(1 << 46)")
-    assert "Unable to allocate" in reason(trials, files)
-
-
-def test_a_model_that_hangs_natively_is_ended(trials: Trials, tmp_path: Path) -> None:
-    """The alarm's own action ends native code too; here it is set to 1 s by the hook."""
-    files = put(tmp_path, "import signal, ctypes; signal.alarm(1); ctypes.PyDLL(None).sleep(60)")
-    assert str(module.TRIAL_S) in reason(trials, files)
-    assert signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
+    # The alarm's own action ends native code too; the hook sets it to 1 s.
+    ("import signal, ctypes; signal.alarm(1); ctypes.PyDLL(None).sleep(60)", f"longer than {module.TRIAL_S} s"),
+], ids=["raises", "takes all memory", "SIGSEGV", "SIGABRT", "SIGKILL", "exit 3", "exit 0", "hangs natively"])
+def test_whatever_a_model_does_harms_the_child_only(trials: Trials, tmp_path: Path, hooks: str, told: str) -> None:
+    found = result(trials, put(tmp_path, hooks))
+    assert (found.info, told in found.reason) == (None, True)
 
 
 def test_another_file_is_another_trial(trials: Trials, tmp_path: Path) -> None:
     first = put(tmp_path)
-    trials.verdict(first)
+    result(trials, first)
     second = put(tmp_path, "x = 1")
-    assert trials.known(second) is None
-    trials.verdict(second)
-    assert (trials.known(first), trials.known(second)) == (None, trials.verdict(second))
+    assert trials.known(*second) is None
+    assert result(trials, second) != result(trials, first)
+
+
+def test_files_that_changed_meanwhile_have_no_result(trials: Trials, tmp_path: Path) -> None:
+    files, fingerprint = put(tmp_path)
+    trials.follow({"leaf": (files, "of what lay there before")})
+    [child] = trials.pids
+    deadline = time.monotonic() + LIMIT_S
+    while child in trials.pids:
+        trials.follow({"leaf": (files, "of what lay there before")})
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert trials.known(files, "of what lay there before") is trials.known(files, fingerprint) is None
 
 
 def test_what_a_model_leaves_behind_is_ended_with_its_trial(trials: Trials, tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
-    files = put(tmp_path, f"import subprocess; open({str(pid_file)!r}, 'w').write("
-                          "str(subprocess.Popen(['sleep', '250']).pid))")
-    assert reason(trials, files) == ""
-    left, deadline = Path("/proc") / pid_file.read_text() / "stat", time.monotonic() + 10
-    while left.exists() and ") Z " not in left.read_text():
+    wanted = put(tmp_path, f"import subprocess; open({str(pid_file)!r}, 'w').write("
+                           "str(subprocess.Popen(['sleep', '250']).pid))")
+    assert result(trials, wanted).reason == ""
+    deadline = time.monotonic() + 10
+    while not is_gone(int(pid_file.read_text())):
         assert time.monotonic() < deadline
 
 
-def test_a_start_does_not_wait_for_a_model_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inference.engine.START_S", 2)
-    classifier(tmp_path / "models" / "aaa" / "model.onnx")
-    put(tmp_path, "while True: pass")
-    engine = Engine(tmp_path / "models", MAX_PIXELS, tmp_path / "trials")
-    engine.load(before_fork=True)
-    assert not engine.loading
-    assert [(entry.files.name, entry.state) for entry in engine.entries] == [("aaa", "ready"), ("leaf", "loading")]
-    (tmp_path / "models" / "leaf" / "hooks.py").unlink()
-    engine.follow()
-    engine.follow()
-    assert engine.entry("leaf").state == "ready"
-
-
-def test_who_waits_for_anothers_trial_waits_no_longer_than_it_may(trials: Trials, tmp_path: Path) -> None:
-    files = put(tmp_path)
-    (tmp_path / "trials").mkdir()
-    with (tmp_path / "trials" / "lock").open("w") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        began = time.monotonic()
-        assert trials.verdict(files, patience_s=0.2) is None
-        assert time.monotonic() - began < 5
-    assert reason(trials, files) == ""
-
-
-def test_a_stop_ends_the_trial_that_is_under_way(trials: Trials, tmp_path: Path) -> None:
-    files, found = put(tmp_path, f"open({str(tmp_path / 'begun')!r}, 'w')\nwhile True: pass"), []
-    thread = threading.Thread(target=lambda: found.append(trials.verdict(files)))
-    thread.start()
-    while not (tmp_path / "begun").exists():
-        assert thread.is_alive()
+def test_slow_trials_give_up_their_places(trials: Trials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = {name: put(tmp_path, HANG, name) for name in ("slow", "slower")}
+    good = put(tmp_path, name="good")
+    trials.follow({**slow, "good": good})
+    assert (len(trials.pids), trials.busy) == (2, True)
+    [*children] = trials.pids
+    monkeypatch.setattr(module, "SLOW_S", 0.0)
+    assert result(trials, good, **slow).reason == ""
+    assert {os.getpriority(os.PRIO_PROCESS, child) for child in children} == {module.SLOW_NICENESS}
+    trials.follow(slow)
+    assert (trials.pids, trials.busy) == ({*children}, False)
     trials.end()
-    thread.join(timeout=10)
-    assert found == [None]
-    assert trials.verdict(files) is None
-    assert trials.known(files) is None
+    assert all(map(is_gone, children))
+
+
+def test_no_more_trials_than_a_few_are_under_way_however_slow_they_are(trials: Trials, tmp_path: Path,
+                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SLOW_S", 0.0)
+    monkeypatch.setattr(module, "MOST_AT_A_TIME", 3)
+    slow = {str(number): put(tmp_path, HANG, str(number)) for number in range(5)}
+    for _ in range(3):
+        trials.follow(slow)
+    assert len(trials.pids) == 3
+
+
+def test_a_trial_that_nobody_wants_any_more_is_ended(trials: Trials, tmp_path: Path) -> None:
+    wanted = put(tmp_path, f"open({str(tmp_path / 'begun')!r}, 'w')\n{HANG}")
+    trials.follow({"leaf": wanted})
+    [child] = trials.pids
+    wait_for(tmp_path / "begun")
+    mended = put(tmp_path, "x = 1")
+    trials.follow({"leaf": mended})
+    assert is_gone(child)
+    assert trials.pids
+    assert result(trials, mended).reason == ""
+    assert trials.known(*wanted) is None
+
+
+def test_results_of_a_model_that_is_gone_are_forgotten(trials: Trials, tmp_path: Path) -> None:
+    gone, kept = put(tmp_path), put(tmp_path, "raise ValueError", "leaf2")
+    for wanted in (gone, kept):
+        result(trials, wanted)
+    trials.forget("leaf")
+    assert trials.known(*gone) is None
+    assert trials.known(*kept) is not None
+
+
+@pytest.mark.parametrize("written", ["no JSON", "{}", '{"reason": "", "info": {}}'])
+def test_a_result_that_another_release_wrote_is_none(trials: Trials, tmp_path: Path, written: str) -> None:
+    wanted = put(tmp_path)
+    result(trials, wanted)
+    [file] = (tmp_path / "trials").glob("leaf@1-*")
+    file.write_text(written)
+    assert trials.known(*wanted) is None
+
+
+def test_a_full_disk_fails_no_model(trials: Trials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    wanted = put(tmp_path)
+    trials.follow({"leaf": wanted})
+    [child] = trials.pids
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "write_text", full)
+        while child in trials.pids:
+            trials.follow({"leaf": wanted})
+            time.sleep(0.01)
+    assert trials.known(*wanted) is None
+    assert result(trials, wanted).reason == ""

@@ -1,12 +1,18 @@
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from redis import Redis
 
 from settings import Settings
-from tests.onnx_models import classifier
+from tests.unit.conftest import in_child
 from worker import __main__ as main_module
+
+PROBE = """
+import json, sys
+import worker.__main__
+print(json.dumps([name for name in ("onnxruntime", "numpy", "flask", "gevent", "PIL") if name in sys.modules]))
+"""
 
 
 class Pool:
@@ -22,30 +28,21 @@ class Pool:
         Pool.started = True
 
 
-@pytest.fixture
-def run_main(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """`python -m worker` with a model of one thread and one of two; the changes of priority."""
-    for name, toml in (("plain", ""), ("threads", "threads = 2")):
-        classifier(settings.models_dir / name / "model.onnx")
-        (settings.models_dir / name / "model.toml").write_text(toml)
+def test_workers_give_way_to_inline_calls(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     niceness: list[int] = []
     monkeypatch.setattr(main_module, "load_settings", lambda: settings)
     monkeypatch.setattr(main_module.os, "nice", niceness.append)
     monkeypatch.setattr(main_module.logging, "basicConfig", lambda **_: None)
-    monkeypatch.setattr(main_module, "WarmPool", Pool)
+    monkeypatch.setattr(main_module, "Pool", Pool)
     main_module.main()
-    return niceness
+    assert (niceness, Pool.started) == ([main_module.NICENESS], True)
+    assert settings.job_workers in Pool.given
+    assert settings.state.spool.is_dir()
+    assert settings.state.ended.is_dir()
 
 
-def test_jobs_give_way_to_inline_work(run_main: list[int]) -> None:
-    assert run_main == [main_module.NICENESS]
-    assert Pool.started
-
-
-def test_only_models_that_survive_a_fork_are_loaded_before_it(run_main: list[int], redis: Redis) -> None:
-    runtime_of = Pool.given[2]
-    assert {entry.files.name: entry.state for entry in runtime_of(redis).engine.entries} == {
-        "plain": "ready", "threads": "loading"}
+def test_a_worker_imports_nothing_that_computes() -> None:
+    assert set(json.loads(in_child(PROBE))) <= {"PIL"}
 
 
 def test_pools_of_two_state_folders_have_two_names(tmp_path: Path) -> None:

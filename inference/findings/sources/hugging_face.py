@@ -7,7 +7,7 @@ from typing import Any
 from inference.findings.sources import CONFIG, Claims
 from inference.findings.sources.text_files import Document, read_json
 from inference.model_toml import TaskName
-from inference.session import Interface
+from inference.spec import Interface
 
 TASK_OF_HEAD: tuple[tuple[str, TaskName], ...] = (
     ("ForImageClassification", "image-classification"), ("ForObjectDetection", "object-detection"),

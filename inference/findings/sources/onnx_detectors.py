@@ -9,8 +9,7 @@ from typing import Any
 
 from inference.findings.sources.onnx_inputs import Dimension
 from inference.findings.sources.seen import Facts, Seen, last
-from inference.session import TensorInfo
-from inference.spec import Size
+from inference.spec import Size, TensorInfo
 
 BOX = 4
 GRID_STRIDES = (8, 16, 32)
@@ -96,7 +95,7 @@ def _joined(seen: Seen) -> Facts | None:
 
 
 def _yolox(size: Size | None) -> Facts:
-    """YOLOX as its exporter writes it: boxes on three grids, pixels in BGR as they are, picture at the top left."""
+    """YOLOX as its exporter writes it: boxes on three grids, pixels in BGR as they are, the image at the top left."""
     return {"boxes": "grid", "strides": GRID_STRIDES, "activation": "none", "resize": "letterbox",
             "anchor": "top-left", "color": "BGR", "scale": 1.0}
 

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from inference.errors import ModelNotUsable
 from inference.model_toml import Layout, ModelToml
-from inference.session import Interface, TensorInfo
-from inference.spec import Size
+from inference.spec import Interface, Size, TensorInfo
 
 Dimension = int | str | None
 FED = ("FP32", "FP16", "UINT8", "INT8")
@@ -92,7 +91,7 @@ def _only(toml: ModelToml, model: Interface) -> TensorInfo:
     free = [tensor for tensor in model.inputs if tensor.name not in toml.constants]
     candidates = [tensor for tensor in free if _may_be_image(tensor)]
     if len(candidates) > 1:
-        # A mask or a map beside the picture has one channel where the picture has three.
+        # A mask or a map beside the image has one channel where the image has three.
         candidates = [tensor for tensor in candidates if 3 in tensor.shape[1:]] or candidates
     if len(candidates) == 1:
         return candidates[0]

@@ -7,8 +7,7 @@ from inference.findings.sources.onnx_detectors import detected_classes, detectio
 from inference.findings.sources.onnx_inputs import Dimension
 from inference.findings.sources.seen import INTEGERS, Facts, Seen, first
 from inference.model_toml import TaskName
-from inference.session import TensorInfo
-from inference.spec import CHANNELS
+from inference.spec import CHANNELS, TensorInfo
 
 EMBEDDINGS = ("image_embeds", "embedding", "feature", "pooler_output", "last_hidden_state")  # the best first
 SCORES_ALREADY = ("softmax", "prob")
@@ -50,7 +49,7 @@ def _task_of_one(output: TensorInfo, seen: Seen) -> TaskName | None:
     classes = _scores_of_classes(output)
     if classes is not None and classes > 1:
         return "image-classification"
-    if _is_picture(output, seen):
+    if _is_image(output, seen):
         return "image-to-image"
     return "image-segmentation" if _is_class_map(output) or _is_map_of_scores(output, seen) else None
 
@@ -69,7 +68,7 @@ def _is_map_of_scores(output: TensorInfo, seen: Seen) -> bool:
     return len(output.shape) == 4 and output.datatype not in INTEGERS and (seen.labels or 0) > 1
 
 
-def _is_picture(output: TensorInfo, seen: Seen) -> bool:
+def _is_image(output: TensorInfo, seen: Seen) -> bool:
     """An image at least as large as the input's; with as many labels as channels it is a map of classes instead."""
     planes = _planes(output, seen)
     if planes not in CHANNELS.values() or planes == seen.labels:
@@ -151,7 +150,7 @@ def _features(seen: Seen) -> Facts:
     return {"names": {"embedding": embedding.name}} if embedding is not None else {}
 
 
-def _picture(seen: Seen) -> Facts:
+def _image(seen: Seen) -> Facts:
     images = [tensor for tensor in seen.outputs.values() if _planes(tensor, seen) in CHANNELS.values()]
     if not images:
         return {}
@@ -165,5 +164,5 @@ def _picture(seen: Seen) -> Facts:
 
 _FACTS_OF: Mapping[str, Callable[[Seen], Facts]] = {
     "image-classification": _classification, "object-detection": detector_facts, "image-segmentation": _segmentation,
-    "image-feature-extraction": _features, "image-to-image": _picture,
+    "image-feature-extraction": _features, "image-to-image": _image,
 }

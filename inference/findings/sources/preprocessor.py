@@ -122,7 +122,7 @@ def _exact(size: Size, crop: Size | None) -> Facts:
 
 
 def _inside(found: Preprocessor, size: Size) -> Facts:
-    """As large as fits, filled up at the right and below with what normalises to 0."""
+    """The image as large as fits, filled up at the right and below with what normalises to 0."""
     pad = _square(found.pad_size) if found.do_pad and isinstance(found.pad_size, dict) else None
     mean, _ = _normalised_by(found)
     scale = found.rescale_factor if found.do_rescale else 1.0
@@ -142,7 +142,7 @@ def _by_edges(found: Preprocessor, sides: Mapping[str, int], crop: Size | None) 
 
 
 def _convnext(side: int, crop_pct: float) -> Facts:
-    """The middle of a larger picture for small inputs; large ones are stretched."""
+    """The middle of a larger image for small inputs; large ones are stretched."""
     if side >= CONVNEXT_CROPS_BELOW or crop_pct <= 0:
         return {"resize": "stretch", "size": (side, side)}
     return {"resize": "crop", "size": (side, side), "shortest_edge": int(side / crop_pct), "crop_down": True}

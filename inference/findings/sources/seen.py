@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inference.model_toml import Layout
-from inference.session import TensorInfo
-from inference.spec import Size
+from inference.spec import Size, TensorInfo
 
 INTEGERS = ("INT64", "INT32", "UINT8", "INT8", "BOOL")
 Facts = dict[str, Any]

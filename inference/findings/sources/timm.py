@@ -1,4 +1,4 @@
-"""timm's `config.json`: an architecture, its classes, and how its pictures were evaluated."""
+"""timm's `config.json`: an architecture, its classes, and how its images were evaluated."""
 
 import math
 from pathlib import Path
@@ -67,7 +67,7 @@ def _meaning(config: TimmConfig, evaluation: Evaluation) -> Facts:
 
 
 def _geometry(evaluation: Evaluation) -> Facts:
-    """The picture is made larger by 1 / crop_pct, then its middle is cut out; "border" keeps all of it."""
+    """The image is made larger by 1 / crop_pct, then its middle is cut out; "border" keeps all of it."""
     if evaluation.input_size is None or evaluation.crop_pct <= 0:
         return {}
     _, height, width = evaluation.input_size

@@ -10,7 +10,7 @@ from typing import Any
 
 from inference.errors import ModelNotUsable
 from inference.findings.sources import ULTRALYTICS, Claims
-from inference.session import Interface, TensorInfo
+from inference.spec import Interface, TensorInfo
 
 MAX_LITERAL = 2_000_000  # characters; 20 000 class names have a quarter of that
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -120,7 +120,7 @@ def _size(metadata: Mapping[str, str]) -> Facts:
 
 
 def _stride(metadata: Mapping[str, str]) -> int:
-    """Of YOLOv5 a number such as 32.0 or a list; the largest counts."""
+    """The stride, which YOLOv5 writes as a number such as 32.0 or as a list; the largest counts."""
     stride = _literal("stride", metadata["stride"])
     strides = stride if isinstance(stride, list | tuple) else [stride]
     if not strides or not all(isinstance(value, int | float) and 1 <= value <= MAX_STRIDE for value in strides):

@@ -1,0 +1,45 @@
+"""When no more work is taken: the service is being stopped."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+
+from api.problems import Draining
+from state_dir import StateDir
+
+LOOK_S = 0.1
+
+
+class Drain:
+    """Whether the service is being stopped, by a file that `stop.sh` makes: when gunicorn gets its signal, no hook of
+    ours runs before its port is closed. A file too tells `stop.sh` that this process has nothing left to answer."""
+
+    def __init__(self, state: StateDir, end_waits: Callable[[], None]) -> None:
+        """`end_waits` is called when draining begins: it lets the waiting callers go."""
+        self._state, self._end_waits = state, end_waits
+        self.active = False
+        self.open_work = 0
+
+    def count(self, more: int) -> None:
+        """Count open work: requests, and promoted runs, which go on without a request."""
+        self.open_work += more
+
+    def check(self) -> None:
+        """Raises Draining where no new work is taken."""
+        if self.active:
+            raise Draining("the service is being stopped; try again in a few seconds")
+
+    def start(self) -> None:
+        """Look for the file in a thread; after a fork, never before."""
+        threading.Thread(target=self._watch, name="drain", daemon=True).start()
+
+    def _watch(self) -> None:
+        while not self._state.draining.exists():
+            time.sleep(LOOK_S)
+        self.active = True
+        self._end_waits()
+        while self.open_work:
+            time.sleep(LOOK_S)
+        self._state.drained.mkdir(exist_ok=True)
+        (self._state.drained / str(os.getpid())).touch()

@@ -1,0 +1,218 @@
+"""A request's body, in every content type of the contract -> its fields and its images, not yet fetched or decoded."""
+
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote_plus
+
+from multipart import MultipartError, MultipartSegment, PushMultipartParser
+
+from api.problems import BadRequest, UnsupportedMediaType
+
+PATH_FIELD = "img_file"
+ENCODED_FIELDS = ("image", "file", "data")
+IMAGE_FIELDS = (PATH_FIELD, *ENCODED_FIELDS)
+# Megabytes of "a&" would keep the parser busy for many seconds.
+MAX_FIELDS = 100
+# A form's text is unquoted so many characters at a time: unquote_plus makes an object of each escape, in all twenty
+# times as large as the image.
+PIECE = 1 << 16
+HOW_TO = ("send one image: a file part or a path named img_file, base64 in 'image', "
+          "or the bytes as body with an image content type")
+
+
+@dataclass(frozen=True)
+class ImagePath:
+    """An image named by its path below the image root."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """An image as base64 text or a data: URL."""
+
+    text: str
+
+
+Image = bytes | ImagePath | EncodedImage
+
+
+@dataclass
+class Fields:
+    """What a request says, before any image is fetched or decoded: its values by name, and its images."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    images: list[Image] = field(default_factory=list)
+
+    def add(self, name: str, value: Any) -> None:
+        """A field; those that carry an image go with the images.
+
+        Raises:
+            BadRequest: a field is given twice with different values.
+        """
+        if name in IMAGE_FIELDS:
+            self._add_image(name, value)
+        elif self.values.setdefault(name, value) != value:
+            raise BadRequest(f"field {name} is given twice, as {self.values[name]!r} and {value!r}")
+
+    def _add_image(self, name: str, value: Any) -> None:
+        if not isinstance(value, str):
+            raise BadRequest(f"field {name} should be text")
+        if value:
+            self.images.append(ImagePath(value) if name == PATH_FIELD else EncodedImage(value))
+
+
+class WholeBody:
+    """A body that is parsed when all of it is there. While it is parsed it exists `copies` times: as bytes, as text,
+    in pieces. The bytes of a raw image are one and the same."""
+
+    def __init__(self, parse: Callable[[io.BytesIO], Fields], copies: int) -> None:
+        self._parse, self.copies = parse, copies
+        self._buffer = io.BytesIO()
+
+    @property
+    def text_bytes(self) -> int:
+        return self._buffer.tell() if self.copies > 1 else 0
+
+    @property
+    def peak_bytes(self) -> int:
+        return self._buffer.tell() * self.copies
+
+    def feed(self, step: bytes) -> None:
+        self._buffer.write(step)
+
+    def fields(self) -> Fields:
+        """Raises BadRequest, UnsupportedMediaType."""
+        return self._parse(self._buffer)
+
+
+class MultipartBody:
+    """A multipart body, parsed step by step while it arrives. Nothing of it is kept but its parts."""
+
+    copies = 1
+
+    def __init__(self, boundary: str, limit_bytes: int) -> None:
+        if not boundary:
+            raise BadRequest("the multipart content type names no boundary")
+        self._parser = PushMultipartParser(boundary, max_segment_size=limit_bytes, max_segment_count=MAX_FIELDS)
+        self._segments: list[tuple[MultipartSegment, io.BytesIO]] = []
+
+    @property
+    def text_bytes(self) -> int:
+        return sum(data.tell() for segment, data in self._segments if segment.filename is None)
+
+    @property
+    def peak_bytes(self) -> int:
+        return sum(data.tell() for _, data in self._segments) + self.text_bytes
+
+    def feed(self, step: bytes) -> None:
+        """Raises BadRequest."""
+        try:
+            for event in self._parser.parse(step):
+                if isinstance(event, MultipartSegment):
+                    self._segments.append((event, io.BytesIO()))
+                elif event:
+                    self._segments[-1][1].write(event)
+        except (MultipartError, UnicodeDecodeError) as error:
+            raise _unreadable(error) from error
+
+    def fields(self) -> Fields:
+        """Raises BadRequest."""
+        fields = Fields()
+        try:
+            self._parser.close()
+        except MultipartError as error:
+            raise _unreadable(error) from error
+        for segment, data in self._segments:
+            _add_segment(fields, segment, data)
+        return fields
+
+
+def _unreadable(error: Exception) -> BadRequest:
+    return BadRequest(f"the multipart body cannot be read: {error}")
+
+
+def _add_segment(fields: Fields, segment: MultipartSegment, data: io.BytesIO) -> None:
+    if segment.filename is None:
+        fields.add(segment.name, _text(segment.name, data))
+    elif segment.name not in IMAGE_FIELDS:
+        raise BadRequest(f"file part '{segment.name}': name it {PATH_FIELD}")
+    elif segment.filename or data.tell():  # a browser sends an empty, nameless part for no file chosen
+        fields.images.append(data.getvalue())
+
+
+def _text(name: str, data: io.BytesIO) -> str:
+    try:
+        return _emptied(data).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"field {name} is no text: send an image as a file part, with a file name") from error
+
+
+def _emptied(buffer: io.BytesIO) -> bytes:
+    """What the buffer holds, which goes when the caller lets go of it."""
+    data = buffer.getvalue()
+    buffer.close()
+    return data
+
+
+def parse_raw(body: io.BytesIO) -> Fields:
+    """The body is the image."""
+    return Fields(images=[body.getvalue()] if body.tell() else [])
+
+
+def parse_form(body: io.BytesIO) -> Fields:
+    """The fields as `parse_qsl` finds them, with values unquoted in pieces. Raises BadRequest, UnsupportedMediaType."""
+    try:
+        text = _emptied(body).decode("utf-8")
+    except UnicodeDecodeError as error:  # no image is UTF-8
+        raise UnsupportedMediaType("the body is no form; for an image's bytes send the header 'Content-Type: "
+                                   "image/jpeg' (curl: -H 'Content-Type: image/jpeg')") from error
+    if text.count("&") >= MAX_FIELDS:
+        raise BadRequest(f"the form has more than {MAX_FIELDS} fields")
+    pairs = filter(None, text.split("&"))
+    del text  # the pairs are a copy of it
+    return _fields(map(_name_and_value, pairs))
+
+
+def _name_and_value(pair: str) -> tuple[str, str]:
+    begin = pair.find("=") + 1 or len(pair) + 1
+    return unquote_plus(pair[:begin - 1]), "".join(_unquoted(pair, begin))
+
+
+def _unquoted(text: str, begin: int) -> Iterator[str]:
+    while begin < len(text):
+        end = begin + PIECE
+        escape = text.find("%", end - 2, end)  # not to be cut
+        end = end if escape < 0 else escape
+        yield unquote_plus(text[begin:end])
+        begin = end
+
+
+class _Pairs(list):
+    """A JSON object's members: a name that is given twice is not lost, as it is in a dict."""
+
+
+def parse_json(body: io.BytesIO) -> Fields:
+    """The members of a JSON object. Raises BadRequest."""
+    try:
+        values = json.loads(_json_text(body), object_pairs_hook=_Pairs)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"the body is not JSON: {error}") from error
+    if not isinstance(values, _Pairs):
+        raise BadRequest("the JSON body should be an object with the fields of the request")
+    return _fields(values)
+
+
+def _json_text(body: io.BytesIO) -> str:
+    data = _emptied(body)
+    return data.decode(json.detect_encoding(data), "surrogatepass")  # as json.loads does, and lets go of the bytes
+
+
+def _fields(items: Iterable[tuple[str, Any]]) -> Fields:
+    fields = Fields()
+    for name, value in items:
+        fields.add(name, value)
+    return fields

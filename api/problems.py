@@ -1,0 +1,176 @@
+"""Exception type -> HTTP status and problem document. The only file that knows both."""
+
+import logging
+import time
+from dataclasses import dataclass
+
+import orjson
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+
+from inference import errors as inference_errors
+from jobs import errors as job_errors
+from jobs.job import DEADLINE, WORKER_LOST
+
+log = logging.getLogger(__name__)
+MAX_DETAIL = 500  # characters: a detail may quote what the caller sent
+RETRY_AFTER_S = 2  # of a 503: as long as it takes until a supervised process is back
+
+
+class ApiError(Exception):
+    """Base of what the HTTP side itself refuses; the text is the problem's `detail`."""
+
+
+class BadRequest(ApiError):
+    """The request does not say what it wants, or says it twice."""
+
+
+class Unauthorized(ApiError):
+    """No key, or a wrong one."""
+
+
+class ImageNotFound(ApiError):
+    """The path names no image below the image root."""
+
+
+class NotAcceptable(ApiError):
+    """The caller accepts no format that this server writes."""
+
+
+class TooLarge(ApiError):
+    """The body or the image is larger than allowed."""
+
+
+class UnsupportedMediaType(ApiError):
+    """The body's content type is none that carries an image."""
+
+
+class NotImplementedYet(ApiError):
+    """In the contract, but not built yet."""
+
+
+class Starting(ApiError):
+    """The service does not know yet which models there are."""
+
+
+class Draining(ApiError):
+    """The service is being stopped."""
+
+
+class Busy(ApiError):
+    """No room for the request's body right now."""
+
+
+class JobCanceled(ApiError):
+    """The job was canceled; it has no result."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """How one kind of error is told: status, slug of its `type`, title."""
+
+    status: int
+    slug: str
+    title: str
+
+
+PROBLEMS: dict[str, Problem] = {
+    BadRequest.__name__: Problem(400, "bad-request", "The request is not complete or contradicts itself"),
+    Unauthorized.__name__: Problem(401, "unauthorized", "An API key is needed"),
+    NotFound.__name__: Problem(404, "not-found", "There is nothing at this path"),
+    inference_errors.ModelNotFound.__name__: Problem(404, "model-not-found", "No such model"),
+    ImageNotFound.__name__: Problem(404, "image-not-found", "No such image"),
+    job_errors.JobNotFound.__name__: Problem(404, "job-not-found", "No such job"),
+    MethodNotAllowed.__name__: Problem(405, "method-not-allowed", "The path does not take this method"),
+    NotAcceptable.__name__: Problem(406, "not-acceptable", "No acceptable format"),
+    inference_errors.NotDrawable.__name__: Problem(406, "not-acceptable", "The result cannot be drawn"),
+    job_errors.JobExpired.__name__: Problem(410, "job-expired", "The job's result has expired"),
+    job_errors.ImageLost.__name__: Problem(410, "job-expired", "The job's image is not kept any more"),
+    JobCanceled.__name__: Problem(410, "job-canceled", "The job was canceled"),
+    inference_errors.CalledOff.__name__: Problem(499, "caller-gone", "The caller hung up"),  # as nginx logs it
+    TooLarge.__name__: Problem(413, "too-large", "The image is too large"),
+    inference_errors.UnsupportedImage.__name__: Problem(415, "unsupported-image", "The image cannot be read"),
+    UnsupportedMediaType.__name__: Problem(415, "unsupported-media-type", "The content type carries no image"),
+    inference_errors.TooManyPixels.__name__: Problem(422, "too-many-pixels", "The image has too many pixels"),
+    inference_errors.BadParameter.__name__: Problem(422, "bad-parameter", "A parameter is wrong"),
+    job_errors.QueueFull.__name__: Problem(429, "queue-full", "The queue is full"),
+    inference_errors.InferenceFailed.__name__: Problem(500, "inference-failed", "The inference failed"),
+    inference_errors.PoisonImage.__name__: Problem(500, "poison-image", "The image ends who computes it"),
+    WORKER_LOST: Problem(500, "worker-lost", "The job's workers died"),
+    NotImplementedYet.__name__: Problem(501, "not-implemented", "Not built yet"),
+    Starting.__name__: Problem(503, "starting", "The service is starting"),
+    inference_errors.ModelLoading.__name__: Problem(503, "model-loading", "The model is still being loaded"),
+    Draining.__name__: Problem(503, "draining", "The service is being stopped"),
+    job_errors.QueueUnavailable.__name__: Problem(503, "queue-unavailable", "The queue server is away"),
+    Busy.__name__: Problem(503, "busy", "No room for the request right now"),
+    inference_errors.PredictorsAway.__name__: Problem(503, "busy", "No predictor takes the request right now"),
+    inference_errors.Overdue.__name__: Problem(504, "deadline", "The prediction took too long"),
+    job_errors.NotInTime.__name__: Problem(504, "deadline", "The prediction could not begin in time"),
+    DEADLINE: Problem(504, "deadline", "The prediction took too long"),
+}
+INTERNAL = Problem(500, "inference-failed", "Something went wrong in the server")
+
+
+def register(app: Flask) -> None:
+    """Every error of every view is answered here."""
+    app.register_error_handler(Exception, _answer)
+
+
+def document(problem: Problem, detail: str, request_id: str | None = None) -> dict:
+    """The RFC 9457 problem document for this request, or for the one that `request_id` names."""
+    return {"type": f"/problems/{problem.slug}", "title": problem.title, "status": problem.status,
+            "detail": _writable(detail[:MAX_DETAIL]), "request_id": request_id or g.request_id}
+
+
+def problem_of(outcome_kind: str) -> Problem:
+    """How a job's refusal is told: as the exception of that name would have been."""
+    return PROBLEMS.get(outcome_kind, INTERNAL)
+
+
+def render(problem: Problem, detail: str) -> Response:
+    """The problem document as an answer."""
+    body = orjson.dumps(document(problem, detail)) + b"\n"
+    return Response(body, problem.status, content_type="application/problem+json")
+
+
+def _writable(text: str) -> str:
+    """A text that quotes half of a surrogate pair, as JSON may send it, is no UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _answer(error: Exception) -> Response:
+    time.sleep(0)  # gevent's: a connection that is refused again and again lets the others in
+    problem = _problem_for(error)
+    response = render(problem, _detail(error))
+    if problem.status in (429, 503):
+        response.headers["Retry-After"] = str(round(getattr(error, "retry_after_s", RETRY_AFTER_S)))
+    if problem.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, MethodNotAllowed):
+        response.headers["Allow"] = ", ".join(error.valid_methods or ())
+    return response
+
+
+def _problem_for(error: Exception) -> Problem:
+    problem = _known(error)
+    if problem is not None:
+        return problem
+    if isinstance(error, HTTPException):
+        return Problem(error.code or 500, "bad-request", error.name)
+    log.exception("request %s: unexpected error", g.request_id, exc_info=error)
+    return INTERNAL
+
+
+def _known(error: Exception) -> Problem | None:
+    kinds = (kind.__name__ for kind in type(error).__mro__)
+    return next((PROBLEMS[kind] for kind in kinds if kind in PROBLEMS), None)
+
+
+def _detail(error: Exception) -> str:
+    if isinstance(error, NotFound):
+        return f"nothing at {request.path}; predictions are posted to /predict"
+    if isinstance(error, HTTPException):
+        return error.description or error.name
+    if _known(error):
+        return str(error)
+    return f"unexpected {type(error).__name__}; the server's log has it under this request_id"

@@ -1,0 +1,40 @@
+"""Where an image's prediction runs. Pure."""
+
+from dataclasses import dataclass
+
+from api.preferences import Mode
+from predictors.client import Route
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Predicted milliseconds up to which an image is quick, and up to which it runs inline at all."""
+
+    quick_ms: float
+    inline_budget_ms: float
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """Milliseconds that an image would wait on each inline route, by the predicted cost of the work before it."""
+
+    quick_ms: float = 0.0
+    long_ms: float = 0.0
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Where an image's prediction runs, and what it is predicted to cost."""
+
+    route: Route
+    predicted_ms: float
+
+
+def decide(predicted_ms: float, backlog: Backlog, limits: Limits, mode: Mode) -> Decision:
+    """The predicted cost alone chooses between quick and long. It is a job where the prediction, with its wait on that
+    route, would take longer than the budget, and for a caller who wants no waiting: a job outlives the connection."""
+    is_quick = predicted_ms <= limits.quick_ms
+    waiting_ms = backlog.quick_ms if is_quick else backlog.long_ms
+    if mode == "async" or waiting_ms + predicted_ms > limits.inline_budget_ms:
+        return Decision("job", predicted_ms)
+    return Decision("quick" if is_quick else "long", predicted_ms)

@@ -1,0 +1,78 @@
+"""What a caller may ask of each task: a pydantic model with a field for each parameter."""
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from inference.model_toml import TaskName
+from inference.spec import ModelSpec
+
+MAX_BOXES, MAX_MERGED = 300, 10_000  # boxes of one run, as Ultralytics (max_det), and of all tiles of an image
+
+
+class Parameters(BaseModel):
+    """No task takes a parameter that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TiledParameters(Parameters):
+    """A caller may ask any task whose tiles can be merged for tiles of `tile` pixels a side, or with 0 for none."""
+
+    tile: int | None = Field(None, ge=0)
+
+
+class ClassificationParameters(TiledParameters):
+    """A caller may ask for at most `top_k` predictions, each with a score of at least `threshold`."""
+
+    top_k: int = Field(5, ge=1)
+    threshold: float = Field(0, ge=0, le=1)
+
+
+class DetectionParameters(TiledParameters):
+    """A caller may ask for at most `top_k` boxes with a score of at least `threshold`, of which no two of a class
+    overlap by more than `iou`. None stands for the model's own value; for `top_k` that is 300, and 300 a tile.
+    """
+
+    threshold: float | None = Field(None, ge=0, le=1)
+    iou: float | None = Field(None, ge=0, le=1)
+    top_k: int | None = Field(None, ge=1, le=MAX_MERGED)
+
+
+class InstanceParameters(DetectionParameters):
+    """They are those of a detection, with fewer objects: each brings a mask as large as the image."""
+
+    top_k: int | None = Field(100, ge=1, le=MAX_BOXES)
+
+
+class SegmentationParameters(TiledParameters):
+    """A caller may ask for segments whose mean score is at least `threshold`. Class maps bear no scores."""
+
+    threshold: float = Field(0, ge=0, le=1)
+
+
+class FeatureParameters(TiledParameters):
+    """A caller may ask for a vector of length 1, or for the model's own. None leaves it to `output.normalize`."""
+
+    normalize: bool | None = None
+
+
+class ImageToImageParameters(TiledParameters):
+    """A caller may ask for nothing but tiles."""
+
+
+class TensorParameters(Parameters):
+    """A caller may ask for only some of the `outputs`, by name, separated by commas."""
+
+    outputs: str | None = None
+
+
+PARAMETERS: Mapping[TaskName, type[Parameters]] = {
+    "image-classification": ClassificationParameters, "object-detection": DetectionParameters,
+    "image-segmentation": SegmentationParameters, "image-feature-extraction": FeatureParameters,
+    "image-to-image": ImageToImageParameters, "tensor": TensorParameters}
+
+
+def parameters_of(spec: ModelSpec) -> type[Parameters]:
+    """What a caller may ask of a model's task."""
+    return InstanceParameters if spec.tells_objects else PARAMETERS[spec.task]

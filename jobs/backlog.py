@@ -1,0 +1,92 @@
+"""The backlog: predicted milliseconds of the jobs that were accepted and have not ended, and how fast they go."""
+
+import time
+from typing import cast
+
+from redis import Redis
+from redis.client import Pipeline
+from rq import Queue
+
+from jobs.errors import NotInTime, QueueFull
+from settings import MEGA, Settings
+
+# Predicted milliseconds of all jobs ever accepted, and of all that have ended: their difference is the backlog.
+ACCEPTED_MS = "punnet:accepted-ms"
+ENDED_MS = "punnet:ended-ms"
+PACE = "punnet:pace"
+FORGETTING, MAX_PACE = 0.95, 20.0
+
+
+class Backlog:
+    """What waits in a queue, shared by its workers."""
+
+    def __init__(self, queue: Queue, settings: Settings) -> None:
+        self._queue, self._client, self._settings = queue, queue.connection, settings
+
+    def accept(self, predicted_ms: float) -> float:
+        """Count a job in. Returns the sum with it, by which `before_ms` knows its place."""
+        return self._client.incrbyfloat(ACCEPTED_MS, predicted_ms)
+
+    def ms(self) -> float:
+        """What the workers will take for all jobs that have not ended, together."""
+        accepted, ended = cast(list[bytes | None], self._client.mget(ACCEPTED_MS, ENDED_MS))
+        return max(0.0, _number(accepted) - _number(ended)) * pace(self._client)
+
+    def seconds_left(self, predicted_ms: float, accepted_ms: float, ran_ms: float | None) -> float:
+        """Until a job ends: what was accepted before it and has not ended, shared by the workers at their pace.
+        `ran_ms` is how long the job runs already; None: it waits."""
+        before_ms = 0.0
+        if ran_ms is None:
+            before_ms = accepted_ms - _number(cast(bytes | None, self._client.get(ENDED_MS)))
+        own_ms = max(predicted_ms, before_ms / self._settings.job_workers)
+        return max(1.0, own_ms * pace(self._client) - (ran_ms or 0.0)) / 1000
+
+    def check_deadline(self, deadline_at: float | None) -> None:
+        """Raises NotInTime where a job could not begin by then, in seconds since the epoch."""
+        if deadline_at is None:
+            return
+        wait_s = self.ms() / 1000 / self._settings.job_workers
+        if time.time() + wait_s > deadline_at:
+            raise NotInTime(f"it could not begin in time: the jobs before it take about {wait_s:.1f} s")
+
+    def check_room(self, stored_bytes: int, image_bytes: int) -> None:
+        """Raises QueueFull where so many jobs, or bytes of their images, wait that one more is too much."""
+        waiting = self._client.llen(self._queue.key)
+        if not waiting and not self._client.zcard(self._queue.started_job_registry.key):
+            self._client.copy(ACCEPTED_MS, ENDED_MS, replace=True)  # nothing is left: forget what a crash lost
+        if waiting >= self._settings.queue_max_jobs:
+            raise QueueFull(f"{waiting} jobs wait already (PUNNET_QUEUE_MAX_JOBS)", self._place_free_s(waiting))
+        if stored_bytes + image_bytes > self._settings.queue_max_mb * MEGA:
+            raise QueueFull(f"images of waiting jobs fill {self._settings.queue_max_mb:g} MB already "
+                            "(PUNNET_QUEUE_MAX_MB)", self._place_free_s(waiting))
+
+    def _place_free_s(self, waiting: int) -> float:
+        """Until the job at the head has run: the backlog, shared by the workers and the jobs."""
+        return max(1.0, self.ms() / 1000 / max(1, waiting) / self._settings.job_workers)
+
+
+def note_end(pipeline: Pipeline, predicted_ms: float) -> None:
+    """Count a job out, in the transaction that ends it."""
+    pipeline.incrbyfloat(ENDED_MS, predicted_ms)
+
+
+def note_pace(client: Redis, predicted_ms: float, took_ms: float) -> None:
+    """Remember what a job really took: workers compute in the background, beside other work, and a tiled image on
+    several cores. The sums forget by and by; two workers that write at once lose one of many jobs."""
+    took, predicted = _sums(client)
+    client.hset(PACE, mapping={"took": took * FORGETTING + took_ms, "predicted": predicted * FORGETTING + predicted_ms})
+
+
+def pace(client: Redis) -> float:
+    """Milliseconds of a worker per predicted one; below 1 where jobs run on several cores."""
+    took, predicted = _sums(client)
+    return min(MAX_PACE, max(1 / MAX_PACE, took / predicted)) if predicted > 0 else 1.0
+
+
+def _sums(client: Redis) -> tuple[float, float]:
+    took, predicted = cast(list[bytes | None], client.hmget(PACE, "took", "predicted"))
+    return _number(took), _number(predicted)
+
+
+def _number(value: bytes | None) -> float:
+    return float(value or 0)

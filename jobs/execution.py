@@ -1,0 +1,217 @@
+"""An execution of a job: how it begins, how it is kept alive, and how a job ends - once, whoever else tries.
+
+Workers, web processes (for promoted jobs), cancellations and recoveries all change jobs. Each change of a job's state
+writes the job's hash. So who watches that hash, decides, and writes in one transaction is never overtaken by another.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import cast
+
+from redis import Redis
+from redis.client import Pipeline
+from redis.exceptions import RedisError, WatchError
+from rq import Queue
+from rq.command import send_command
+from rq.exceptions import NoSuchJobError
+from rq.executions import Execution
+from rq.job import Job, JobStatus
+from rq.registry import CanceledJobRegistry
+from rq.serializers import JSONSerializer
+
+from jobs.backlog import note_end
+from jobs.events import announce
+from jobs.job import CANCELED, DEADLINE, Outcome
+
+# Who executes a job says each HEARTBEAT_S that it goes on; after HEARTBEAT_TTL_S without a word it is given up.
+HEARTBEAT_S = 3
+HEARTBEAT_TTL_S = 15
+# Fields of the job's hash, beside RQ's own.
+OUTCOME, TILES_DONE, DEATHS = "punnet_outcome", "punnet_tiles_done", "punnet_deaths"
+RESULT = "punnet:result:"
+MAX_RESULT_BYTES = 200_000_000  # the queue server takes no value of 512 MB
+RESULT_MARGIN_S = 60  # a result must not be gone before its job
+# Kept for a day after a job's time, so that its id is told from one that never was.
+TOMBSTONE = "punnet:known:"
+TOMBSTONE_S = 24 * 3600
+ENDED = (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED)
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a job stands while nobody else changes it: it waits in the queue, or a worker took it from there and has
+    not registered it yet, or `executions` are the ids of those that are registered."""
+
+    job: Job
+    exists: bool
+    waits: bool
+    taken: bool
+    executions: tuple[str, ...]
+    deaths: int
+
+    @property
+    def can_run(self) -> bool:
+        return self.exists and self.job.get_status(refresh=False) not in ENDED
+
+    def forget(self, pipeline: Pipeline, *executions: str) -> None:
+        """Take the job from the queue's lists, and these executions from the registry."""
+        queue = Queue(self.job.origin, connection=self.job.connection)
+        for key in (queue.key, queue.intermediate_queue_key):
+            pipeline.lrem(key, 0, self.job.id)
+        for execution_id in executions:
+            owner = self.job.worker_name or ""
+            Execution(execution_id, self.job.id, self.job.connection, owner).delete(self.job, pipeline)
+
+
+Move = Callable[[Pipeline, Standing], None]
+
+
+def change(queue: Queue, job_id: str, decide: Callable[[Standing], Move | None]) -> bool:
+    """Do with the job what `decide` says about its standing; whether there was something to do.
+
+    Raises:
+        RedisError.
+    """
+    with queue.connection.pipeline() as pipeline:
+        while True:
+            try:
+                pipeline.watch(Job.key_for(job_id))
+                standing = _standing(pipeline, queue, job_id)
+                move = decide(standing)
+                if move is None:
+                    return False
+                pipeline.multi()
+                move(pipeline, standing)
+                pipeline.execute()
+                return True
+            except WatchError:
+                continue  # somebody else changed the job: look again
+
+
+def register(pipeline: Pipeline, job: Job, owner: str) -> Execution:
+    """Write down that `owner`, a worker or a web process, executes the job from now on."""
+    job.prepare_for_execution(owner, pipeline=pipeline)
+    pipeline.hdel(job.key, TILES_DONE)  # of an execution that came to nothing
+    execution = Execution.create(job, HEARTBEAT_TTL_S, pipeline, worker_name=owner)
+    announce(pipeline, job.id)
+    return execution
+
+
+def begin(queue: Queue, job_id: str, register_it: Callable[[Pipeline, Job], object]) -> bool:
+    """Register a job that was just taken from the queue; False where it was canceled, ended or requeued meanwhile."""
+    def move(pipeline: Pipeline, standing: Standing) -> None:
+        standing.forget(pipeline)
+        register_it(pipeline, standing.job)
+
+    def decide(standing: Standing) -> Move | None:
+        return move if standing.can_run and not standing.waits and not standing.executions else None
+
+    if change(queue, job_id, decide):
+        return True
+    change(queue, job_id, lambda standing: None if standing.can_run else _forget)
+    return False
+
+
+def is_running(queue: Queue, execution: Execution) -> bool:
+    """Whether the job is still this execution's: nobody ended the job or gave it to another."""
+    return queue.connection.zscore(queue.started_job_registry.key, execution.composite_key) is not None
+
+
+def end(queue: Queue, job_id: str, execution_id: str, outcome: Outcome, result: bytes = b"") -> bool:
+    """End a job with what came of its execution; False where the job is not that execution's any more."""
+    return _end(queue, job_id, lambda standing: execution_id in standing.executions, outcome, result)
+
+
+def cancel(queue: Queue, job_id: str) -> bool:
+    """End a job as canceled wherever it stands, and tell the worker that executes it; False where it had ended."""
+    return _end(queue, job_id, lambda _: True, Outcome(kind=CANCELED))
+
+
+def miss(queue: Queue, job_id: str) -> bool:
+    """End a job that its caller's deadline found waiting; False where it runs or has ended."""
+    outcome = Outcome(kind=DEADLINE, detail="it had not begun when its time was over")
+    return _end(queue, job_id, lambda standing: not standing.executions, outcome)
+
+
+def note_progress(client: Redis, job_id: str, tiles_done: int) -> None:
+    """How far a running job is, for its document. A queue server that is away just now does not hinder the job."""
+    try:
+        client.hset(Job.key_for(job_id), TILES_DONE, str(tiles_done))
+    except RedisError as error:
+        log.warning("progress of job %s is not noted: %s", job_id, error)
+
+
+def finish(pipeline: Pipeline, standing: Standing, outcome: Outcome, result: bytes = b"") -> None:
+    """Write down a job's end, in the transaction of `change`: in RQ's terms, for its readers and for those who wait."""
+    job, ttl = standing.job, standing.job.result_ttl or 1
+    if outcome.kind not in ("", CANCELED):
+        log.warning("job %s ends as %s: %s", job.id, outcome.kind, outcome.detail)
+    if standing.executions and outcome.kind == CANCELED:
+        _send_stop(pipeline, standing)
+    standing.forget(pipeline, *standing.executions)
+    job.ended_at = datetime.now(UTC)
+    _file(pipeline, job, outcome, ttl)
+    if outcome.succeeded:
+        pipeline.set(RESULT + job.id, result, ex=ttl + RESULT_MARGIN_S)
+    pipeline.hset(job.key, OUTCOME, json.dumps(outcome.to_json()))
+    job.cleanup(ttl, pipeline=pipeline, remove_from_queue=False)
+    note_end(pipeline, job.meta["predicted_ms"])
+    pipeline.set(TOMBSTONE + job.id, b"", ex=ttl + TOMBSTONE_S)
+    announce(pipeline, job.id)
+
+
+def _forget(pipeline: Pipeline, standing: Standing) -> None:
+    standing.forget(pipeline)
+
+
+def _end(queue: Queue, job_id: str, may: Callable[[Standing], bool], outcome: Outcome, result: bytes = b"") -> bool:
+    if len(result) > MAX_RESULT_BYTES:
+        outcome, result = _too_large(result), b""
+
+    def move(pipeline: Pipeline, standing: Standing) -> None:
+        finish(pipeline, standing, outcome, result)
+
+    return change(queue, job_id, lambda standing: move if standing.can_run and may(standing) else None)
+
+
+def _too_large(result: bytes) -> Outcome:
+    return Outcome(kind="InferenceFailed", detail=(
+        f"the result is {len(result) / 1e6:.0f} MB as JSON, at most {MAX_RESULT_BYTES / 1e6:.0f} are kept: "
+        "ask for less of it, or for a smaller image"))
+
+
+def _file(pipeline: Pipeline, job: Job, outcome: Outcome, ttl: int) -> None:
+    """The job's status and its registry, as `rq info` and rq-dashboard show them."""
+    succeeded, canceled = outcome.succeeded, outcome.kind == CANCELED
+    job.set_status(JobStatus.FINISHED if succeeded else JobStatus.CANCELED if canceled else JobStatus.FAILED, pipeline)
+    job.save(pipeline, include_meta=False)
+    if succeeded:
+        job.finished_job_registry.add(job, ttl, pipeline)
+    elif canceled:
+        CanceledJobRegistry(job.origin, job.connection, serializer=job.serializer).add(job, ttl, pipeline)
+    else:
+        job.failed_job_registry.add(job, ttl, pipeline=pipeline)
+
+
+def _send_stop(pipeline: Pipeline, standing: Standing) -> None:
+    for execution_id in standing.executions:
+        send_command(pipeline, standing.job.worker_name or "", "stop-execution", job_id=standing.job.id,
+                     execution_id=execution_id)
+
+
+def _standing(pipeline: Pipeline, queue: Queue, job_id: str) -> Standing:
+    fields = cast(dict[bytes, bytes], pipeline.hgetall(Job.key_for(job_id)))
+    entries = cast(list[bytes], pipeline.zrange(queue.started_job_registry.key, 0, -1))
+    waits, taken = (pipeline.lpos(key, job_id) is not None for key in (queue.key, queue.intermediate_queue_key))
+    job = Job(job_id, queue.connection, JSONSerializer)
+    with suppress(NoSuchJobError):
+        job.restore(fields)
+    job.origin = queue.name
+    of_job = f"{job_id}:"
+    executions = tuple(entry.decode().removeprefix(of_job) for entry in entries if entry.startswith(of_job.encode()))
+    return Standing(job, b"data" in fields, waits, taken, executions, int(fields.get(DEATHS.encode(), 0)))

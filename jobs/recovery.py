@@ -1,0 +1,130 @@
+"""Recovery: what becomes of a job whose worker has died. It goes back to the head of the queue, or it ends."""
+
+import logging
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from redis.client import Pipeline
+from rq import Queue
+from rq.executions import Execution
+from rq.job import JobStatus
+
+from jobs.events import announce
+from jobs.execution import DEATHS, HEARTBEAT_TTL_S, Move, Standing, change, finish
+from jobs.job import WORKER_LOST, Outcome
+
+# A job that each time costs its worker is not given to a sixth.
+MAX_DEATHS = 5
+# A job is in nobody's name for milliseconds, between leaving the queue and being registered. One that is seen there
+# for so many seconds was left by a dead worker.
+UNOWNED_S = 3
+# After a longer pause between two looks (a suspended machine), heartbeats prove nothing until they could come again.
+GAP_S = 5
+log = logging.getLogger(__name__)
+
+
+def requeue(queue: Queue, job_id: str, execution_id: str | None, blame: bool) -> None:
+    """Return a job that nobody executes any more to the head of the queue.
+
+    Args:
+        queue: the queue it came from.
+        job_id: the job.
+        execution_id: the dead worker's execution of it; None where it had registered none.
+        blame: count the death against the job; after `MAX_DEATHS` it fails.
+    """
+    def decide(standing: Standing) -> Move | None:
+        if execution_id is None:
+            return move if standing.taken and not standing.executions else None
+        return move if execution_id in standing.executions else None
+
+    def move(pipeline: Pipeline, standing: Standing) -> None:
+        _give_up(pipeline, queue, standing, execution_id, blame)
+
+    change(queue, job_id, decide)
+
+
+def _give_up(pipeline: Pipeline, queue: Queue, standing: Standing, execution_id: str | None, blame: bool) -> None:
+    job, deaths = standing.job, standing.deaths + blame
+    standing.forget(pipeline, *filter(None, [execution_id]))
+    if not standing.can_run or set(standing.executions) - {execution_id}:
+        return  # its record is gone, it has ended, or somebody else executes it
+    pipeline.hset(job.key, DEATHS, str(deaths))
+    if deaths >= MAX_DEATHS:
+        finish(pipeline, standing, Outcome(kind=WORKER_LOST, detail=(
+            f"{deaths} workers died or failed while they ran the job; the worker's log tells why")))
+        return
+    log.warning("job %s is requeued", job.id)
+    job.set_status(JobStatus.QUEUED, pipeline=pipeline)
+    queue.push_job_id(job.id, pipeline=pipeline, at_front=True)
+    announce(pipeline, job.id)
+
+
+@dataclass(frozen=True)
+class Started:
+    """An entry of RQ's registry of running jobs: who executes the job, and until when its last heartbeat lasts, in
+    seconds since the epoch."""
+
+    job_id: str
+    execution_id: str
+    expires_at: float
+    worker: str
+
+
+class Recovery:
+    """A pool's look at who executes what.
+
+    Only one pool of a name runs at a time, and its workers bear its name. So a worker of the name that is not the
+    pool's child is dead. Workers of other pools are judged by their heartbeats.
+    """
+
+    def __init__(self, queue: Queue, pool_name: str) -> None:
+        self._queue, self._pool_name = queue, pool_name
+        self._unowned_since: dict[str, float] = {}
+        self._looked_at = self._sound_since = time.monotonic()
+
+    def look(self, children: Collection[str], blame: bool = True) -> None:
+        """Requeue what nobody executes any more; `children` are the names of the pool's living workers.
+
+        Raises:
+            RedisError.
+        """
+        self._note_gap()
+        started = self._started()
+        for entry in started:
+            if self._is_abandoned(entry, children):
+                requeue(self._queue, entry.job_id, entry.execution_id, blame)
+        self._requeue_unowned({entry.job_id for entry in started})
+        self._looked_at = time.monotonic()
+
+    def _note_gap(self) -> None:
+        """A heartbeat that could not be sent, or not be looked at, is no sign of a death."""
+        now = time.monotonic()
+        if now - self._looked_at > GAP_S:
+            self._sound_since = now
+        self._looked_at = float("-inf")  # stays so where this look fails
+
+    def _is_abandoned(self, entry: Started, children: Collection[str]) -> bool:
+        pool, _, child = entry.worker.rpartition(".")
+        if pool == self._pool_name:
+            return child not in children
+        return entry.expires_at < time.time() and time.monotonic() - self._sound_since > HEARTBEAT_TTL_S
+
+    def _started(self) -> list[Started]:
+        entries: Any = self._queue.connection.zrange(self._queue.started_job_registry.key, 0, -1, withscores=True)
+        return [self._entry(entry.decode(), expires_at) for entry, expires_at in entries]
+
+    def _entry(self, entry: str, expires_at: float) -> Started:
+        job_id, execution_id = entry.split(":")
+        key = Execution(execution_id, job_id, self._queue.connection).key
+        worker: Any = self._queue.connection.hget(key, "worker_name")
+        return Started(job_id, execution_id, expires_at, (worker or b"").decode())
+
+    def _requeue_unowned(self, owned: set[str]) -> None:
+        now = time.monotonic()
+        unowned = set(self._queue.intermediate_queue.get_job_ids()) - owned
+        self._unowned_since = {job_id: self._unowned_since.get(job_id, now) for job_id in unowned}
+        for job_id, since in self._unowned_since.items():
+            if now - since >= UNOWNED_S:
+                requeue(self._queue, job_id, None, blame=False)

@@ -1,0 +1,54 @@
+"""How predictors died, told by the process that forked them to those who asked them: a file each, for a minute."""
+
+import logging
+import signal
+import time
+from pathlib import Path
+
+KEPT_S = 60.0
+TOLD_WITHIN_S = 1.0  # after an asker lost its predictor
+LOOK_S = 0.01
+FROM_OUTSIDE = "from outside"  # killed by a person or a test; nothing says that the image is at fault
+log = logging.getLogger(__name__)
+
+
+class Deaths:
+    """The file of one machine's predictors."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._killed_for_memory = _killed_for_memory()
+
+    def note(self, predictor: str, status: int) -> None:
+        """A predictor ended with this status of `os.waitstatus_to_exitcode`."""
+        killed, self._killed_for_memory = self._killed_for_memory, _killed_for_memory()
+        by_kernel = self._killed_for_memory > killed
+        how = FROM_OUTSIDE if status == -signal.SIGKILL and not by_kernel else _told(status)
+        log.error("predictor %s died: %s", predictor, how)
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        for file in self._folder.iterdir():
+            if time.time() - file.stat().st_mtime > KEPT_S:
+                file.unlink(missing_ok=True)
+        partial = self._folder / f"{predictor}.partial"
+        partial.write_text(how)
+        partial.rename(self._folder / predictor)
+
+    def was_from_outside(self, predictor: str) -> bool:
+        """How a predictor died whose connection has just closed. Where nobody tells, all predictors died together."""
+        until = time.monotonic() + TOLD_WITHIN_S
+        while time.monotonic() < until:
+            try:
+                return (self._folder / predictor).read_text() == FROM_OUTSIDE
+            except FileNotFoundError:
+                time.sleep(LOOK_S)
+        return True
+
+
+def _told(status: int) -> str:
+    return signal.Signals(-status).name if status < 0 else f"exit code {status}"
+
+
+def _killed_for_memory() -> int:
+    """How many processes the kernel has killed because the memory was used up."""
+    lines = (line.split() for line in Path("/proc/vmstat").read_text().splitlines())
+    return next((int(count) for name, count in lines if name == "oom_kill"), 0)

@@ -1,0 +1,231 @@
+"""The predictors' parent: it looks at the models folder, has new models tried, and orders generations of predictors.
+
+It loads no model and has one thread, so it notices within a second whatever dies, whatever else is loading.
+"""
+
+import contextlib
+import ctypes
+import logging
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from inference.registry import Candidate, Key, Registry
+from inference.trial import Trials
+from lifeline import die_with_parent, show_as
+from predictors import catalogue
+from predictors.catalogue import Listing
+from predictors.children import run_and_exit
+from predictors.generation import candidate_to_json
+from predictors.protocol import DEVICE_ROUTES, ROUTES, Inbox, packed
+from settings import Settings, available_cores
+
+LOOK_S = 1.0  # at the models folder: a file counts as copied when two looks at it show the same
+STEP_S = 0.2
+END_STEP_S = 0.05
+GENERATION_S = 2.0  # between two generations, so that changes are taken together
+HELLO_S = 10.0  # for a template that the current one forks
+START_S = 15.0  # for the trials of a start, where one model is ready
+BACKLOG = 4096
+PR_SET_CHILD_SUBREAPER = 36
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Generation:
+    """Its template process, and what it holds: all of what it was asked for, or less once it says so."""
+
+    pid: int
+    holds: dict[Key, Candidate]
+    connection: socket.socket | None = None
+    inbox: Inbox | None = None
+
+
+@dataclass
+class Parent:
+    """The predictors of one instance."""
+
+    settings: Settings
+    _began: float = field(default_factory=time.monotonic)
+    _served: dict[Key, Candidate] = field(default_factory=dict)
+    _current: Generation | None = None
+    _coming: Generation | None = None
+    _retiring: dict[int, Generation] = field(default_factory=dict)
+    _ordered_at: float = float("-inf")
+    _looked_at: float = float("-inf")
+    _is_ready: bool = False
+    _is_to_end: bool = False
+    _decoding: Any = ()
+    _listing: Listing | None = None
+
+    def run(self) -> None:
+        """Until SIGTERM; then the predictors end after the answers that they are about."""
+        show_as("punnet-parent")
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+        signal.signal(signal.SIGTERM, self._end)
+        self.settings.state_dir.mkdir(parents=True, exist_ok=True)
+        state, trials = self.settings.state, Trials(self.settings.state.trials, available_cores())
+        self._registry = Registry(self.settings.models_dir, trials)
+        self._control = _listening(state.socket("predictors"))
+        names = (*ROUTES, *sorted({*DEVICE_ROUTES.values()}))
+        self._listeners = {name: _listening(state.socket(name)) for name in names}
+        # After a crash of this process the old list stays true until the first generation serves.
+        self._may_list = not state.catalogue.exists()
+        while not self._is_to_end:
+            self._step()
+        trials.end()
+        self._wait_for_the_end()
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        self._is_to_end = True
+
+    def _step(self) -> None:
+        if time.monotonic() - self._looked_at >= LOOK_S:
+            self._looked_at = time.monotonic()
+            self._registry.look()
+        self._reap()
+        self._give_up()
+        self._order()
+        self._list()
+        self._hear()
+
+    def _order(self) -> None:
+        """Ask for a generation that holds what is wanted now, once no quick trial is worth waiting for."""
+        wanted = self._registry.wanted(self._served)
+        changed = self._current is None or wanted != self._current.holds
+        is_time = time.monotonic() - self._ordered_at >= GENERATION_S
+        has_died = self._current is None and self._served
+        if changed and is_time and self._coming is None and (has_died or not self._registry.trials.busy):
+            self._ordered_at = time.monotonic()
+            self._coming = Generation(self._forked(), wanted)
+
+    def _forked(self) -> int:
+        """The pid of a new template; 0 where the current one forks it, until it says hello."""
+        if self._current is not None and self._current.connection is not None:
+            with contextlib.suppress(ConnectionError):  # it died: the next look at the children tells
+                self._current.connection.sendall(b"".join(packed({"kind": "succeed"})))
+            return 0
+        pid = os.fork()
+        if pid == 0:
+            run_and_exit(lambda: self._become_template(os.getppid()))
+        return pid
+
+    def _become_template(self, parent_pid: int) -> None:
+        from predictors.template import Template, run_generations  # onnxruntime, which this parent does without
+
+        die_with_parent(parent_pid)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self._control.close()
+        listeners: dict[str, list[socket.socket]] = {route: [self._listeners[route]] for route in ROUTES}
+        device = [self._listeners["device-inline"], self._listeners["device-job"]]
+        run_generations(Template(self.settings, parent_pid, {**listeners, "device": device}))
+
+    def _hear(self) -> None:
+        """Wait a moment for what the templates have to say."""
+        connections = {generation.connection: generation for generation in (self._current, self._coming)
+                       if generation is not None and generation.connection is not None}
+        ready, _, _ = select.select([self._control, *connections], [], [], STEP_S)
+        for connection in ready:
+            with contextlib.suppress(OSError):  # it died or is stuck: the next look at the children tells
+                if connection is self._control:
+                    self._welcome(self._control.accept()[0])
+                else:
+                    self._note(connections[connection])
+
+    def _welcome(self, connection: socket.socket) -> None:
+        """Tell a new template what to hold. One that was given up meanwhile ends when its connection is closed."""
+        connection.settimeout(HELLO_S)
+        inbox, coming = Inbox(connection), self._coming
+        pid = inbox.receive().head["pid"]
+        if coming is None or coming.connection is not None or coming.pid not in (0, pid):
+            connection.close()
+            return
+        coming.pid = pid
+        wanted = [candidate_to_json(candidate) for candidate in coming.holds.values()]
+        connection.sendall(b"".join(packed({"wanted": wanted})))
+        coming.connection, coming.inbox = connection, inbox
+
+    def _note(self, generation: Generation) -> None:
+        """A generation serves: it takes the place of the one before."""
+        assert generation.inbox is not None
+        head = generation.inbox.receive().head
+        refused = {one["fingerprint"]: one["reason"] for one in head["refused"]}
+        self._decoding = head["decoding"]
+        self._refuse(generation, refused)
+        self._served, self._may_list = dict(generation.holds), True
+        before, self._current, self._coming = self._current, generation, None
+        self._list()
+        log.info("a generation serves: %s", ", ".join(name for name, _ in generation.holds) or "no models")
+        if before is not None:
+            self._retiring[before.pid] = before
+            os.kill(before.pid, signal.SIGTERM)
+
+    def _refuse(self, generation: Generation, refused: Mapping[str, str]) -> None:
+        for key, candidate in list(generation.holds.items()):
+            reason = refused.get(candidate.info.fingerprint)
+            if reason is not None:
+                del generation.holds[key]
+            if reason:
+                self._registry.refuse(candidate, reason)
+
+    def _reap(self) -> None:
+        """Templates, and predictors that a killed template left."""
+        for pid in _children() - self._registry.trials.pids:
+            if os.waitpid(pid, os.WNOHANG) != (0, 0):
+                self._forget(pid)
+
+    def _forget(self, pid: int) -> None:
+        if self._retiring.pop(pid, None):
+            return
+        if self._current is not None and self._current.pid == pid:
+            log.error("the template of the predictors died: what no other process holds is loaded again")
+            self._current = None
+            if self._coming is not None and not self._coming.pid:  # it was to be forked from the one that died
+                self._coming = None
+        elif self._coming is not None and self._coming.pid == pid:
+            log.error("a template of predictors died while it loaded")
+            self._coming = None
+
+    def _give_up(self) -> None:
+        """Forget a template that the current one was asked to fork, and that never said hello."""
+        if self._coming is not None and not self._coming.pid and time.monotonic() - self._ordered_at > HELLO_S:
+            log.error("a template of predictors was not forked, or died before it said hello")
+            self._coming = None
+
+    def _list(self) -> None:
+        entries = self._registry.entries(self._served)
+        loading = any(entry.state == "loading" for entry in entries)
+        late = time.monotonic() - self._began > START_S and any(entry.state == "ready" for entry in entries)
+        self._is_ready = self._is_ready or (self._current is not None and not loading) or late
+        listing = Listing(entries, self._is_ready, self._decoding)
+        if self._may_list and listing != self._listing:
+            catalogue.write(self.settings.state.catalogue, listing)
+            self._listing = listing
+
+    def _wait_for_the_end(self) -> None:
+        """Ask all children again and again: a template that was just forked may become a child only now."""
+        while children := _children():
+            for pid in children:
+                if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                    os.kill(pid, signal.SIGTERM)
+            time.sleep(END_STEP_S)
+
+
+def _listening(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    path.chmod(0o600)
+    listener.listen(BACKLOG)
+    return listener
+
+
+def _children() -> set[int]:
+    return set(map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()))

@@ -1,0 +1,168 @@
+"""A predictor: accepts a question, works on it, answers, and accepts the next."""
+
+import logging
+import select
+import signal
+import socket
+import struct
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from inference import drawing
+from inference.call_off import CallOff
+from inference.errors import InferenceError, InferenceFailed, Overdue
+from inference.image import OpenedImage, decode, decoded_bytes, open_image
+from inference.model import LoadedModel
+from inference.prediction import RunAll, predict
+from inference.workload import workload
+from predictors.hang_ups import HangUps, has_closed
+from predictors.protocol import Inbox, Message, packed, split
+from predictors.reservations import DecodedBytes
+
+# An asker that stops in the middle of a question, or does not take its answer, costs the predictor no longer.
+STUCK_S = 10
+PROGRESS_S = 0.1  # between two messages about tiles
+log = logging.getLogger(__name__)
+Key = tuple[str, str, str]  # name, version and fingerprint of a model
+
+
+class NotMine(Exception):
+    """This predictor does not hold the model that is asked for."""
+
+
+@dataclass
+class Predictor:
+    """One process of a group. It ends at SIGTERM, after an answer that it is about.
+
+    `listeners` are served in their order. `name` is told to askers, who look by it how a predictor ended.
+    """
+
+    name: str
+    listeners: Sequence[socket.socket]
+    models: Mapping[Key, LoadedModel]
+    max_pixels: int
+    decoded: DecodedBytes
+    run_all: RunAll
+    hang_ups: HangUps = field(default_factory=HangUps)
+    _is_busy: bool = False
+    _is_to_end: bool = False
+
+    def serve(self) -> None:
+        signal.signal(signal.SIGTERM, self._end)
+        for listener in self.listeners if len(self.listeners) > 1 else ():
+            listener.setblocking(False)  # another generation's process may be faster than this one between two calls
+        while not self._is_to_end:
+            connection = self._accepted()
+            self._is_busy = True
+            with connection:
+                self._serve(connection)
+            self._is_busy = False
+
+    def _accepted(self) -> socket.socket:
+        """The next connection; with several sockets the first one that has any goes first."""
+        if len(self.listeners) == 1:
+            return self.listeners[0].accept()[0]
+        while True:
+            first, *_ = select.select(self.listeners, [], [])[0]
+            with suppress(BlockingIOError):  # another generation's process was faster
+                return first.accept()[0]
+
+    def _end(self, *_: object) -> None:
+        self._is_to_end = True
+        if not self._is_busy:
+            raise SystemExit(0)
+
+    def _serve(self, connection: socket.socket) -> None:
+        patience = struct.pack("ll", STUCK_S, 0)
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            connection.setsockopt(socket.SOL_SOCKET, option, patience)
+        try:
+            question = Inbox(connection).receive()
+            if not has_closed(connection):
+                connection.sendall(b"".join(packed({"kind": "begun", "predictor": self.name})))
+                for piece in self._answer(connection, question):
+                    connection.sendall(piece)
+        except OSError as error:
+            log.debug("the asker is gone: %s", error)
+
+    def _answer(self, connection: socket.socket, question: Message) -> list[bytes]:
+        try:
+            with self.hang_ups.watched(connection) as call_off:
+                return self._work(connection, question, call_off)
+        except NotMine:
+            return packed({"kind": "not-mine"})
+        except InferenceError as error:
+            return _refusal(error)
+        except MemoryError:
+            return _refusal(InferenceFailed("there is not enough memory for this image: try a smaller one"))
+        except Exception as error:
+            log.exception("a question of the kind %r brought an unexpected error", question.head["kind"])
+            return _refusal(InferenceFailed(f"unexpected {type(error).__name__}; predictors.log has it"))
+
+    def _work(self, connection: socket.socket, question: Message, call_off: CallOff) -> list[bytes]:
+        deadline = question.head["deadline"]
+        if deadline is not None and time.monotonic() > deadline:
+            raise Overdue("it had not begun when its time was over")
+        parts = split(question.body, question.head["sizes"])
+        if question.head["kind"] == "draw":
+            return self._drawing(question.head, parts[0], parts[1], call_off)
+        return self._prediction(question.head, parts[0], _Progress(connection), call_off)
+
+    def _prediction(self, asked: Mapping[str, Any], data: bytes, progress: "_Progress",
+                    call_off: CallOff) -> list[bytes]:
+        queue_ms = (time.monotonic() - asked["sent_at"]) * 1000
+        model = self.models.get((asked["name"], asked["version"], asked["fingerprint"]))
+        if model is None:
+            raise NotMine
+        parameters, image = model.parameters(asked["parameters"]), open_image(data, self.max_pixels)
+        work = workload(model.info, image.info, parameters)
+        with self._room(image, model.info.decoded_size(image.info.size, parameters), call_off):
+            found = predict(model, image, parameters, call_off, progress, self.run_all)
+        head = {"kind": "answer", "model_version": model.spec.version, "image": found.image.to_dict(),
+                "timings_ms": found.timings_ms, "queue_ms": queue_ms, "samples": work.samples(found.core_ms)}
+        return packed(head, [as_json(found.result)])
+
+    def _drawing(self, asked: Mapping[str, Any], data: bytes, result: bytes, call_off: CallOff) -> list[bytes]:
+        image = open_image(data, self.max_pixels)
+        with self._room(image, None, call_off):
+            drawn = drawing.draw(decode(image, None, call_off.check).image, orjson.loads(result))
+            return packed({"kind": "answer"}, [drawing.encode(drawn, asked["media_type"])])
+
+    def _room(self, image: OpenedImage, wanted: tuple[int, int] | None, call_off: CallOff) -> Any:
+        size_bytes = decoded_bytes(image.info, wanted)
+        return self.decoded.reserved(size_bytes, call_off.check) if size_bytes else nullcontext()
+
+
+@dataclass
+class _Progress:
+    """Tells the asker of finished tiles. One that is gone is noticed elsewhere."""
+
+    connection: socket.socket
+    _told_at: float = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        if time.monotonic() - self._told_at >= PROGRESS_S:
+            self._told_at = time.monotonic()
+            message = b"".join(packed({"kind": "progress", "done": done, "total": total}))
+            self.connection.sendall(message)
+
+
+def as_json(result: dict) -> bytes:
+    """A result as the contract writes it: UTF-8, numbers that are none as null.
+
+    Raises:
+        InferenceFailed: it holds what JSON has no form for.
+    """
+    try:
+        return orjson.dumps(result, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
+    except TypeError as error:
+        raise InferenceFailed(f"the result cannot be written as JSON: {error}") from error
+
+
+def _refusal(error: InferenceError) -> list[bytes]:
+    return packed({"kind": "error", "error": type(error).__name__, "detail": str(error)})

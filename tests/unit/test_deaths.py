@@ -1,0 +1,50 @@
+"""How a predictor died is told to who asked it."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from predictors import deaths as module
+from predictors.deaths import KEPT_S, Deaths
+
+
+@pytest.mark.parametrize(("status", "from_outside"), [
+    (-signal.SIGKILL, True), (-signal.SIGSEGV, False), (-signal.SIGABRT, False), (1, False), (0, False)])
+def test_only_a_kill_comes_from_outside(tmp_path: Path, status: int, from_outside: bool) -> None:
+    Deaths(tmp_path / "deaths").note("quick-1", status)
+    assert Deaths(tmp_path / "deaths").was_from_outside("quick-1") == from_outside
+
+
+def test_a_kill_for_want_of_memory_is_the_images_doing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = iter([3, 4])
+    monkeypatch.setattr(module, "_killed_for_memory", lambda: next(counts))
+    deaths = Deaths(tmp_path / "deaths")
+    deaths.note("quick-1", -signal.SIGKILL)
+    monkeypatch.setattr(module, "_killed_for_memory", lambda: 4)
+    assert not Deaths(tmp_path / "deaths").was_from_outside("quick-1")
+
+
+def test_a_death_that_nobody_tells_of_came_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TOLD_WITHIN_S", 0.03)
+    assert Deaths(tmp_path / "deaths").was_from_outside("quick-1")
+
+
+def test_who_asks_first_waits_until_it_is_told(tmp_path: Path) -> None:
+    deaths = Deaths(tmp_path / "deaths")
+    later = threading.Timer(0.05, deaths.note, ("quick-1", -signal.SIGSEGV))
+    later.start()
+    assert not Deaths(tmp_path / "deaths").was_from_outside("quick-1")
+    later.join(5)
+
+
+def test_old_deaths_are_forgotten(tmp_path: Path) -> None:
+    deaths, folder = Deaths(tmp_path / "deaths"), tmp_path / "deaths"
+    deaths.note("quick-1", 1)
+    long_ago = time.time() - KEPT_S - 1
+    os.utime(folder / "quick-1", (long_ago, long_ago))
+    deaths.note("quick-2", 1)
+    assert [file.name for file in folder.iterdir()] == ["quick-2"]

@@ -1,0 +1,142 @@
+"""What the predictors' parent makes of templates that come, go, and never come. Each test's parent is a fork, so that
+it looks at its own children only."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from inference.registry import Registry
+from predictors import pool as module
+from predictors.pool import Generation, Parent
+from predictors.protocol import Inbox, packed
+from settings import Settings
+from tests.unit.forks import forked
+
+Say = Callable[[], None]
+
+
+@pytest.fixture
+def parent(settings: Settings) -> Parent:
+    parent = Parent(settings)
+    parent._registry = cast(Registry, SimpleNamespace(trials=SimpleNamespace(pids=set(), busy=False)))
+    return parent
+
+
+def program(code: str = "") -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, "-c", code])
+
+
+def says_hello(pid: int) -> tuple[socket.socket, socket.socket]:
+    """A template's connection, and the parent's end of it."""
+    theirs, ours = socket.socketpair()
+    theirs.settimeout(5)
+    theirs.sendall(b"".join(packed({"kind": "hello", "pid": pid})))
+    return theirs, ours
+
+
+def has_ended(child: "subprocess.Popen[bytes]") -> None:
+    """It is a zombie then, which is to be reaped yet."""
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+
+
+def test_children_of_trials_are_left_to_the_trials(parent: Parent) -> None:
+    def life(say_ready: Say) -> None:
+        trial = program("raise SystemExit(7)")
+        cast(SimpleNamespace, parent._registry).trials.pids = {trial.pid}
+        has_ended(trial)
+        parent._reap()
+        assert trial.wait() == 7
+
+    assert forked(life).status() == 0
+
+
+def test_others_are_reaped(parent: Parent) -> None:
+    def life(say_ready: Say) -> None:
+        orphan = program()
+        has_ended(orphan)
+        parent._reap()
+        assert module._children() == set()
+
+    assert forked(life).status() == 0
+
+
+def test_a_template_that_dies_while_it_loads_is_forgotten(parent: Parent) -> None:
+    def life(say_ready: Say) -> None:
+        template = program()
+        parent._coming = Generation(template.pid, {})
+        has_ended(template)
+        parent._reap()
+        assert parent._coming is None
+
+    assert forked(life).status() == 0
+
+
+def test_a_template_that_never_says_hello_is_given_up(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
+    parent._coming = Generation(0, {})
+    parent._ordered_at = module.time.monotonic()
+    parent._give_up()
+    assert parent._coming is not None
+    monkeypatch.setattr(module, "HELLO_S", -1)
+    parent._give_up()
+    assert parent._coming is None
+
+
+def test_a_template_that_was_forked_by_the_parent_is_not_given_up(parent: Parent) -> None:
+    parent._coming = Generation(4711, {})
+    parent._give_up()
+    assert parent._coming is not None
+
+
+def test_who_comes_is_told_what_to_hold(parent: Parent) -> None:
+    parent._coming = Generation(0, {})
+    theirs, ours = says_hello(4711)
+    parent._welcome(ours)
+    assert Inbox(theirs).receive().head == {"wanted": []}
+    assert (parent._coming.pid, parent._coming.connection) == (4711, ours)
+
+
+@pytest.mark.parametrize("coming", [None, Generation(1, {}), Generation(4711, {}, socket.socket())])
+def test_who_comes_when_nobody_waits_for_it_is_sent_away(parent: Parent, coming: Generation | None) -> None:
+    parent._coming = coming
+    theirs, ours = says_hello(4711)
+    parent._welcome(ours)
+    assert theirs.recv(1) == b""
+    assert parent._coming is coming
+
+
+def test_who_says_nothing_does_not_keep_the_parent(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HELLO_S", 0.01)
+    _, ours = socket.socketpair()
+    with pytest.raises(TimeoutError):
+        parent._welcome(ours)
+
+
+@pytest.mark.parametrize(("pid", "stays"), [(0, False), (2, True)])
+def test_the_death_of_a_template_ends_a_coming_one_only_if_it_was_to_be_forked_from_it(
+        parent: Parent, pid: int, stays: bool) -> None:
+    parent._current, parent._coming = Generation(1, {}), Generation(pid, {})
+    parent._forget(1)
+    assert parent._current is None
+    assert (parent._coming is not None) == stays
+
+
+def test_a_template_that_has_just_died_does_not_end_the_parent(parent: Parent) -> None:
+    theirs, ours = socket.socketpair()
+    theirs.close()
+    parent._current = Generation(1, {}, ours)
+    assert parent._forked() == 0
+
+
+def test_the_end_waits_for_children_that_nobody_knows(parent: Parent) -> None:
+    def life(say_ready: Say) -> None:
+        program("import time; time.sleep(20)")
+        parent._wait_for_the_end()
+        assert module._children() == set()
+
+    assert forked(life).status() == 0

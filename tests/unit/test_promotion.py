@@ -1,0 +1,141 @@
+"""Inline calls that outlast their time, behind Flask's test client; their fake runs end when the test says so."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import fakeredis
+import pytest
+from flask.testing import FlaskClient
+from redis import Redis
+
+from inference.errors import PredictorsAway, UnsupportedImage
+from jobs.errors import JobNotFound, NotInTime
+from jobs.queue import JobQueue
+from tests.unit.conftest import MakeClient, services_of, work_off
+from tests.unit.fake_predictors import DRAWN, PREDICTION, RESULT, FakePredictors
+from tests.unit.images import photo
+
+BUDGET_MS = 20  # a call has twice as much patience
+SOON_S = 0.2
+PATIENCE_S = 20
+
+
+@pytest.fixture
+def client(make_client: MakeClient, predictors: FakePredictors) -> FlaskClient:
+    predictors.answer = None
+    return make_client(inline_budget_ms=BUDGET_MS)
+
+
+def post(client: FlaskClient, query: str = "", **headers: str) -> Any:
+    return client.post(f"/predict?model_type=leaf&{query}", data=photo(), content_type="image/jpeg", headers=headers)
+
+
+def until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not happened():
+        assert time.monotonic() < deadline, "it does not happen"
+        time.sleep(0.005)
+
+
+def ended(client: FlaskClient, url: str) -> Any:
+    return client.get(f"{url}?wait={PATIENCE_S}").get_json()
+
+
+def test_what_runs_goes_on_as_a_job_and_is_not_run_twice(client: FlaskClient, predictors: FakePredictors) -> None:
+    answer = post(client)
+    assert (answer.status_code, answer.get_json()["state"]) == (202, "processing")
+    predictors.runs[0].end(PREDICTION)
+    job = ended(client, answer.headers["Location"])
+    assert (job["state"], job["result"], job["model_version"]) == ("succeeded", RESULT, "1")
+    assert (len(predictors.asked), predictors.runs[0].called_off) == (1, False)
+
+
+def test_a_promoted_run_counts_as_open_and_waiting_work_until_it_ends(client: FlaskClient,
+                                                                     predictors: FakePredictors) -> None:
+    service = services_of(client)
+    post(client)
+    until(lambda: service.waiting.ms("quick") > 0)
+    assert service.drain.open_work == 1
+    predictors.runs[0].end(PREDICTION)
+    until(lambda: service.drain.open_work == 0)
+    assert service.waiting.ms("quick") == 0
+
+
+def test_a_refusal_of_what_was_promoted_is_told_as_an_inline_one(client: FlaskClient,
+                                                                 predictors: FakePredictors) -> None:
+    url = post(client).headers["Location"]
+    predictors.runs[0].end(UnsupportedImage("truncated"))
+    assert (ended(client, url)["status"], client.get(f"{url}/result").status_code) == (415, 415)
+
+
+def test_canceling_a_promoted_job_calls_its_run_off(client: FlaskClient, predictors: FakePredictors) -> None:
+    url = post(client).headers["Location"]
+    assert client.delete(url).get_json()["state"] == "canceled"
+    until(lambda: predictors.runs[0].called_off)
+    until(lambda: services_of(client).drain.open_work == 0)
+    assert client.get(f"{url}/result").get_json()["type"] == "/problems/job-canceled"
+
+
+def test_the_image_is_kept_before_the_end_is_told(client: FlaskClient, predictors: FakePredictors,
+                                                  caplog: pytest.LogCaptureFixture) -> None:
+    """The caller who waits asks for a drawing in the moment in which he hears of the end."""
+    with caplog.at_level(logging.INFO):
+        threading.Timer(SOON_S, lambda: predictors.runs[0].end(PREDICTION)).start()
+        answer = post(client, "mode=sync", Accept="image/png")
+    assert (answer.status_code, answer.data) == (200, DRAWN)
+    assert "fail" not in caplog.text
+
+
+def test_what_has_not_begun_goes_to_the_queue(client: FlaskClient, predictors: FakePredictors, redis: Redis) -> None:
+    predictors.begin = False
+    answer = post(client)
+    assert (answer.status_code, answer.get_json()["state"]) == (202, "queued")
+    assert predictors.runs[0].called_off
+    work_off(redis)
+    assert ended(client, answer.headers["Location"])["state"] == "succeeded"
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_where_the_queue_is_away_the_run_goes_on_inline(client: FlaskClient, predictors: FakePredictors,
+                                                        server: fakeredis.FakeServer, begun: bool) -> None:
+    predictors.begin, server.connected = begun, False
+    threading.Timer(SOON_S, lambda: predictors.runs[0].end(PREDICTION)).start()
+    answer = post(client)
+    assert (answer.status_code, answer.get_json()["route"]) == (200, "inline")
+
+
+@pytest.mark.parametrize(("begun", "method", "error", "status"), [
+    (False, "submit", NotInTime("too late"), 504), (True, "promote", JobNotFound("gone"), 404)])
+def test_a_run_whose_caller_is_refused_is_called_off(client: FlaskClient, predictors: FakePredictors,
+                                                     monkeypatch: pytest.MonkeyPatch, begun: bool, method: str,
+                                                     error: Exception, status: int) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(JobQueue, method, refuse)
+    predictors.begin = begun
+    assert post(client).status_code == status
+    assert predictors.runs[0].called_off
+
+
+def test_without_predictors_a_promoted_job_is_left_to_the_workers(client: FlaskClient,
+                                                                  predictors: FakePredictors) -> None:
+    url = post(client).headers["Location"]
+    predictors.runs[0].end(PredictorsAway("nobody listens"))
+    until(lambda: services_of(client).drain.open_work == 0)
+    assert client.get(url).get_json()["state"] == "processing"
+
+
+def test_an_end_is_told_again_until_the_queue_server_hears_it(client: FlaskClient, predictors: FakePredictors,
+                                                              server: fakeredis.FakeServer,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.promotion.RETRY_S", 0.01)
+    url = post(client).headers["Location"]
+    server.connected = False
+    predictors.runs[0].end(PREDICTION)
+    time.sleep(SOON_S)
+    server.connected = True
+    assert ended(client, url)["state"] == "succeeded"

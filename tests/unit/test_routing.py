@@ -1,0 +1,32 @@
+import pytest
+
+from api.preferences import Mode
+from api.routing import Backlog, Decision, Limits, decide
+from predictors.client import Route
+
+LIMITS = Limits(quick_ms=25, inline_budget_ms=250)
+
+
+@pytest.mark.parametrize(("predicted_ms", "mode", "route"), [
+    (0, "auto", "quick"), (25, "auto", "quick"), (25.1, "auto", "long"), (250, "auto", "long"),
+    (250.1, "auto", "job"),
+    (0, "sync", "quick"), (100, "sync", "long"), (1000, "sync", "job"),
+    (0, "async", "job"), (100, "async", "job"), (1000, "async", "job"),
+])
+def test_predicted_cost_decides_the_route(predicted_ms: float, mode: Mode, route: Route) -> None:
+    assert decide(predicted_ms, Backlog(), LIMITS, mode) == Decision(route, predicted_ms)
+
+
+@pytest.mark.parametrize("predicted_ms", [0.001, 10, 1000])
+def test_with_a_budget_of_nothing_everything_is_a_job(predicted_ms: float) -> None:
+    assert decide(predicted_ms, Backlog(), Limits(25, 0), "auto").route == "job"
+
+
+@pytest.mark.parametrize(("predicted_ms", "backlog", "route"), [
+    (100, Backlog(long_ms=150), "long"), (100, Backlog(long_ms=150.1), "job"),
+    (10, Backlog(quick_ms=240), "quick"), (10, Backlog(quick_ms=240.1), "job"),
+    (10, Backlog(long_ms=10_000), "quick"), (100, Backlog(quick_ms=10_000), "long"),
+])
+def test_what_would_wait_past_the_budget_on_its_own_route_is_a_job(predicted_ms: float, backlog: Backlog,
+                                                                   route: Route) -> None:
+    assert decide(predicted_ms, backlog, LIMITS, "auto").route == route

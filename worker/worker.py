@@ -1,0 +1,157 @@
+"""One worker: takes a job, has it run, and writes down its end.
+
+RQ's own worker forks a process for each job; its SimpleWorker does not, but sends no heartbeat while a job runs and
+cannot stop it. Here a thread sends the heartbeats, and RQ's stop commands call the run off.
+"""
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from redis import Redis
+from redis.client import Pipeline
+from redis.exceptions import ConnectionError as QueueServerAway
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as QueueServerSilent
+from rq import Queue, SimpleWorker
+from rq.executions import Execution
+from rq.job import Job
+from rq.serializers import JSONSerializer
+from rq.worker import WorkerStatus
+
+from jobs.backlog import note_pace
+from jobs.execution import HEARTBEAT_S, HEARTBEAT_TTL_S, begin, end, is_running, register
+from jobs.job import Outcome
+from jobs.recovery import requeue
+from worker.tasks import OffSwitch, Task, Tasks
+
+T = TypeVar("T")
+RETRY_S = 0.5  # between two tries to reach the queue server
+log = logging.getLogger(__name__)
+
+
+class Worker(SimpleWorker):
+    """RQ's SimpleWorker with heartbeats, with calling off, and without what would fail a job that can run again."""
+
+    max_connection_wait_time = 1.0  # seconds between tries to reach a lost queue server; RQ's own pause grows to 60
+
+    def __init__(self, queue: Queue, name: str, tasks: Tasks) -> None:
+        super().__init__([queue], name=name, connection=queue.connection, serializer=JSONSerializer,
+                         log_job_description=False)
+        self._queue, self._tasks = queue, tasks
+        self._switches: dict[str, OffSwitch] = {}  # by execution
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        switch = OffSwitch()
+        execution = self._begin(job.id, switch)
+        if execution is None:
+            return
+        try:
+            with self._heartbeats(execution, switch):
+                self._run(execution, switch)
+        finally:
+            self._forget_executions()
+
+    def kill_horse(self, sig: signal.Signals = signal.SIGKILL) -> None:
+        """Call off what runs. RQ's thread calls this when anybody sends its command to stop the job."""
+        for switch in tuple(self._switches.values()):
+            switch.off()
+
+    def request_stop_execution(self, execution_id: str) -> None:
+        """Call this execution off. RQ's thread calls this when a job was canceled."""
+        if (switch := self._switches.get(execution_id)) is not None:
+            switch.off()
+
+    def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
+        return HEARTBEAT_TTL_S
+
+    def run_maintenance_tasks(self) -> None:
+        """The pool does it: RQ's own would fail what it finds, the pool requeues it."""
+
+    def request_force_stop(self, signum: int, frame: object) -> None:
+        """A second signal changes nothing: RQ's would fail the running job. The pool ends who takes too long."""
+
+    def set_shutdown_requested_date(self) -> None:
+        """RQ writes it from the signal's handler: an error there would rise in the middle of the running job."""
+
+    def _set_ip_address(self, connection: Redis) -> None:
+        """RQ asks CLIENT INFO for it, which redis-py cannot read where the socket's path has a space."""
+        connection.client_setname(self.name)
+        self.ip_address = "unknown"
+
+    def _begin(self, job_id: str, switch: OffSwitch) -> Execution | None:
+        """Register the job as this worker's; None where there is nothing to run any more."""
+        def register_it(pipeline: Pipeline, job: Job) -> None:
+            self._forget_executions()  # of a first try that somebody came between
+            self.set_state(WorkerStatus.BUSY, pipeline=pipeline)
+            execution = register(pipeline, job, self.name)
+            # Before anybody can read of it: a stop command may follow at once.
+            self._switches[execution.id] = switch
+            self.executions[execution.id] = execution
+
+        if begin(self._queue, job_id, register_it):
+            return self.execution
+        self._forget_executions()
+        return None
+
+    def _forget_executions(self) -> None:
+        self.executions.clear()
+        self._switches.clear()
+
+    def _run(self, execution: Execution, switch: OffSwitch) -> None:
+        try:
+            outcome, result = self._tasks.run(Task.of(execution.job), switch)
+        except (QueueServerAway, QueueServerSilent) as error:
+            log.warning("job %s: the queue server was away: %s", execution.job_id, error)
+            self._requeue(execution, blame=False)
+        except Exception:
+            log.exception("job %s: unexpected error", execution.job_id)
+            self._requeue(execution, blame=True)
+        else:
+            _patiently(lambda: self._end(execution, outcome, result))
+
+    def _end(self, execution: Execution, outcome: Outcome, result: bytes) -> None:
+        if not end(self._queue, execution.job_id, execution.id, outcome, result):
+            return
+        if outcome.succeeded:
+            took_s = time.time() - execution.created_at.timestamp()
+            note_pace(self.connection, execution.job.meta["predicted_ms"], took_s * 1000)
+        self._tasks.store.delete(execution.job_id)
+
+    def _requeue(self, execution: Execution, blame: bool) -> None:
+        _patiently(lambda: requeue(self._queue, execution.job_id, execution.id, blame))
+
+    @contextmanager
+    def _heartbeats(self, execution: Execution, switch: OffSwitch) -> Iterator[None]:
+        ended = threading.Event()
+        thread = threading.Thread(target=self._send_heartbeats, args=(execution, switch, ended), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _send_heartbeats(self, execution: Execution, switch: OffSwitch, ended: threading.Event) -> None:
+        while not ended.wait(HEARTBEAT_S):
+            try:
+                if not is_running(self._queue, execution):
+                    switch.off()  # canceled, or given to another while this worker was not heard
+                    return
+                self.maintain_heartbeats(execution.job, execution)
+            except RedisError as error:
+                log.warning("heartbeat of job %s not sent: %s", execution.job_id, error)
+
+
+def _patiently(call: Callable[[], T]) -> T:
+    """Try until the queue server answers: what a job came to is not thrown away for a restart of the server."""
+    while True:
+        try:
+            return call()
+        except (QueueServerAway, QueueServerSilent) as error:
+            log.warning("the queue server does not answer, trying again: %s", error)
+            time.sleep(RETRY_S)
