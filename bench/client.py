@@ -1,33 +1,31 @@
-"""A light HTTP client: keep-alive connections over raw sockets in one process, without a thread.
+"""A light HTTP client: as many threads as requests are under way, each with a keep-alive connection over a raw socket.
 
 `closed_loop`: each connection sends as soon as it is answered. `open_loop`: requests are sent at a fixed rate, answered
 or not, and latency counts from the moment when each was due, so that a server that stalls cannot hide its waiting.
 """
 
 import contextlib
-import gc
 import http.client
 import itertools
 import json
 import re
-import selectors
 import socket
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
-from multiprocessing.pool import Pool
-from typing import Any, TypeVar, cast
+from typing import Any
 
-T = TypeVar("T")
 Address = tuple[str, int]
 TIMEOUT_S = 600  # a job may wait behind many
 RECEIVE_BYTES = 1 << 18
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+BOUNDARY = "------------------------d74496d66958873e"  # as curl writes it
 GOOD = (200, 202)
 LOST = 0  # in the place of a status: the connection ended without an answer
-BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
+MOST_CONNECTIONS = 500  # of an open loop; what is due beyond them waits, and its waiting counts
 
 
 @dataclass(frozen=True)
@@ -36,46 +34,46 @@ class Answer:
 
     status: int
     latency_ms: float
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True)
 class Load:
-    """What a loop saw. `cpu_s` is the client's own, which shares the cores with the server; `connections` is how many
-    were needed at a time."""
+    """What a loop saw."""
 
-    latencies_ms: tuple[float, ...]
-    statuses: dict[int, int]
+    answers: Sequence[Answer]
     elapsed_s: float
-    cpu_s: float = 0.0
-    connections: int = 0
-    bodies: tuple[bytes, ...] = field(default=(), repr=False)
 
     @property
-    def answered(self) -> int:
-        return sum(count for status, count in self.statuses.items() if status in GOOD)
+    def good(self) -> list[Answer]:
+        return [answer for answer in self.answers if answer.status in GOOD]
+
+    @property
+    def latencies_ms(self) -> list[float]:
+        return [answer.latency_ms for answer in self.good]
 
     @property
     def per_s(self) -> float:
-        return self.answered / self.elapsed_s
+        return len(self.good) / self.elapsed_s
 
     @property
-    def others(self) -> dict[str, int]:
-        """Answers other than 200 and 202, by status."""
-        return others(self.statuses)
+    def others(self) -> Counter[str]:
+        return others(answer.status for answer in self.answers)
 
 
-def others(*statuses: Mapping[int, int]) -> dict[str, int]:
-    """Answers of one or more loads other than 200 and 202, by status ("lost" without one), as JSON keeps them."""
-    found = summed(statuses)
-    return {str(status) if status != LOST else "lost": found[status] for status in sorted(found) if status not in GOOD}
+def others(statuses: Iterable[int]) -> Counter[str]:
+    """Answers other than 200 and 202, by status ("lost" without one), as JSON keeps them."""
+    return Counter("lost" if status == LOST else str(status) for status in statuses if status not in GOOD)
 
 
-def summed(counts: Iterable[Mapping[T, int]]) -> Counter[T]:
-    total = Counter[T]()
-    for one in counts:
-        total.update(one)
-    return total
+def multipart(path: str, image: bytes, fields: Mapping[str, str] | None = None) -> bytes:
+    """The request of `curl -F name=value -F image=@photo.jpg`."""
+    parts = [_part(f'name="{name}"', value.encode()) for name, value in (fields or {}).items()]
+    parts.append(_part('name="image"; filename="photo.jpg"', image, "Content-Type: image/jpeg\r\n"))
+    body = b"".join((*parts, f"--{BOUNDARY}--\r\n".encode()))
+    return (f"POST {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: curl/8.14.1\r\nAccept: */*\r\n"
+            f"Content-Length: {len(body)}\r\nContent-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n"
+            ).encode() + body
 
 
 def schedule_s(rate_per_s: float, count: int) -> list[float]:
@@ -84,208 +82,126 @@ def schedule_s(rate_per_s: float, count: int) -> list[float]:
 
 
 class Connection:
-    """One keep-alive connection: one request at a time."""
-
-    def __init__(self, address: Address) -> None:
-        self.socket = socket.create_connection(address, TIMEOUT_S)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.setblocking(False)
-        self.request, self.due_s = b"", 0.0
-        self.answered = 0
-        self._unsent, self._received = memoryview(b""), bytearray()
-
-    @property
-    def events(self) -> int:
-        """What to wait for."""
-        return BOTH if self._unsent else selectors.EVENT_READ
-
-    @property
-    def may_be_sent_again(self) -> bool:
-        """Whether the server may have closed it for idleness, just before it was sent something."""
-        return self.answered > 0 and not self._received
-
-    def begin(self, request: bytes, due_s: float) -> None:
-        self.request, self.due_s = request, due_s
-        self._unsent = memoryview(request)
-        self._received.clear()
-        self.push()
-
-    def push(self) -> None:
-        """Send what the kernel takes now."""
-        with contextlib.suppress(BlockingIOError):
-            while self._unsent:
-                self._unsent = self._unsent[self.socket.send(self._unsent):]
-
-    def receive(self) -> Answer | None:
-        """The answer, if it is complete now.
-
-        Raises:
-            ConnectionError: it ended.
-        """
-        try:
-            received = self.socket.recv(RECEIVE_BYTES)
-        except BlockingIOError:  # the kernel may say readable and think better of it
-            return None
-        if not received:
-            raise ConnectionError("closed by the server")
-        self._received += received
-        head, separator, body = self._received.partition(b"\r\n\r\n")
-        length = CONTENT_LENGTH.search(head)
-        if not separator or length is None or len(body) < int(length[1]):
-            return None
-        self.answered += 1
-        return Answer(int(head[9:12]), _since_ms(self.due_s), bytes(body))
-
-
-class Client:
-    """Connections of one process; the one that was idle for longest is used next, a new one where none is idle."""
+    """A keep-alive connection: one request at a time."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        self._selector = selectors.DefaultSelector()
-        self._idle: deque[Connection] = deque()
-        self._open: set[Connection] = set()
-        self._lost: list[Answer] = []
-        self.busy = 0
-        self.most = 0
+        self._socket: socket.socket | None = None
 
-    def __enter__(self) -> "Client":
+    def ask(self, request: bytes, due_s: float) -> Answer:
+        """Where the server closed the idle connection just before it was sent something, the request is sent again."""
+        was_open = self._socket is not None
+        status, body = self._exchange(request)
+        if status == LOST and was_open and not body:
+            status, body = self._exchange(request)
+        return Answer(status, (time.perf_counter() - due_s) * 1000, body)
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = None
+
+    def _exchange(self, request: bytes) -> tuple[int, bytes]:
+        """Status and body; of a lost connection what came before its end."""
+        received = bytearray()
+        try:
+            self._socket = self._socket or self._connected()
+            self._socket.sendall(request)
+            while (answer := _complete(received)) is None:
+                received += _some(self._socket)
+            return answer
+        except OSError:
+            self.close()
+            return LOST, bytes(received)
+
+    def _connected(self) -> socket.socket:
+        made = socket.create_connection(self._address, TIMEOUT_S)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return made
+
+
+class _Shared:
+    """An iterator from which several threads take."""
+
+    def __init__(self, requests: Iterable[bytes]) -> None:
+        self._requests, self._lock = iter(requests), threading.Lock()
+
+    def __iter__(self) -> Iterator[bytes]:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        for connection in self._open:
-            connection.socket.close()
-        self._selector.close()
+    def __next__(self) -> bytes:
+        with self._lock:
+            return next(self._requests)
 
-    def send(self, request: bytes, due_s: float) -> None:
-        connection = self._idle.popleft() if self._idle else self._connect()
-        self.busy += 1
-        self._begin(connection, request, due_s)
 
-    def answers(self, timeout_s: float) -> Iterator[Answer]:
-        """Those that come until the first of them is there, or the time is over."""
-        for key, events in self._selector.select(0 if self._lost else timeout_s):
-            connection = cast(Connection, key.data)
-            answer = self._progress(connection, events) if connection in self._open else None
-            if answer is not None:
-                yield answer
-        yield from self._lost
-        self._lost.clear()
+def each_once(address: Address, requests: Iterable[bytes], connections: int) -> Load:
+    """Send each request once, `connections` at a time."""
+    begin_s, shared = time.perf_counter(), _Shared(requests)
 
-    def _progress(self, connection: Connection, events: int) -> Answer | None:
-        try:
-            if events & selectors.EVENT_WRITE:
-                connection.push()
-            answer = connection.receive() if events & selectors.EVENT_READ else None
-        except OSError:
-            self._end(connection)
-            return None
-        if answer is not None:
-            self.busy -= 1
-            self._idle.append(connection)
-        self._selector.modify(connection.socket, connection.events, connection)
-        return answer
+    def keep_asking(_: int) -> list[Answer]:
+        with contextlib.closing(Connection(address)) as connection:
+            return [connection.ask(request, time.perf_counter()) for request in shared]
 
-    def _connect(self) -> Connection:
-        connection = Connection(self._address)
-        self._open.add(connection)
-        self.most = max(self.most, len(self._open))
-        self._selector.register(connection.socket, selectors.EVENT_READ, connection)
-        return connection
-
-    def _begin(self, connection: Connection, request: bytes, due_s: float) -> None:
-        try:
-            connection.begin(request, due_s)
-            self._selector.modify(connection.socket, connection.events, connection)
-        except OSError:
-            self._end(connection)
-
-    def _end(self, connection: Connection) -> None:
-        """It was closed: an idle one is forgotten, a request that may have crossed the closing is sent again."""
-        self._selector.unregister(connection.socket)
-        self._open.discard(connection)
-        connection.socket.close()
-        if connection in self._idle:
-            self._idle.remove(connection)
-        elif connection.may_be_sent_again:
-            self._begin(self._connect(), connection.request, connection.due_s)
-        else:
-            self.busy -= 1
-            self._lost.append(Answer(LOST, _since_ms(connection.due_s)))
+    with ThreadPoolExecutor(connections) as threads:
+        found = [answer for answers in threads.map(keep_asking, range(connections)) for answer in answers]
+    return Load(found, time.perf_counter() - begin_s)
 
 
 def closed_loop(address: Address, requests: Sequence[bytes], connections: int, seconds: float) -> Load:
     """Keep `connections` new connections busy for `seconds`; the last answers are waited for and counted."""
-    turns, seen = itertools.cycle(requests), _Seen()
-    with Client(address) as client:
-        for _ in range(connections):
-            client.send(next(turns), time.perf_counter())
-        while client.busy:
-            for answer in client.answers(TIMEOUT_S):
-                seen.note(answer)
-                if time.perf_counter() - seen.start_s < seconds:
-                    client.send(next(turns), time.perf_counter())
-        return seen.load(client)
+    until_s = time.perf_counter() + seconds
+    return each_once(address, itertools.takewhile(lambda _: time.perf_counter() < until_s, itertools.cycle(requests)),
+                     connections)
 
 
 def open_loop(address: Address, requests: Sequence[bytes], rate_per_s: float, count: int) -> Load:
-    """Send `count` requests at a fixed rate, on as many connections as are needed for those under way."""
-    turns, due_s = itertools.cycle(requests), deque(schedule_s(rate_per_s, count))
-    with Client(address) as client:
-        seen = _Seen()
-        while due_s or client.busy:
-            while due_s and time.perf_counter() >= seen.start_s + due_s[0]:
-                client.send(next(turns), seen.start_s + due_s.popleft())
-            wait_s = max(0.0, seen.start_s + due_s[0] - time.perf_counter()) if due_s else TIMEOUT_S
-            for answer in client.answers(wait_s):
-                seen.note(answer)
-        return seen.load(client)
+    """Send `count` requests at a fixed rate; the connection that was idle for longest is used next."""
+    begin_s, idle = time.perf_counter(), deque[Connection]()
+
+    def ask(request: bytes, due_s: float) -> Answer:
+        try:
+            connection = idle.popleft()
+        except IndexError:
+            connection = Connection(address)
+        answer = connection.ask(request, due_s)
+        idle.append(connection)
+        return answer
+
+    with ThreadPoolExecutor(MOST_CONNECTIONS) as threads:
+        asked = []
+        for due_s, request in zip(schedule_s(rate_per_s, count), itertools.cycle(requests), strict=False):
+            time.sleep(max(0.0, begin_s + due_s - time.perf_counter()))
+            asked.append(threads.submit(ask, request, begin_s + due_s))
+        load = Load([one.result() for one in asked], time.perf_counter() - begin_s)
+    for connection in idle:
+        connection.close()
+    return load
 
 
-def each_once(address: Address, requests: Sequence[bytes], connections: int) -> Load:
-    """Send each request once, `connections` at a time."""
-    todo, seen = deque(requests), _Seen()
-    with Client(address) as client:
-        while todo or client.busy:
-            while todo and client.busy < connections:
-                client.send(todo.popleft(), time.perf_counter())
-            for answer in client.answers(TIMEOUT_S):
-                seen.note(answer)
-        return seen.load(client)
-
-
-@contextlib.contextmanager
-def client_process() -> Iterator[Pool]:
-    """A process for the loops, `process.apply(closed_loop, …)`: the benchmark's own memory and threads slow nothing."""
-    with get_context("spawn").Pool(1, gc.disable) as process:
-        yield process
-
-
-def ask(address: Address, path: str, body: bytes | None = None, method: str = "GET",
-        content_type: str = "image/jpeg") -> tuple[int, Any]:
-    """Status and document of a single call, for what is not timed."""
+def get(address: Address, path: str) -> tuple[int, Any]:
+    """Status and document of a single call."""
     with contextlib.closing(http.client.HTTPConnection(*address, timeout=TIMEOUT_S)) as connection:
-        connection.request(method, path, body, {"Content-Type": content_type} if body else {})
+        connection.request("GET", path)
         response = connection.getresponse()
         return response.status, json.loads(response.read())
 
 
-class _Seen:
-    """The answers of a loop so far."""
-
-    def __init__(self) -> None:
-        self.start_s, self._start_cpu_s = time.perf_counter(), time.process_time()
-        self._answers: list[Answer] = []
-
-    def note(self, answer: Answer) -> None:
-        self._answers.append(answer)
-
-    def load(self, client: Client) -> Load:
-        good = [answer for answer in self._answers if answer.status in GOOD]
-        return Load(tuple(answer.latency_ms for answer in good),
-                    dict(Counter(answer.status for answer in self._answers)), time.perf_counter() - self.start_s,
-                    time.process_time() - self._start_cpu_s, client.most, tuple(answer.body for answer in good))
+def _some(connection: socket.socket) -> bytes:
+    """Raises ConnectionError where the server has closed the connection."""
+    received = connection.recv(RECEIVE_BYTES)
+    if not received:
+        raise ConnectionError("closed by the server")
+    return received
 
 
-def _since_ms(moment_s: float) -> float:
-    return (time.perf_counter() - moment_s) * 1000
+def _complete(received: bytearray) -> tuple[int, bytes] | None:
+    """Status and body, if all of it is there."""
+    head, separator, body = received.partition(b"\r\n\r\n")
+    length = CONTENT_LENGTH.search(head)
+    is_whole = separator and length is not None and len(body) >= int(length[1])
+    return (int(head[9:12]), bytes(body)) if is_whole else None
+
+
+def _part(disposition: str, content: bytes, more: str = "") -> bytes:
+    head = f"--{BOUNDARY}\r\nContent-Disposition: form-data; {disposition}\r\n{more}\r\n"
+    return head.encode() + content + b"\r\n"

@@ -1,93 +1,69 @@
-"""The floor: the engine's prediction in a bare loop, in processes side by side."""
+"""The floor: the prediction in a bare loop, in processes side by side."""
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 
-from inference.engine import Engine
-from settings import available_cores, load_settings
-
-QUICK_MODEL = "strawberry"
+from bench.peers.models import QUICK, with_inference
+from settings import available_cores
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is predicted: pictures, the model, and its parameters as a caller gives them."""
+    """What is predicted: images, the model, and its parameters as a caller gives them."""
 
-    pictures: Sequence[bytes] = field(repr=False)
-    model: str = QUICK_MODEL
+    images: Sequence[bytes] = field(repr=False)
+    model: str = QUICK
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Loops:
-    """Of all processes together; CPU seconds (user and system) and wall seconds are those of one picture."""
+    """The figures of all processes together. `cpu_ms` is user and system time of one image."""
 
     per_s: float
-    cpu_s: float
-    wall_s: float
+    cpu_ms: float
 
 
 class Floor:
-    """Processes with the models loaded, which wait between the phases."""
+    """A process per core, all of which wait between the phases."""
 
-    def __init__(self, processes: int) -> None:
-        context = get_context("spawn")
-        self.processes = processes
-        self._pool = context.Pool(processes, _load, (context.Barrier(processes),))
+    def __init__(self) -> None:
+        context, self._processes = get_context("spawn"), available_cores()
+        self._pool = context.Pool(self._processes, _prepare, (context.Barrier(self._processes),))
+
+    def __enter__(self) -> "Floor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.terminate()
 
     def run(self, work: Work, seconds: float) -> Loops:
         """Predict for `seconds` in all processes at once."""
-        loops = self._pool.starmap(_loop, [(work, seconds)] * self.processes, chunksize=1)
-        count = sum(loop.count for loop in loops)
-        return Loops(sum(loop.count / loop.elapsed_s for loop in loops), sum(loop.cpu_s for loop in loops) / count,
-                     sum(loop.elapsed_s for loop in loops) / count)
-
-    def close(self) -> None:
-        self._pool.terminate()
+        loops = self._pool.starmap(_loop, [(work, seconds)] * self._processes, chunksize=1)
+        return Loops(sum(count / elapsed_s for count, elapsed_s, _ in loops),
+                     sum(cpu_s for *_, cpu_s in loops) / sum(count for count, *_ in loops) * 1000)
 
 
-@contextmanager
-def floor(processes: int | None = None) -> Iterator[Floor]:
-    """In one process per core, or as many as are wanted."""
-    made = Floor(processes or available_cores())
-    try:
-        yield made
-    finally:
-        made.close()
-
-
-@dataclass(frozen=True)
-class _Loop:
-    count: int
-    elapsed_s: float
-    cpu_s: float
-
-
-_engine: Engine
 _barrier: Barrier
 
 
-def _load(barrier: Barrier) -> None:
-    """In each process, once."""
-    global _engine, _barrier
-    settings = load_settings()
-    _engine, _barrier = Engine(settings.models_dir, settings.max_pixels), barrier
-    _engine.load()
+def _prepare(barrier: Barrier) -> None:
+    """Run once in each process."""
+    global _barrier
+    _barrier = barrier
 
 
-def _loop(work: Work, seconds: float) -> _Loop:
-    """In one process; the barrier gives each process one loop."""
-    parameters = _engine.parameters(work.model, work.parameters)
+def _loop(work: Work, seconds: float) -> tuple[int, float, float]:
+    """Run one process's loop, and count images, seconds and CPU seconds. The barrier gives each process one loop."""
+    predict = with_inference(work.model, work.parameters)
     _barrier.wait()
-    start_s, start_cpu_s, count = time.perf_counter(), time.process_time(), 0
-    for picture in itertools.cycle(work.pictures):
-        _engine.predict(work.model, _engine.open(picture), parameters)
+    start_s, start_cpu_s = time.perf_counter(), time.process_time()
+    turns, count = itertools.cycle(work.images), 0
+    while time.perf_counter() - start_s < seconds:
+        predict(next(turns))
         count += 1
-        if time.perf_counter() - start_s >= seconds:
-            break
-    return _Loop(count, time.perf_counter() - start_s, time.process_time() - start_cpu_s)
+    return count, time.perf_counter() - start_s, time.process_time() - start_cpu_s

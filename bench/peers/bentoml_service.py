@@ -1,6 +1,5 @@
-"""BentoML: `bentoml serve bench.peers.bentoml_service:Models --port <port>`. One process per core. A slow picture
-holds a thread, and with the default of one it holds all quick pictures behind it: in a flood of four slow clients their
-p99 was some 850 ms with 1 thread, 400 with 2, 150 with 8 or 40."""
+"""BentoML: `bentoml serve bench.peers.bentoml_service:Models --port <port>`. One process per core. A slow image takes a
+thread; with the default of one, all quick images wait behind it. More than 8 threads win nothing."""
 
 import os
 from typing import Any

@@ -1,5 +1,5 @@
 """LitServe: `python -m bench.peers.litserve_server <port> <workers>`. One API per model, each with processes of its
-own, so that slow pictures have other processes than quick ones."""
+own, so that slow images have other processes than quick ones."""
 
 import sys
 

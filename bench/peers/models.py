@@ -7,7 +7,8 @@ servers differ. PUNNET_BENCH_PREPROCESSING says which; of Punnet's code nothing 
 
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,10 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from PIL import Image
 
-from inference.engine import Engine
+from inference import loading, repository
+from inference.image import open_image
+from inference.model import LoadedModel
+from inference.prediction import predict
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 PREPROCESSING = "PUNNET_BENCH_PREPROCESSING"
@@ -33,17 +37,23 @@ Predict = Callable[[bytes], dict]
 def load(name: str) -> Predict:
     """The function that predicts, with its model loaded."""
     if os.environ.get(PREPROCESSING) == "inference":
-        return _with_inference(name)
+        return with_inference(name, {"tile": "0"} if name == DETECTOR else {})
     session = _session(name)
-    predict = _classify if name == QUICK else _detect
-    return lambda data: predict(session, Image.open(io.BytesIO(data)).convert("RGB"))
+    predict_one = _classify if name == QUICK else _detect
+    return lambda data: predict_one(session, Image.open(io.BytesIO(data)).convert("RGB"))
 
 
-def _with_inference(name: str) -> Predict:
-    engine = Engine(MODELS, MAX_PIXELS)
-    engine.load()
-    parameters = engine.parameters(name, {"tile": 0})
-    return lambda data: engine.predict(name, engine.open(data), parameters).result
+def with_inference(name: str, parameters: Mapping[str, str]) -> Predict:
+    """The prediction as Punnet does it, without a server."""
+    model = _loaded(name)
+    checked = model.parameters(parameters)
+    return lambda data: predict(model, open_image(data, MAX_PIXELS), checked).result
+
+
+@cache
+def _loaded(name: str) -> LoadedModel:
+    files = next(files for files in repository.scan(MODELS) if files.name == name)
+    return loading.load(files, fingerprint="")
 
 
 def _session(name: str) -> ort.InferenceSession:
