@@ -94,7 +94,7 @@ class Scripted:
     def _serve(self) -> None:
         while self.acts:
             connection = self._listener.accept()[0]
-            with connection:
+            with connection, suppress(ConnectionError):  # an asker may be gone
                 question = Inbox(connection).receive()
                 self.asked.append(question)
                 self.acts.pop(0)(connection, question)
@@ -325,14 +325,13 @@ def test_predictors_that_died_with_who_would_tell_are_asked_again(predictors: Pr
 def until_closed(connection: socket.socket, question: Message) -> None:
     tell(connection, {"kind": "begun", "predictor": "quick-1"})
     connection.settimeout(10)
-    with suppress(ConnectionResetError):  # the asker has not read that it began
-        assert connection.recv(1) == b""
+    assert connection.recv(1) == b""
 
 
 def test_a_deadline_that_passes_closes_the_connection(predictors: Predictors, quick: Scripted) -> None:
     quick.start(until_closed)
     with pytest.raises(Overdue):
-        ends(ask(predictors, deadline=time.monotonic() + 0.1))
+        ends(ask(predictors, deadline=time.monotonic() + 0.3))
 
 
 def test_a_deadline_that_has_passed_asks_nobody(predictors: Predictors) -> None:
