@@ -14,12 +14,15 @@ blueprint = Blueprint("models", __name__)
 
 @blueprint.get("/models")
 def index() -> Response:
-    return answers.json({"models": [_summary(entry) for entry in services().catalogue.entries]})
+    service = services()
+    service.check_started()
+    return answers.json({"models": [_summary(entry) for entry in service.catalogue.entries]})
 
 
 @blueprint.get("/models/<model_type>")
 def show(model_type: str) -> Response:
     service = services()
+    service.check_started()
     entry = service.catalogue.entry(model_type)
     details = {} if entry.model is None else _details(entry.model) | {"cost": service.costs.of(entry.model)}
     return answers.json(_summary(entry) | details)

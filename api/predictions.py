@@ -15,7 +15,7 @@ from api.body import release
 from api.inline import NEVER, Attended, is_connected
 from api.intake import LOOP_BYTES
 from api.preferences import Preference
-from api.problems import BadRequest, NotImplementedYet, Starting
+from api.problems import BadRequest, NotImplementedYet
 from api.routing import Backlog, Decision, decide
 from api.services import Services, services
 from inference.errors import TooManyPixels
@@ -95,7 +95,8 @@ def predict(model_type: str | None = None) -> Response:
 
 def parse(service: Services, path_model: str | None, arrived: float) -> Call:
     """The request as a Call; everything that can be refused without decoding a pixel is refused here."""
-    _check_open(service)
+    service.drain.check()
+    service.check_started()
     wanted = answers.wanted(request)
     fields = service.forms.fields(request)
     values = fields.values
@@ -183,13 +184,6 @@ def _job(call: Call, decision: Decision) -> JobRequest:
     left_s = call.deadline - time.monotonic()
     return JobRequest(call.model_type, call.given, decision.predicted_ms, g.request_id,
                       len(tiles) if tiles else 1, time.time() + left_s if left_s < NEVER else None)
-
-
-def _check_open(service: Services) -> None:
-    """Raises Draining; Starting before anybody knows which models there are."""
-    service.drain.check()
-    if not service.catalogue.exists:
-        raise Starting("the service is starting; try again in a few seconds")
 
 
 def _read_header(service: Services, image: bytes) -> ImageInfo:

@@ -10,6 +10,7 @@ from api.costs import Costs
 from api.drain import Drain
 from api.form import Forms
 from api.intake import Intake
+from api.problems import Starting
 from api.promotion import Promotions
 from api.routing import Limits
 from api.waiting import Waiting
@@ -46,6 +47,11 @@ class Services:
         self.events.start()
         self.drain.start()
         self.costs.start()
+
+    def check_started(self) -> None:
+        """Raises Starting before anybody knows which models there are."""
+        if not self.catalogue.exists:
+            raise Starting("the service is starting; try again in a few seconds")
 
 
 def services() -> Services:

@@ -20,7 +20,7 @@ from ops.stop import stop
 from ops.supervisor import UNREACHABLE, Supervisor
 from settings import PREFIX, ROOT, Settings, SettingsError, load_settings, unknown_variables
 
-POLL_S = 0.05
+POLL_S = 0.1
 PROGRESS_S = 5.0
 # gunicorn or the workers ended so often before the first answer: they will not come up by waiting.
 FAILED_STARTS = 3
@@ -188,8 +188,18 @@ def _wait_ready(settings: Settings) -> None:
                              + (DATA_ADVICE.format(folder=settings.state.queue_dir) if failed == "valkey" else ""))
         if time.monotonic() - said > PROGRESS_S:
             said = time.monotonic()
-            print(f"Waiting until models are tried and loaded ({said - began:.0f} s) ...", flush=True)
+            print(f"Waiting until models are tried and loaded ({said - began:.0f} s): {_progress(settings)} ...",
+                  flush=True)
         time.sleep(POLL_S)
+
+
+def _progress(settings: Settings) -> str:
+    """Which models a start still waits for, as far as anybody tells."""
+    try:
+        models = _models(settings)
+    except (OSError, http.client.HTTPException, KeyError):
+        return "the processes are starting"
+    return ", ".join(model["name"] for model in models if model["state"] == "loading") or "almost done"
 
 
 def _is_ready(settings: Settings) -> bool:

@@ -32,6 +32,9 @@ STEP_S = 0.2
 END_STEP_S = 0.05
 GENERATION_S = 2.0  # between two generations, so that changes are taken together
 HELLO_S = 10.0  # for a template that the current one forks
+SERVING_S = 180.0  # for a template to load its models; a gigabyte takes some seconds
+MOST_LOSSES = 2  # of templates, one after the other, by what they were to load newly
+IMPATIENT_S = 5.0  # a change waits no longer for trials
 START_S = 15.0  # for the trials of a start, where one model is ready
 BACKLOG = 4096
 PR_SET_CHILD_SUBREAPER = 36
@@ -40,12 +43,14 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Generation:
-    """Its template process, and what it holds: all of what it was asked for, or less once it says so."""
+    """Its template process, and what it holds: what it was asked to load, or less once it says so. It is asked when it
+    has said hello, as its libraries take a second to load."""
 
     pid: int
-    holds: dict[Key, Candidate]
+    holds: dict[Key, Candidate] = field(default_factory=dict)
     connection: socket.socket | None = None
     inbox: Inbox | None = None
+    asked_at: float | None = None
 
 
 @dataclass
@@ -58,6 +63,7 @@ class Parent:
     _current: Generation | None = None
     _coming: Generation | None = None
     _retiring: dict[int, Generation] = field(default_factory=dict)
+    _losses: int = 0
     _ordered_at: float = float("-inf")
     _looked_at: float = float("-inf")
     _is_ready: bool = False
@@ -89,22 +95,40 @@ class Parent:
     def _step(self) -> None:
         if time.monotonic() - self._looked_at >= LOOK_S:
             self._looked_at = time.monotonic()
-            self._registry.look()
+            self._look()
         self._reap()
         self._give_up()
         self._order()
+        self._ask_to_load()
         self._list()
         self._hear()
 
+    def _look(self) -> None:
+        try:
+            self._registry.look()
+        except OSError as error:  # a full disk says nothing about the models; the next look tries again
+            log.error("the models folder cannot be followed: %s", error)
+
     def _order(self) -> None:
-        """Ask for a generation that holds what is wanted now, once no quick trial is worth waiting for."""
-        wanted = self._registry.wanted(self._served)
+        """Have a template forked where something else is wanted than what is served."""
+        now, wanted = time.monotonic(), self._registry.wanted(self._served)
         changed = self._current is None or wanted != self._current.holds
-        is_time = time.monotonic() - self._ordered_at >= GENERATION_S
+        if changed and self._coming is None and now - self._ordered_at >= GENERATION_S:
+            self._ordered_at = now
+            self._coming = Generation(self._forked())
+
+    def _ask_to_load(self) -> None:
+        """Tell a template that has said hello what to hold, once no quick trial is worth waiting for."""
+        now, coming = time.monotonic(), self._coming
+        if coming is None or coming.connection is None or coming.asked_at is not None:
+            return
         has_died = self._current is None and self._served
-        if changed and is_time and self._coming is None and (has_died or not self._registry.trials.busy):
-            self._ordered_at = time.monotonic()
-            self._coming = Generation(self._forked(), wanted)
+        if self._registry.trials.busy and not has_died and now - self._ordered_at < IMPATIENT_S:
+            return
+        coming.asked_at, coming.holds = now, self._registry.wanted(self._served)
+        wanted = [candidate_to_json(candidate) for candidate in coming.holds.values()]
+        with contextlib.suppress(ConnectionError):  # it died: the next look at the children tells
+            coming.connection.sendall(b"".join(packed({"wanted": wanted})))
 
     def _forked(self) -> int:
         """The pid of a new template; 0 where the current one forks it, until it says hello."""
@@ -140,40 +164,43 @@ class Parent:
                     self._note(connections[connection])
 
     def _welcome(self, connection: socket.socket) -> None:
-        """Tell a new template what to hold. One that was given up meanwhile ends when its connection is closed."""
+        """A new template says hello. One that was given up meanwhile ends when its connection is closed."""
         connection.settimeout(HELLO_S)
         inbox, coming = Inbox(connection), self._coming
         pid = inbox.receive().head["pid"]
         if coming is None or coming.connection is not None or coming.pid not in (0, pid):
             connection.close()
             return
-        coming.pid = pid
-        wanted = [candidate_to_json(candidate) for candidate in coming.holds.values()]
-        connection.sendall(b"".join(packed({"wanted": wanted})))
-        coming.connection, coming.inbox = connection, inbox
+        coming.pid, coming.connection, coming.inbox = pid, connection, inbox
 
     def _note(self, generation: Generation) -> None:
-        """A generation serves: it takes the place of the one before."""
+        """A generation serves: it takes the place of the one before, unless it lacks what that one holds."""
         assert generation.inbox is not None
         head = generation.inbox.receive().head
-        refused = {one["fingerprint"]: one["reason"] for one in head["refused"]}
-        self._decoding = head["decoding"]
-        self._refuse(generation, refused)
+        self._decoding, self._coming, self._losses = head["decoding"], None, 0
+        refused = self._refused(generation, {one["fingerprint"]: one["reason"] for one in head["refused"]})
+        if self._current is not None and any(key in self._served for key in refused):
+            self._retire(generation)
+            return
         self._served, self._may_list = dict(generation.holds), True
-        before, self._current, self._coming = self._current, generation, None
+        before, self._current = self._current, generation
         self._list()
         log.info("a generation serves: %s", ", ".join(name for name, _ in generation.holds) or "no models")
         if before is not None:
-            self._retiring[before.pid] = before
-            os.kill(before.pid, signal.SIGTERM)
+            self._retire(before)
 
-    def _refuse(self, generation: Generation, refused: Mapping[str, str]) -> None:
-        for key, candidate in list(generation.holds.items()):
-            reason = refused.get(candidate.info.fingerprint)
-            if reason is not None:
-                del generation.holds[key]
-            if reason:
+    def _retire(self, generation: Generation) -> None:
+        self._retiring[generation.pid] = generation
+        os.kill(generation.pid, signal.SIGTERM)
+
+    def _refused(self, generation: Generation, reasons: Mapping[str, str]) -> list[Key]:
+        """What a generation could not load; without a reason its files are others by now."""
+        refused = [key for key, one in generation.holds.items() if one.info.fingerprint in reasons]
+        for key in refused:
+            candidate = generation.holds.pop(key)
+            if reason := reasons[candidate.info.fingerprint]:
                 self._registry.refuse(candidate, reason)
+        return refused
 
     def _reap(self) -> None:
         """Templates, and predictors that a killed template left."""
@@ -191,13 +218,28 @@ class Parent:
                 self._coming = None
         elif self._coming is not None and self._coming.pid == pid:
             log.error("a template of predictors died while it loaded")
-            self._coming = None
+            self._lose(self._coming)
 
     def _give_up(self) -> None:
-        """Forget a template that the current one was asked to fork, and that never said hello."""
-        if self._coming is not None and not self._coming.pid and time.monotonic() - self._ordered_at > HELLO_S:
+        """Forget a template that was to be forked and never said hello, or that loads for ever."""
+        now, coming = time.monotonic(), self._coming
+        if coming is not None and not coming.pid and now - self._ordered_at > HELLO_S:
             log.error("a template of predictors was not forked, or died before it said hello")
             self._coming = None
+        elif coming is not None and coming.asked_at is not None and now - coming.asked_at > SERVING_S:
+            log.error("a template of predictors does not come to an end with loading")
+            os.kill(coming.pid, signal.SIGKILL)
+            self._lose(coming)
+
+    def _lose(self, coming: Generation) -> None:
+        """What was to be loaded newly is refused where it ends one template after the other."""
+        self._coming, self._losses = None, self._losses + 1
+        if self._losses < MOST_LOSSES:
+            return
+        for candidate in coming.holds.values():
+            if candidate not in self._served.values():
+                self._registry.refuse(candidate, "loading it ended the process that loads all models, or took too "
+                                                 "long, though its trial went well: export it again")
 
     def _list(self) -> None:
         entries = self._registry.entries(self._served)
@@ -206,8 +248,11 @@ class Parent:
         self._is_ready = self._is_ready or (self._current is not None and not loading) or late
         listing = Listing(entries, self._is_ready, self._decoding)
         if self._may_list and listing != self._listing:
-            catalogue.write(self.settings.state.catalogue, listing)
-            self._listing = listing
+            try:
+                catalogue.write(self.settings.state.catalogue, listing)
+                self._listing = listing
+            except OSError as error:  # a full disk: the next step tries again
+                log.error("the catalogue cannot be written: %s", error)
 
     def _wait_for_the_end(self) -> None:
         """Ask all children again and again: a template that was just forked may become a child only now."""

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from predictors.protocol import ROUTES
 from predictors.shared_units import SharedUnits
 
 UNIT_BYTES = 1_000_000
@@ -14,7 +13,7 @@ LOOK_S = 0.005  # between two looks for room
 
 
 class DecodedBytes:
-    """Belongs to one predictor. Behind the units that are reserved lies a door for each group: who waits for room
+    """Belongs to one predictor. Behind the units that are reserved lies a door for each part: who waits for room
     keeps it locked, so that smaller images that come later do not overtake him for ever."""
 
     def __init__(self, path: Path, limit_bytes: int, group: str) -> None:
@@ -22,8 +21,8 @@ class DecodedBytes:
         self._units = SharedUnits(path, units)
         quick = units // QUICK_SHARE
         self._own = range(quick) if group == "quick" else range(quick, units)
-        names = (*ROUTES, "device")
-        self._door = range(units + names.index(group), units + names.index(group) + 1)
+        door = units + (group == "quick")
+        self._door = range(door, door + 1)
 
     @contextmanager
     def reserved(self, size_bytes: int, check: Callable[[], None]) -> Iterator[None]:

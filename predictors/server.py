@@ -6,7 +6,7 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +20,8 @@ from inference.image import OpenedImage, decode, decoded_bytes, open_image
 from inference.model import LoadedModel
 from inference.prediction import RunAll, predict
 from inference.workload import workload
+from predictors import priority
+from predictors.generation import Key
 from predictors.hang_ups import HangUps, has_closed
 from predictors.protocol import Inbox, Message, packed, split
 from predictors.reservations import DecodedBytes
@@ -28,18 +30,14 @@ from predictors.reservations import DecodedBytes
 STUCK_S = 10
 PROGRESS_S = 0.1  # between two messages about tiles
 log = logging.getLogger(__name__)
-Key = tuple[str, str, str]  # name, version and fingerprint of a model
-
-
-class NotMine(Exception):
-    """This predictor does not hold the model that is asked for."""
 
 
 @dataclass
 class Predictor:
     """One process of a group. It ends at SIGTERM, after an answer that it is about.
 
-    `listeners` are served in their order. `name` is told to askers, who look by it how a predictor ended.
+    `listeners` are served in their order. `name` is told to askers, who look by it how a predictor ended. `run_all`
+    chooses the threads in which batches of tiles are computed, `run` the thread of all the rest.
     """
 
     name: str
@@ -48,6 +46,7 @@ class Predictor:
     max_pixels: int
     decoded: DecodedBytes
     run_all: RunAll
+    run: Callable[[Callable[[], list[bytes]]], list[bytes]] = priority.at_once
     hang_ups: HangUps = field(default_factory=HangUps)
     _is_busy: bool = False
     _is_to_end: bool = False
@@ -83,19 +82,25 @@ class Predictor:
             connection.setsockopt(socket.SOL_SOCKET, option, patience)
         try:
             question = Inbox(connection).receive()
-            if not has_closed(connection):
-                connection.sendall(b"".join(packed({"kind": "begun", "predictor": self.name})))
+            if has_closed(connection):
+                return
+            if self._is_mine(question.head):
+                _tell(connection, {"kind": "begun", "predictor": self.name})
                 for piece in self._answer(connection, question):
                     connection.sendall(piece)
+            else:
+                _tell(connection, {"kind": "not-mine"})
         except OSError as error:
             log.debug("the asker is gone: %s", error)
+
+    def _is_mine(self, asked: Mapping[str, Any]) -> bool:
+        """Any predictor can draw; only one that holds the model can predict."""
+        return asked["kind"] == "draw" or _key(asked) in self.models
 
     def _answer(self, connection: socket.socket, question: Message) -> list[bytes]:
         try:
             with self.hang_ups.watched(connection) as call_off:
-                return self._work(connection, question, call_off)
-        except NotMine:
-            return packed({"kind": "not-mine"})
+                return self.run(lambda: self._work(connection, question, call_off))
         except InferenceError as error:
             return _refusal(error)
         except MemoryError:
@@ -116,9 +121,7 @@ class Predictor:
     def _prediction(self, asked: Mapping[str, Any], data: bytes, progress: "_Progress",
                     call_off: CallOff) -> list[bytes]:
         queue_ms = (time.monotonic() - asked["sent_at"]) * 1000
-        model = self.models.get((asked["name"], asked["version"], asked["fingerprint"]))
-        if model is None:
-            raise NotMine
+        model = self.models[_key(asked)]
         parameters, image = model.parameters(asked["parameters"]), open_image(data, self.max_pixels)
         work = workload(model.info, image.info, parameters)
         with self._room(image, model.info.decoded_size(image.info.size, parameters), call_off):
@@ -148,8 +151,7 @@ class _Progress:
     def __call__(self, done: int, total: int) -> None:
         if time.monotonic() - self._told_at >= PROGRESS_S:
             self._told_at = time.monotonic()
-            message = b"".join(packed({"kind": "progress", "done": done, "total": total}))
-            self.connection.sendall(message)
+            _tell(self.connection, {"kind": "progress", "done": done, "total": total})
 
 
 def as_json(result: dict) -> bytes:
@@ -162,6 +164,14 @@ def as_json(result: dict) -> bytes:
         return orjson.dumps(result, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
     except TypeError as error:
         raise InferenceFailed(f"the result cannot be written as JSON: {error}") from error
+
+
+def _tell(connection: socket.socket, head: Mapping[str, Any]) -> None:
+    connection.sendall(b"".join(packed(head)))
+
+
+def _key(asked: Mapping[str, Any]) -> Key:
+    return asked["name"], asked["version"], asked["fingerprint"]
 
 
 def _refusal(error: InferenceError) -> list[bytes]:

@@ -63,6 +63,7 @@ class Template:
         """
         show_as("punnet-templ")
         self._pid = os.getpid()
+        self.decoding = self.decoding or list(measure_decoding())
         self._control = connected(self.settings)
         self._inbox = Inbox(self._control)
         self._tell({"kind": "hello", "pid": self._pid})
@@ -76,7 +77,6 @@ class Template:
         """Hold exactly these models. Returns those that could not be loaded."""
         began, held, refused = time.monotonic(), self.models, list[Refusal]()
         self.models = {}
-        self.decoding = self.decoding or list(measure_decoding())
         for candidate in map(candidate_from_json, wanted):
             try:
                 self._hold(candidate, held)
@@ -178,8 +178,7 @@ class Template:
         die_with_parent(self._pid)
         show_as(f"punnet-{child.group}")
         Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
-        if child.group in ("long", "job"):
-            priority.become_background()
+        priority.become_background(child.group)
         models, refused = self._models_of(child.group)
         predictor = self._predictor(child, models)
         say_ready(refused)
@@ -202,7 +201,9 @@ class Template:
         state, cores = self.settings.state, available_cores()
         decoded = DecodedBytes(state.decoded, self.settings.decoded_bytes, child.group)
         run_all = TileThreads(SharedUnits(state.cores, cores)).run_all if child.group == "job" else one_by_one
-        return Predictor(child.name, self.listeners[child.group], models, self.settings.max_pixels, decoded, run_all)
+        run = priority.IdleThread().run if child.group == "long" else priority.at_once
+        return Predictor(child.name, self.listeners[child.group], models, self.settings.max_pixels, decoded, run_all,
+                         run)
 
 
 def run_generations(template: Template) -> None:

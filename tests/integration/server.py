@@ -1,12 +1,15 @@
 """A real Punnet for a test: started by ./start.sh with a state folder and a port of its own, stopped by ./stop.sh."""
 
+import atexit
 import contextlib
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -18,6 +21,9 @@ from ops import processes
 from settings import ROOT
 
 T = TypeVar("T")
+# Trials' results are shared by the servers of a test run, as a state folder keeps them from one start to the next.
+TRIALS = Path(tempfile.mkdtemp(prefix="punnet-trials-"))
+atexit.register(shutil.rmtree, TRIALS, ignore_errors=True)
 BOUNDARY = "punnet-test-boundary"
 # What `ps -o comm` shows of processes that say what they are -> their role.
 ROLES = {"punnet-parent": "predictors' parent", "punnet-templ": "template", "punnet-quick": "quick predictor",
@@ -41,11 +47,13 @@ class Answer:
 
 @dataclass
 class Server:
-    """One instance below `home`; `settings` are PUNNET_ variables without the prefix."""
+    """One instance below `home`; `settings` are PUNNET_ variables without the prefix. `knows_trials`: models that
+    another server of the test run has tried are not tried again."""
 
     home: Path
     settings: dict[str, Any] = field(default_factory=dict)
     port: int = field(default_factory=lambda: free_port())
+    knows_trials: bool = True
 
     @property
     def state_dir(self) -> Path:
@@ -60,10 +68,16 @@ class Server:
 
     def start(self, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Start, and wait for the first worker: the service is ready before it is."""
+        self.prepare()
         done = self._run("start.sh", *options, check=check)
         if done.returncode == 0:
             wait_until(lambda: self.pids().get("worker"), 20)
         return done
+
+    def prepare(self) -> None:
+        if self.knows_trials and not self.state_dir.exists():
+            self.state_dir.mkdir(parents=True)
+            self.state_dir.joinpath("trials").symlink_to(TRIALS)
 
     def stop(self) -> subprocess.CompletedProcess[str]:
         return self._run("stop.sh")

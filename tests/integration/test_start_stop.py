@@ -26,6 +26,26 @@ def test_start_prints_a_curl_line_that_works(own_server: Server) -> None:
     assert '"label":"healthy"' in done.stdout
 
 
+def test_one_slow_model_keeps_no_other_from_being_served_at_the_first_start(own_server: Server, tmp_path: Path) -> None:
+    """Its trial takes long and its name sorts first; a start waits 15 s where another model is ready."""
+    models = tmp_path / "models"
+    for name in ("aaa", "quick"):
+        classifier(models / name / "model.onnx")
+    (models / "aaa" / "hooks.py").write_text("import time; time.sleep(20)\n"
+                                             "def postprocess(outputs, context): return []")
+    own_server.settings["MODELS_DIR"], own_server.knows_trials = models, False
+    began, printed = time.monotonic(), list[str]()
+    starting = threading.Thread(target=lambda: printed.append(own_server.start().stdout))
+    starting.start()
+    wait_until(lambda: own_server.predict(leaf(), "quick").status == 200 or None, 14)
+    assert own_server.get("/readyz").is_problem(503, "starting")
+    assert own_server.predict(leaf(), "aaa").is_problem(503, "model-loading")
+    starting.join()
+    assert 15 < time.monotonic() - began < 30
+    assert "tried and loaded, served as soon as that is done: aaa" in printed[0]
+    wait_until(lambda: own_server.predict(leaf(), "aaa").status == 200 or None, 40)
+
+
 def test_started_twice_says_so_and_starts_nothing(own_server: Server) -> None:
     own_server.settings["WORKERS"] = 1  # a second web process may be forked after the start says that it is ready
     own_server.start()
@@ -120,6 +140,7 @@ def test_an_outside_queue_server_is_used(own_server: Server, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_a_foreground_service_in_order(own_server: Server, number: int) -> None:
+    own_server.prepare()
     process = subprocess.Popen([str(ROOT / "start.sh"), "--foreground"], env=own_server.environment, cwd="/",
                                stdout=subprocess.PIPE, text=True)
     wait_until(lambda: own_server.get("/readyz").status == 200 or None, 20)
@@ -216,9 +237,8 @@ def test_all_programs_share_a_session_so_that_priorities_count(own_server: Serve
     own_server.start()
     pids = own_server.pids()
     assert len({os.getsid(pid) for role in pids.values() for pid in role}) == 1
-    background = pids["long predictor"] + pids["job predictor"]
-    assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in background} == {NICENESS}
-    assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids["quick predictor"]} == {0}
+    for group, niceness in ({"quick": 0} | NICENESS).items():
+        assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids[f"{group} predictor"]} == {niceness}
     assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids["web process"]} == {0}
 
 

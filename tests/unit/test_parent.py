@@ -2,16 +2,20 @@
 it looks at its own children only."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
-from inference.registry import Registry
+from inference.model_info import ModelInfo
+from inference.registry import Candidate, Key, Registry
+from inference.repository import ModelFiles
 from predictors import pool as module
 from predictors.pool import Generation, Parent
 from predictors.protocol import Inbox, packed
@@ -21,10 +25,28 @@ from tests.unit.forks import forked
 Say = Callable[[], None]
 
 
+class FakeRegistry:
+    """It wants what it is told to want, and remembers what was refused."""
+
+    def __init__(self) -> None:
+        self.trials = SimpleNamespace(pids=set(), busy=False)
+        self.wants: dict[Key, Candidate] = {}
+        self.refused: list[str] = []
+
+    def wanted(self, served: object) -> dict[Key, Candidate]:
+        return self.wants
+
+    def refuse(self, candidate: Candidate, reason: str) -> None:
+        self.refused.append(candidate.files.name)
+
+    def entries(self, served: object) -> list[object]:
+        return []
+
+
 @pytest.fixture
 def parent(settings: Settings) -> Parent:
     parent = Parent(settings)
-    parent._registry = cast(Registry, SimpleNamespace(trials=SimpleNamespace(pids=set(), busy=False)))
+    parent._registry = cast(Registry, FakeRegistry())
     return parent
 
 
@@ -69,7 +91,7 @@ def test_others_are_reaped(parent: Parent) -> None:
 def test_a_template_that_dies_while_it_loads_is_forgotten(parent: Parent) -> None:
     def life(say_ready: Say) -> None:
         template = program()
-        parent._coming = Generation(template.pid, {})
+        parent._coming = Generation(template.pid)
         has_ended(template)
         parent._reap()
         assert parent._coming is None
@@ -78,7 +100,7 @@ def test_a_template_that_dies_while_it_loads_is_forgotten(parent: Parent) -> Non
 
 
 def test_a_template_that_never_says_hello_is_given_up(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
-    parent._coming = Generation(0, {})
+    parent._coming = Generation(0)
     parent._ordered_at = module.time.monotonic()
     parent._give_up()
     assert parent._coming is not None
@@ -88,20 +110,97 @@ def test_a_template_that_never_says_hello_is_given_up(parent: Parent, monkeypatc
 
 
 def test_a_template_that_was_forked_by_the_parent_is_not_given_up(parent: Parent) -> None:
-    parent._coming = Generation(4711, {})
+    parent._coming = Generation(4711)
     parent._give_up()
     assert parent._coming is not None
 
 
-def test_who_comes_is_told_what_to_hold(parent: Parent) -> None:
-    parent._coming = Generation(0, {})
+def test_who_comes_is_asked_to_load_once_no_trial_is_worth_waiting_for(
+        parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = cast(FakeRegistry, parent._registry)
+    parent._coming, parent._ordered_at, registry.trials.busy = Generation(0), module.time.monotonic(), True
     theirs, ours = says_hello(4711)
     parent._welcome(ours)
+    parent._ask_to_load()
+    assert (parent._coming.pid, parent._coming.connection, parent._coming.asked_at) == (4711, ours, None)
+    monkeypatch.setattr(module, "IMPATIENT_S", -1)  # a trial that is repeated for ever keeps nobody waiting
+    parent._ask_to_load()
+    parent._ask_to_load()
     assert Inbox(theirs).receive().head == {"wanted": []}
-    assert (parent._coming.pid, parent._coming.connection) == (4711, ours)
+    assert parent._coming.asked_at is not None
+    theirs.setblocking(False)
+    with pytest.raises(BlockingIOError):  # it is asked once
+        theirs.recv(1)
 
 
-@pytest.mark.parametrize("coming", [None, Generation(1, {}), Generation(4711, {}, socket.socket())])
+def candidate(name: str) -> Candidate:
+    info = SimpleNamespace(fingerprint=name)
+    return Candidate(ModelFiles(name, "1", Path(name), None), cast(ModelInfo, info))
+
+
+def serving(parent: Parent, pid: int, *names: str) -> Generation:
+    """A generation that was asked to load models of these names."""
+    return Generation(pid, {(name, 1): candidate(name) for name in names}, *socket.socketpair()[:1])
+
+
+def says_it_serves(generation: Generation, **refused: str) -> None:
+    theirs, ours = socket.socketpair()
+    head = {"kind": "serving", "decoding": [],
+            "refused": [{"fingerprint": name, "reason": reason} for name, reason in refused.items()]}
+    theirs.sendall(b"".join(packed(head)))
+    generation.inbox = Inbox(ours)
+
+
+def test_a_new_model_that_cannot_be_loaded_does_not_keep_the_others_from_serving(parent: Parent) -> None:
+    new = serving(parent, 2, "good", "bad")
+    says_it_serves(new, bad="broken")
+    parent._coming = new
+    parent._note(new)
+    assert parent._current is new
+    assert [name for name, _ in parent._served] == ["good"]
+    assert cast(FakeRegistry, parent._registry).refused == ["bad"]
+
+
+def test_a_generation_that_lost_a_served_model_does_not_take_over(parent: Parent) -> None:
+    def life(say_ready: Say) -> None:
+        template = program("import time; time.sleep(20)")
+        before, new = serving(parent, 1, "leaf"), serving(parent, template.pid, "leaf")
+        parent._current, parent._served = before, dict(before.holds)
+        says_it_serves(new, leaf="broken")
+        parent._coming = new
+        parent._note(new)
+        assert (parent._current, parent._coming) == (before, None)
+        assert [name for name, _ in parent._served] == ["leaf"]
+        assert template.wait() == -signal.SIGTERM
+
+    assert forked(life).status() == 0
+
+
+def test_what_ends_two_templates_while_it_is_loaded_is_refused(parent: Parent) -> None:
+    parent._served = {("old", 1): candidate("old")}
+    for _ in range(2):
+        assert cast(FakeRegistry, parent._registry).refused == []
+        parent._coming = Generation(7, parent._served | {("new", 1): candidate("new")})
+        parent._forget(7)
+        assert parent._coming is None
+    assert cast(FakeRegistry, parent._registry).refused == ["new"]
+
+
+def test_a_template_that_loads_for_ever_is_ended(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
+    def life(say_ready: Say) -> None:
+        template = program("import time; time.sleep(20)")
+        parent._coming = Generation(template.pid, asked_at=module.time.monotonic())
+        parent._give_up()
+        assert parent._coming is not None
+        monkeypatch.setattr(module, "SERVING_S", -1)
+        parent._give_up()
+        assert parent._coming is None
+        assert template.wait() == -signal.SIGKILL
+
+    assert forked(life).status() == 0
+
+
+@pytest.mark.parametrize("coming", [None, Generation(1), Generation(4711, {}, socket.socket())])
 def test_who_comes_when_nobody_waits_for_it_is_sent_away(parent: Parent, coming: Generation | None) -> None:
     parent._coming = coming
     theirs, ours = says_hello(4711)
@@ -120,7 +219,7 @@ def test_who_says_nothing_does_not_keep_the_parent(parent: Parent, monkeypatch: 
 @pytest.mark.parametrize(("pid", "stays"), [(0, False), (2, True)])
 def test_the_death_of_a_template_ends_a_coming_one_only_if_it_was_to_be_forked_from_it(
         parent: Parent, pid: int, stays: bool) -> None:
-    parent._current, parent._coming = Generation(1, {}), Generation(pid, {})
+    parent._current, parent._coming = Generation(1), Generation(pid)
     parent._forget(1)
     assert parent._current is None
     assert (parent._coming is not None) == stays

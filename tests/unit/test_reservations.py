@@ -92,11 +92,12 @@ def test_an_image_larger_than_its_part_takes_all_of_it(tmp_path: Path) -> None:
     other.kill()
 
 
-def test_a_large_image_is_not_overtaken_by_smaller_ones_of_its_group(tmp_path: Path) -> None:
+def test_a_large_image_is_not_overtaken_by_smaller_ones_but_on_the_quick_route(tmp_path: Path) -> None:
     first = holds(tmp_path / "decoded", 6)
     large = waits(tmp_path / "decoded", 12)
     assert not has_room(tmp_path / "decoded", 1)
-    assert has_room(tmp_path / "decoded", 1, "job")
+    assert not has_room(tmp_path / "decoded", 1, "job")
+    assert has_room(tmp_path / "decoded", 1, "quick")
     first.kill()
     assert large.status() == 0
     assert has_room(tmp_path / "decoded", 12)
