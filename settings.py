@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     api_keys: str = Field("", description="comma-separated name:key")
     allow_anonymous: bool = Field(False, description="serve a non-loopback address without keys")
     state_dir: Path = Field(Path("var"), description="pid files, sockets, the queue's data, waiting images")
-    log_dir: Path = Field(Path("gunicorn"), description="access.log, error.log, worker.log, supervisor.log")
+    log_dir: Path = Field(Path("gunicorn"), description="access, error, predictors, worker and supervisor .log")
     log_level: Literal["all", "debug", "info", "warning", "error", "critical"] = "info"
     models_dir: Path = Field(Path("models"), description="the model repository")
     image_root: Path | None = Field(Path("samples"), description="the folder img_file=<path> may name")

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts Punnet: makes .venv if needed, then queue server, gunicorn and RQ workers under supervisor.
+# Starts Punnet: makes .venv if needed, then queue server, predictors, gunicorn and RQ workers under supervisor.
 # Options: --foreground (for systemd and containers), --reload (for development).
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"

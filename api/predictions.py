@@ -23,7 +23,7 @@ from inference.image import ImageInfo, decoded_bytes, open_image
 from inference.model_info import ModelInfo
 from inference.spec import Size
 from inference.workload import Workload, workload
-from jobs.errors import QueueFull, QueueUnavailable
+from jobs.errors import NotInTime, QueueFull, QueueUnavailable
 from jobs.job import JobRecord, JobRequest
 from predictors.client import Prediction
 from settings import MEGA
@@ -147,7 +147,7 @@ def promote(service: Services, call: Call, decision: Decision, attended: Attende
             return Accepted.of(call, service.promotions.promote(attended, decision.route, _job(call, decision),
                                                                 call.image))
         job = submit(service, call, decision)
-    except (QueueFull, QueueUnavailable):
+    except (QueueFull, QueueUnavailable, NotInTime):
         return None
     attended.run.call_off()
     return job

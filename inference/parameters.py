@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from inference.model_toml import TaskName
 from inference.spec import ModelSpec
 
+MAX_CLASSES, MAX_TILE = 1_000_000, 1_000_000
 MAX_BOXES, MAX_MERGED = 300, 10_000  # boxes of one run, as Ultralytics (max_det), and of all tiles of an image
 
 
@@ -19,13 +20,13 @@ class Parameters(BaseModel):
 class TiledParameters(Parameters):
     """A caller may ask any task whose tiles can be merged for tiles of `tile` pixels a side, or with 0 for none."""
 
-    tile: int | None = Field(None, ge=0)
+    tile: int | None = Field(None, ge=0, le=MAX_TILE)
 
 
 class ClassificationParameters(TiledParameters):
     """A caller may ask for at most `top_k` predictions, each with a score of at least `threshold`."""
 
-    top_k: int = Field(5, ge=1)
+    top_k: int = Field(5, ge=1, le=MAX_CLASSES)
     threshold: float = Field(0, ge=0, le=1)
 
 

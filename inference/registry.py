@@ -1,6 +1,7 @@
 """Which model is served, and how a new one takes its place: decided from the models folder and the trials' results."""
 
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,8 @@ from inference.repository import Fingerprints, ModelFiles
 from inference.trial import TrialResult, Trials
 
 State = Literal["loading", "ready", "failed"]
-Key = tuple[str, int]  # name, version
+Place = tuple[str, int]  # a model's name and version: only one model can be served at a place
+READING_S = 0.5  # of model files at each look
 log = logging.getLogger(__name__)
 
 
@@ -57,8 +59,8 @@ class Registry:
     models_dir: Path
     trials: Trials
     _fingerprints: Fingerprints = field(default_factory=Fingerprints)
-    _seen: dict[Key, ModelFiles] | None = None
-    _found: dict[Key, _Found] = field(default_factory=dict)
+    _seen: dict[Place, ModelFiles] | None = None
+    _found: dict[Place, _Found] = field(default_factory=dict)
     _refused: dict[str, str] = field(default_factory=dict)  # fingerprint -> why it could not be loaded after all
 
     def look(self) -> None:
@@ -68,14 +70,13 @@ class Registry:
         before = now if self._seen is None else self._seen
         for key in [key for key in self._found if key not in now and key not in before]:
             self._drop(key)
-        for key, files in now.items():
-            if before.get(key) == files:
-                self._settle(key, files)
+        self._settle_all({key: files for key, files in now.items() if before.get(key) == files})
         self._seen = now
         self.trials.follow({f"{name}@{version}": (found.files, found.fingerprint)
-                            for (name, version), found in self._found.items() if self._is_untried(found)})
+                            for (name, version), found in self._found.items()
+                            if found.result is None and found.fingerprint})
 
-    def wanted(self, served: Mapping[Key, Candidate]) -> dict[Key, Candidate]:
+    def wanted(self, served: Mapping[Place, Candidate]) -> dict[Place, Candidate]:
         """What should be served: the newest files that passed their trial, else what is served now."""
         wanted = {}
         for key, found in self._found.items():
@@ -92,14 +93,23 @@ class Registry:
         log.warning("model %r cannot be loaded: %s", candidate.files.name, reason)
         self._refused[candidate.info.fingerprint] = reason
 
-    def entries(self, served: Mapping[Key, Candidate]) -> list[Entry]:
+    def entries(self, served: Mapping[Place, Candidate]) -> list[Entry]:
         """All versions of all models, by name and number."""
         return [self._entry(self._found[key], served.get(key)) for key in sorted(self._found)]
 
-    def _settle(self, key: Key, files: ModelFiles) -> None:
+    def _settle_all(self, settled: Mapping[Place, ModelFiles]) -> None:
+        """Files are read for their fingerprints: what takes long goes on at the next look, and is listed meanwhile."""
+        began = time.monotonic()
+        for key, files in settled.items():
+            if time.monotonic() - began < READING_S:
+                self._settle(key, files)
+            else:
+                self._found.setdefault(key, _Found(files))
+
+    def _settle(self, key: Place, files: ModelFiles) -> None:
         """Note files that may be new; a file that is gone in this moment is noted at the next look."""
         found = self._found.get(key)
-        if found is not None and found.files == files and not self._is_untried(found):
+        if found is not None and found.files == files and found.result is not None:
             return
         try:
             fingerprint = self._fingerprints.of(files) if files.onnx is not None else ""
@@ -114,14 +124,11 @@ class Registry:
             log.warning("model %r, version %s cannot be served: %s", files.name, files.version or "-", result.reason)
         self._found[key] = _Found(files, fingerprint, result)
 
-    def _drop(self, key: Key) -> None:
+    def _drop(self, key: Place) -> None:
         found = self._found.pop(key)
         log.info("model %r is gone", found.files.name)
         if found.files.onnx is not None:  # only what was tried; other folders may have any name
             self.trials.forget(found.files.name)
-
-    def _is_untried(self, found: _Found) -> bool:
-        return found.result is None
 
     def _result(self, found: _Found) -> TrialResult:
         """The trial's result, unless the model could not be loaded after it."""

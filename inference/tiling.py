@@ -49,17 +49,18 @@ def cut(image_size: Size, tile: Size, overlap: int) -> Tiles:
     Raises:
         BadParameter: they are more than MAX_TILES.
     """
-    lefts, tops = (_starts(image_size[axis], tile[axis], min(overlap, tile[axis] // 2)) for axis in (0, 1))
-    if len(lefts) * len(tops) > MAX_TILES:
-        raise BadParameter(f"parameter 'tile': {len(lefts) * len(tops)} tiles of {tile[0]}x{tile[1]} pixels, at most "
+    columns, rows = (_starts(image_size[axis], tile[axis], min(overlap, tile[axis] // 2)) for axis in (0, 1))
+    count = (len(columns) + 1) * (len(rows) + 1)
+    if count > MAX_TILES:
+        raise BadParameter(f"parameter 'tile': {count} tiles of {tile[0]}x{tile[1]} pixels, at most "
                            f"{MAX_TILES} are worked on: ask for larger ones")
-    return Tiles(image_size, tile, lefts, tops)
+    last_left, last_top = (max(0, image_size[axis] - tile[axis]) for axis in (0, 1))
+    return Tiles(image_size, tile, (*columns, last_left), (*rows, last_top))
 
 
-def _starts(length: int, tile: int, overlap: int) -> tuple[int, ...]:
-    if length <= tile:
-        return (0,)
-    return (*range(0, length - tile, tile - overlap), length - tile)
+def _starts(length: int, tile: int, overlap: int) -> range:
+    """Where tiles start but for the last one, which ends at the image's rim."""
+    return range(0, max(0, length - tile), tile - overlap)
 
 
 def _place_tile(tiles: Tiles, box: tuple[int, int, int, int], wanted: InputSpec) -> Placement:

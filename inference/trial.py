@@ -66,6 +66,7 @@ class Trials:
     def __init__(self, folder: Path, places: int) -> None:
         self._folder, self._places = folder, max(2, places)
         self._running: dict[str, _Running] = {}
+        self._killed: set[str] = set()  # fingerprints whose trial was killed once: it is repeated
 
     def known(self, files: ModelFiles, fingerprint: str) -> TrialResult | None:
         """The result for exactly these files, if they were tried; None also for what another release wrote."""
@@ -131,7 +132,7 @@ class Trials:
         disk is full: the next look begins another trial."""
         _kill_group(running.child.pid)
         found = _found(running)
-        if found is None:
+        if found is None or self._is_killed_first(running):
             return
         is_usable = json.loads(found)["info"] is not None
         try:
@@ -139,6 +140,13 @@ class Trials:
             running.report.replace(self._file(running.files, running.fingerprint, TRIED if is_usable else FAILED))
         except OSError as error:
             log.warning("the trial of model %r cannot be written down: %s", running.files.name, error.strerror)
+
+    def _is_killed_first(self, running: _Running) -> bool:
+        """Whether it was killed, as anybody may have done, and that for the first time."""
+        is_first = running.child.returncode == -signal.SIGKILL and running.fingerprint not in self._killed
+        if is_first:
+            self._killed.add(running.fingerprint)
+        return is_first
 
     def _file(self, files: ModelFiles, fingerprint: str, suffix: str) -> Path:
         tried = f"{fingerprint} {version('onnxruntime')} {sys.version}"

@@ -146,7 +146,7 @@ def note_progress(client: Redis, job_id: str, tiles_done: int) -> None:
         log.warning("progress of job %s is not noted: %s", job_id, error)
 
 
-def finish(pipeline: Pipeline, standing: Standing, outcome: Outcome, result: bytes = b"") -> None:
+def write_end(pipeline: Pipeline, standing: Standing, outcome: Outcome, result: bytes = b"") -> None:
     """Write down a job's end, in the transaction of `change`: in RQ's terms, for its readers and for those who wait."""
     job, ttl = standing.job, standing.job.result_ttl or 1
     if outcome.kind not in ("", CANCELED):
@@ -174,7 +174,7 @@ def _end(queue: Queue, job_id: str, may: Callable[[Standing], bool], outcome: Ou
         outcome, result = _too_large(result), b""
 
     def move(pipeline: Pipeline, standing: Standing) -> None:
-        finish(pipeline, standing, outcome, result)
+        write_end(pipeline, standing, outcome, result)
 
     return change(queue, job_id, lambda standing: move if standing.can_run and may(standing) else None)
 

@@ -19,12 +19,11 @@ from rq.serializers import JSONSerializer
 from jobs import execution as executions
 from jobs.backlog import Backlog
 from jobs.errors import JobExpired, JobNotFound, QueueUnavailable
-from jobs.execution import HEARTBEAT_S, HEARTBEAT_TTL_S, OUTCOME, RESULT, TILES_DONE, TOMBSTONE
+from jobs.execution import HEARTBEAT_TTL_S, OUTCOME, RESULT, TILES_DONE, TOMBSTONE
 from jobs.job import WORKER_LOST, JobRecord, JobRequest, Outcome, State
 from jobs.store import ImageStore, make_ended_store
 from settings import Settings
 
-__all__ = ["HEARTBEAT_S", "QUEUE", "TASK", "Execution", "JobQueue", "make_queue"]
 QUEUE = "punnet"
 TASK = "worker.tasks.predict"  # what RQ's tools show; the worker runs every job of the queue alike
 # RQ's own tools clean up after an execution without heartbeats: with tries left they requeue the job, as we do.
@@ -97,7 +96,7 @@ class JobQueue:
         job_id = execution.job_id
         with _unavailable():
             if outcome.succeeded:
-                self._in_thread(lambda: self._ended.put(job_id, image))
+                self._in_thread(lambda: self._ended.keep(job_id, image))
             if executions.end(self._queue, job_id, execution.id, outcome, result):
                 self._in_thread(lambda: self._store.delete(job_id))
 

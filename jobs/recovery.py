@@ -12,7 +12,7 @@ from rq.executions import Execution
 from rq.job import JobStatus
 
 from jobs.events import announce
-from jobs.execution import DEATHS, HEARTBEAT_TTL_S, Move, Standing, change, finish
+from jobs.execution import DEATHS, HEARTBEAT_TTL_S, Move, Standing, change, write_end
 from jobs.job import WORKER_LOST, Outcome
 
 # A job that each time costs its worker is not given to a sixth.
@@ -52,7 +52,7 @@ def _give_up(pipeline: Pipeline, queue: Queue, standing: Standing, execution_id:
         return  # its record is gone, it has ended, or somebody else executes it
     pipeline.hset(job.key, DEATHS, str(deaths))
     if deaths >= MAX_DEATHS:
-        finish(pipeline, standing, Outcome(kind=WORKER_LOST, detail=(
+        write_end(pipeline, standing, Outcome(kind=WORKER_LOST, detail=(
             f"{deaths} workers died or failed while they ran the job; the worker's log tells why")))
         return
     log.warning("job %s is requeued", job.id)

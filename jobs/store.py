@@ -1,12 +1,14 @@
 """The images of jobs: in a folder beside the embedded server, in Redis with an outside one."""
 
 import contextlib
+import logging
 import os
 import time
 from pathlib import Path
 from typing import Protocol, cast
 
 from redis import Redis
+from redis.exceptions import RedisError
 
 from jobs.errors import ImageLost
 from settings import MEGA, Settings
@@ -16,6 +18,7 @@ REDIS_TTL_S = 7 * 24 * 3600
 PARTIAL = ".partial"
 PRUNE_S = 2  # looking at thousands of small images takes longer than a job on one of them
 ENDED_SHARE = 4  # images of ended jobs may take a quarter of what those of waiting ones may
+log = logging.getLogger(__name__)
 
 
 class ImageStore(Protocol):
@@ -131,7 +134,14 @@ class EndedImages:
         self._store, self._keep_s, self._max_bytes = store, keep_s, max_bytes
         self._pruned_at = float("-inf")
 
-    def put(self, job_id: str, data: bytes) -> None:
+    def keep(self, job_id: str, data: bytes) -> None:
+        """A full disk or queue server costs the drawings, not the result."""
+        try:
+            self._put(job_id, data)
+        except (OSError, RedisError) as error:
+            log.warning("the image of job %s is not kept: %s", job_id, error)
+
+    def _put(self, job_id: str, data: bytes) -> None:
         self._store.put(job_id, data)
         if time.monotonic() - self._pruned_at >= PRUNE_S:
             self._pruned_at = time.monotonic()

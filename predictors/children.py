@@ -1,6 +1,7 @@
 """The predictors of one generation: forked, counted, and replaced when they die."""
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ from typing import NoReturn
 
 from predictors.deaths import Deaths
 
+log = logging.getLogger(__name__)
 PAUSE_S = 1.0  # before a predictor is forked again that died before it was ready
 Refusal = Mapping[str, str]  # of a model that could not be loaded: `fingerprint` and `reason`
 SayReady = Callable[[Sequence[Refusal]], None]
@@ -67,6 +69,7 @@ class Children:
                 if pid in self._unready:
                     self._not_before[child.group] = time.monotonic() + PAUSE_S
             self._unready.discard(pid)
+        self._deaths.look()
 
     def note_ready(self) -> None:
         """Read from `pipe` who has become ready."""
@@ -89,7 +92,12 @@ class Children:
         os.close(self._tell)
 
     def _fork(self, child: Child) -> None:
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # no more processes, or no memory, just now
+            log.error("a predictor cannot be forked: %s", error)
+            self._not_before[child.group] = time.monotonic() + PAUSE_S
+            return
         if pid == 0:
             run_and_exit(lambda: self._live(child, self._say_ready))
         self._running[pid] = child

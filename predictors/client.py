@@ -17,8 +17,8 @@ from predictors.protocol import DEVICE_ROUTES, Inbox, Message, Route, packed
 from state_dir import StateDir
 
 T = TypeVar("T")
-MOST_BLAMED = 2  # predictors that an image may end by itself
-MOST_LOST = 5  # predictors that may be killed from outside while they work on it
+MOST_BLAMED = 2  # crashes of predictors that make an image poison
+MOST_LOST = 5  # predictors killed from outside while they worked on one image, which make it poison too
 AWAY_S = 10.0  # without anybody who listens
 PAUSE_S = 0.02  # before a question is asked again that nobody took
 log = logging.getLogger(__name__)
@@ -228,9 +228,11 @@ class Run(Generic[T]):
             time.sleep(PAUSE_S)
 
     def _blame(self, predictor: str) -> None:
+        log.warning("predictor %s broke off while it worked on an image", predictor)
         from_outside = self._deaths.was_from_outside(predictor)
+        if from_outside is None:
+            return
         self._lost, self._blamed = self._lost + from_outside, self._blamed + (not from_outside)
-        log.warning("predictor %s died while it worked on an image", predictor)
         if self._blamed >= MOST_BLAMED or self._lost >= MOST_LOST:
             self._poison.add(self._question.poison_key, self._question.bodies[0])
             self._end(PoisonImage(f"the image ended {self._blamed + self._lost} predictors, one after the other: "

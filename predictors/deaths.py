@@ -3,6 +3,7 @@
 import logging
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 KEPT_S = 60.0
@@ -13,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class Deaths:
-    """The file of one machine's predictors."""
+    """What is told of one machine's predictors."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -25,23 +26,35 @@ class Deaths:
         by_kernel = self._killed_for_memory > killed
         how = FROM_OUTSIDE if status == -signal.SIGKILL and not by_kernel else _told(status)
         log.error("predictor %s died: %s", predictor, how)
+        try:
+            self._tell(predictor, how)
+        except OSError as error:  # a full disk: who asked for it will not blame the image
+            log.error("nobody is told how predictor %s died: %s", predictor, error)
+
+    def look(self) -> None:
+        """To be repeated: what the kernel killed before a predictor's death was no predictor."""
+        self._killed_for_memory = _killed_for_memory()
+
+    def _tell(self, predictor: str, how: str) -> None:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         for file in self._folder.iterdir():
-            if time.time() - file.stat().st_mtime > KEPT_S:
-                file.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # another generation's template tidies up too
+                if time.time() - file.stat().st_mtime > KEPT_S:
+                    file.unlink()
         partial = self._folder / f"{predictor}.partial"
         partial.write_text(how)
         partial.rename(self._folder / predictor)
 
-    def was_from_outside(self, predictor: str) -> bool:
-        """How a predictor died whose connection has just closed. Where nobody tells, all predictors died together."""
+    def was_from_outside(self, predictor: str) -> bool | None:
+        """How a predictor died whose connection has just closed. None where nobody tells: its template died too, or it
+        did not die and only broke off."""
         until = time.monotonic() + TOLD_WITHIN_S
         while time.monotonic() < until:
             try:
                 return (self._folder / predictor).read_text() == FROM_OUTSIDE
             except FileNotFoundError:
                 time.sleep(LOOK_S)
-        return True
+        return None
 
 
 def _told(status: int) -> str:

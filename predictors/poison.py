@@ -1,11 +1,13 @@
 """Images that ended two predictors, remembered for an hour: an empty file each, named by size and digest."""
 
 import hashlib
+import logging
 import time
 from contextlib import suppress
 from pathlib import Path
 
 REMEMBERED_S = 3600.0
+log = logging.getLogger(__name__)
 
 
 class PoisonImages:
@@ -22,10 +24,13 @@ class PoisonImages:
 
     def add(self, fingerprint: str, image: bytes) -> None:
         """Remember an image; forget those that are remembered long enough."""
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        for file in filter(_is_old, self._folder.iterdir()):
-            file.unlink(missing_ok=True)
-        (self._folder / _name(fingerprint, image)).touch()
+        try:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            for file in filter(_is_old, self._folder.iterdir()):
+                file.unlink(missing_ok=True)
+            (self._folder / _name(fingerprint, image)).touch()
+        except OSError as error:  # a full disk: it will be found out again
+            log.error("a poison image is not remembered: %s", error)
 
 
 def _name(fingerprint: str, image: bytes) -> str:

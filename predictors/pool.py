@@ -11,13 +11,14 @@ import select
 import signal
 import socket
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from inference.registry import Candidate, Key, Registry
+from inference.registry import Candidate, Place, Registry
 from inference.trial import Trials
 from lifeline import die_with_parent, show_as
 from predictors import catalogue
@@ -31,26 +32,29 @@ LOOK_S = 1.0  # at the models folder: a file counts as copied when two looks at 
 STEP_S = 0.2
 END_STEP_S = 0.05
 GENERATION_S = 2.0  # between two generations, so that changes are taken together
-HELLO_S = 10.0  # for a template that the current one forks
+HELLO_S = 30.0  # for a template to start
 SERVING_S = 180.0  # for a template to load its models; a gigabyte takes some seconds
-MOST_LOSSES = 2  # of templates, one after the other, by what they were to load newly
+MOST_KILLED = 3  # templates that were killed, one after the other, while they loaded the same model
 IMPATIENT_S = 5.0  # a change waits no longer for trials
 START_S = 15.0  # for the trials of a start, where one model is ready
 BACKLOG = 4096
+CRASHED = ("loading it ends the process that loads all models, or takes too long, though its trial went well: export "
+           "it again, or give the machine more memory")
 PR_SET_CHILD_SUBREAPER = 36
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class Generation:
-    """Its template process, and what it holds: what it was asked to load, or less once it says so. It is asked when it
-    has said hello, as its libraries take a second to load."""
+    """A template's process, and the models that it was asked to load. Those that it refuses are taken out again. It is
+    asked after it has said hello, because its own libraries take a second to load."""
 
     pid: int
-    holds: dict[Key, Candidate] = field(default_factory=dict)
+    holds: dict[Place, Candidate] = field(default_factory=dict)
     connection: socket.socket | None = None
     inbox: Inbox | None = None
     asked_at: float | None = None
+    loading: str = ""  # fingerprint of the model that it was last heard to load
 
 
 @dataclass
@@ -59,11 +63,11 @@ class Parent:
 
     settings: Settings
     _began: float = field(default_factory=time.monotonic)
-    _served: dict[Key, Candidate] = field(default_factory=dict)
+    _served: dict[Place, Candidate] = field(default_factory=dict)
     _current: Generation | None = None
     _coming: Generation | None = None
     _retiring: dict[int, Generation] = field(default_factory=dict)
-    _losses: int = 0
+    _killed: Counter[str] = field(default_factory=Counter)  # fingerprint -> templates that were killed loading it
     _ordered_at: float = float("-inf")
     _looked_at: float = float("-inf")
     _is_ready: bool = False
@@ -127,7 +131,7 @@ class Parent:
             return
         coming.asked_at, coming.holds = now, self._registry.wanted(self._served)
         wanted = [candidate_to_json(candidate) for candidate in coming.holds.values()]
-        with contextlib.suppress(ConnectionError):  # it died: the next look at the children tells
+        with contextlib.suppress(OSError):  # it died or is stuck: the next look at the children tells
             coming.connection.sendall(b"".join(packed({"wanted": wanted})))
 
     def _forked(self) -> int:
@@ -136,9 +140,10 @@ class Parent:
             with contextlib.suppress(ConnectionError):  # it died: the next look at the children tells
                 self._current.connection.sendall(b"".join(packed({"kind": "succeed"})))
             return 0
+        parent_pid = os.getpid()
         pid = os.fork()
         if pid == 0:
-            run_and_exit(lambda: self._become_template(os.getppid()))
+            run_and_exit(lambda: self._become_template(parent_pid))
         return pid
 
     def _become_template(self, parent_pid: int) -> None:
@@ -174,10 +179,18 @@ class Parent:
         coming.pid, coming.connection, coming.inbox = pid, connection, inbox
 
     def _note(self, generation: Generation) -> None:
-        """A generation serves: it takes the place of the one before, unless it lacks what that one holds."""
+        """Hear what a template loads, and at last that it serves."""
         assert generation.inbox is not None
         head = generation.inbox.receive().head
-        self._decoding, self._coming, self._losses = head["decoding"], None, 0
+        if head["kind"] == "loading":
+            generation.loading = head["fingerprint"]
+        else:
+            self._succeed(generation, head)
+
+    def _succeed(self, generation: Generation, head: Mapping[str, Any]) -> None:
+        """A generation serves: it takes the place of the one before, unless it lacks what that one holds."""
+        self._decoding, self._coming = head["decoding"], None
+        self._killed.clear()
         refused = self._refused(generation, {one["fingerprint"]: one["reason"] for one in head["refused"]})
         if self._current is not None and any(key in self._served for key in refused):
             self._retire(generation)
@@ -193,7 +206,7 @@ class Parent:
         self._retiring[generation.pid] = generation
         os.kill(generation.pid, signal.SIGTERM)
 
-    def _refused(self, generation: Generation, reasons: Mapping[str, str]) -> list[Key]:
+    def _refused(self, generation: Generation, reasons: Mapping[str, str]) -> list[Place]:
         """What a generation could not load; without a reason its files are others by now."""
         refused = [key for key, one in generation.holds.items() if one.info.fingerprint in reasons]
         for key in refused:
@@ -205,10 +218,11 @@ class Parent:
     def _reap(self) -> None:
         """Templates, and predictors that a killed template left."""
         for pid in _children() - self._registry.trials.pids:
-            if os.waitpid(pid, os.WNOHANG) != (0, 0):
-                self._forget(pid)
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                self._forget(pid, os.waitstatus_to_exitcode(status))
 
-    def _forget(self, pid: int) -> None:
+    def _forget(self, pid: int, status: int) -> None:
         if self._retiring.pop(pid, None):
             return
         if self._current is not None and self._current.pid == pid:
@@ -218,28 +232,35 @@ class Parent:
                 self._coming = None
         elif self._coming is not None and self._coming.pid == pid:
             log.error("a template of predictors died while it loaded")
-            self._lose(self._coming)
+            self._blame(self._coming, status)
 
     def _give_up(self) -> None:
-        """Forget a template that was to be forked and never said hello, or that loads for ever."""
+        """Forget a template that never said hello, or that loads for ever."""
         now, coming = time.monotonic(), self._coming
-        if coming is not None and not coming.pid and now - self._ordered_at > HELLO_S:
-            log.error("a template of predictors was not forked, or died before it said hello")
-            self._coming = None
-        elif coming is not None and coming.asked_at is not None and now - coming.asked_at > SERVING_S:
+        if coming is None:
+            return
+        if coming.connection is None and now - self._ordered_at > HELLO_S:
+            log.error("a template of predictors was not forked, or did not say hello")
+            self._end_coming(coming)
+        elif coming.asked_at is not None and now - coming.asked_at > SERVING_S:
             log.error("a template of predictors does not come to an end with loading")
-            os.kill(coming.pid, signal.SIGKILL)
-            self._lose(coming)
+            self._end_coming(coming)
+            self._blame(coming, 0)
 
-    def _lose(self, coming: Generation) -> None:
-        """What was to be loaded newly is refused where it ends one template after the other."""
-        self._coming, self._losses = None, self._losses + 1
-        if self._losses < MOST_LOSSES:
+    def _end_coming(self, coming: Generation) -> None:
+        self._coming = None
+        if coming.pid:
+            os.kill(coming.pid, signal.SIGKILL)
+
+    def _blame(self, coming: Generation, status: int) -> None:
+        """What a template was about to load is refused where it crashed or hung, or was killed again and again."""
+        self._coming = None
+        self._killed[coming.loading] += 1
+        if status == -signal.SIGKILL and self._killed[coming.loading] < MOST_KILLED:
             return
         for candidate in coming.holds.values():
-            if candidate not in self._served.values():
-                self._registry.refuse(candidate, "loading it ended the process that loads all models, or took too "
-                                                 "long, though its trial went well: export it again")
+            if candidate.info.fingerprint == coming.loading:
+                self._registry.refuse(candidate, CRASHED)
 
     def _list(self) -> None:
         entries = self._registry.entries(self._served)

@@ -1,4 +1,4 @@
-"""How slow work gives way to quick work: background priority."""
+"""Background priority: quick work takes a core first."""
 
 import os
 import time
@@ -14,8 +14,9 @@ AMPLE_SHARE = 0.5  # who gets so much outside goes back
 
 
 def become_background(group: str) -> None:
-    """For the life of the calling process and of the threads that it starts. The quick group stays as it is."""
-    os.setpriority(os.PRIO_PROCESS, 0, NICENESS.get(group, 0))
+    """For the life of the calling process and of the threads that it starts. The quick group stays as it is, and so
+    does a process that was started at a lower priority: nobody may go back."""
+    os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS.get(group, 0), os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 def at_once(call: Callable[[], T]) -> T:

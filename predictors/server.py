@@ -46,7 +46,7 @@ class Predictor:
     max_pixels: int
     decoded: DecodedBytes
     run_all: RunAll
-    run: Callable[[Callable[[], list[bytes]]], list[bytes]] = priority.at_once
+    run: Callable[[Callable[[], Any]], Any] = priority.at_once
     hang_ups: HangUps = field(default_factory=HangUps)
     _is_busy: bool = False
     _is_to_end: bool = False
@@ -84,7 +84,9 @@ class Predictor:
             question = Inbox(connection).receive()
             if has_closed(connection):
                 return
-            if self._is_mine(question.head):
+            if _is_overdue(question.head):
+                _tell(connection, _refusal(Overdue("it had not begun when its time was over")))
+            elif self._is_mine(question.head):
                 _tell(connection, {"kind": "begun", "predictor": self.name})
                 for piece in self._answer(connection, question):
                     connection.sendall(piece)
@@ -100,19 +102,17 @@ class Predictor:
     def _answer(self, connection: socket.socket, question: Message) -> list[bytes]:
         try:
             with self.hang_ups.watched(connection) as call_off:
-                return self.run(lambda: self._work(connection, question, call_off))
+                return self._work(connection, question, call_off)
         except InferenceError as error:
-            return _refusal(error)
+            return packed(_refusal(error))
         except MemoryError:
-            return _refusal(InferenceFailed("there is not enough memory for this image: try a smaller one"))
+            return packed(_refusal(InferenceFailed("there is not enough memory for this image: try a smaller one")))
         except Exception as error:
             log.exception("a question of the kind %r brought an unexpected error", question.head["kind"])
-            return _refusal(InferenceFailed(f"unexpected {type(error).__name__}; predictors.log has it"))
+            told = InferenceFailed(f"unexpected {type(error).__name__}; predictors.log has it")
+            return packed(_refusal(told))
 
     def _work(self, connection: socket.socket, question: Message, call_off: CallOff) -> list[bytes]:
-        deadline = question.head["deadline"]
-        if deadline is not None and time.monotonic() > deadline:
-            raise Overdue("it had not begun when its time was over")
         parts = split(question.body, question.head["sizes"])
         if question.head["kind"] == "draw":
             return self._drawing(question.head, parts[0], parts[1], call_off)
@@ -125,7 +125,7 @@ class Predictor:
         parameters, image = model.parameters(asked["parameters"]), open_image(data, self.max_pixels)
         work = workload(model.info, image.info, parameters)
         with self._room(image, model.info.decoded_size(image.info.size, parameters), call_off):
-            found = predict(model, image, parameters, call_off, progress, self.run_all)
+            found = self.run(lambda: predict(model, image, parameters, call_off, progress, self.run_all))
         head = {"kind": "answer", "model_version": model.spec.version, "image": found.image.to_dict(),
                 "timings_ms": found.timings_ms, "queue_ms": queue_ms, "samples": work.samples(found.core_ms)}
         return packed(head, [as_json(found.result)])
@@ -133,8 +133,8 @@ class Predictor:
     def _drawing(self, asked: Mapping[str, Any], data: bytes, result: bytes, call_off: CallOff) -> list[bytes]:
         image = open_image(data, self.max_pixels)
         with self._room(image, None, call_off):
-            drawn = drawing.draw(decode(image, None, call_off.check).image, orjson.loads(result))
-            return packed({"kind": "answer"}, [drawing.encode(drawn, asked["media_type"])])
+            drawn = self.run(lambda: _drawn(image, result, asked["media_type"], call_off))
+        return packed({"kind": "answer"}, [drawn])
 
     def _room(self, image: OpenedImage, wanted: tuple[int, int] | None, call_off: CallOff) -> Any:
         size_bytes = decoded_bytes(image.info, wanted)
@@ -166,6 +166,14 @@ def as_json(result: dict) -> bytes:
         raise InferenceFailed(f"the result cannot be written as JSON: {error}") from error
 
 
+def _drawn(image: OpenedImage, result: bytes, media_type: drawing.Kind, call_off: CallOff) -> bytes:
+    return drawing.encode(drawing.draw(decode(image, None, call_off.check).image, orjson.loads(result)), media_type)
+
+
+def _is_overdue(asked: Mapping[str, Any]) -> bool:
+    return asked["deadline"] is not None and time.monotonic() > asked["deadline"]
+
+
 def _tell(connection: socket.socket, head: Mapping[str, Any]) -> None:
     connection.sendall(b"".join(packed(head)))
 
@@ -174,5 +182,5 @@ def _key(asked: Mapping[str, Any]) -> Key:
     return asked["name"], asked["version"], asked["fingerprint"]
 
 
-def _refusal(error: InferenceError) -> list[bytes]:
-    return packed({"kind": "error", "error": type(error).__name__, "detail": str(error)})
+def _refusal(error: InferenceError) -> dict[str, str]:
+    return {"kind": "error", "error": type(error).__name__, "detail": str(error)}

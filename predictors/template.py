@@ -4,6 +4,7 @@ It has one thread, so that it may fork at any time. The next generation's templa
 models that did not change are shared in memory.
 """
 
+import contextlib
 import ctypes
 import gc
 import logging
@@ -38,7 +39,7 @@ from settings import Settings, available_cores
 WARM_UP_MS = 500.0  # a model that takes longer is not run before its first question
 REASON_LENGTH = 500
 LOOK_S = 1.0  # for predictors that are forked again after a pause
-OOM_SCORE = "500"  # where the memory ends, a predictor goes before the queue server and the web processes
+OOM_SCORE = 500
 log = logging.getLogger(__name__)
 
 
@@ -54,6 +55,7 @@ class Template:
     decoding: Sequence[Any] = ()
     _later: list[Candidate] = field(default_factory=list)  # models that each predictor has to load itself
     _is_to_end: bool = False
+    _is_told: bool = False  # the parent knows that this generation serves
 
     def run(self) -> "Template | None":
         """Load what the parent wants, serve it until there is something newer, then let the work end.
@@ -90,8 +92,11 @@ class Template:
     def _hold(self, candidate: Candidate, held: Mapping[Key, LoadedModel]) -> None:
         """A model with threads of its own, or on a device, does not survive a fork: each predictor loads it."""
         key = key_of(candidate.info)
-        if candidate.info.one_thread:
-            self.models[key] = held.get(key) or _loaded(candidate)
+        if candidate.info.one_thread and key in held:
+            self.models[key] = held[key]
+        elif candidate.info.one_thread:
+            self._tell({"kind": "loading", "fingerprint": candidate.info.fingerprint})
+            self.models[key] = _loaded(candidate)
         else:
             self._later.append(candidate)
 
@@ -106,11 +111,12 @@ class Template:
         self._is_to_end = True
 
     def _serve(self, refused: Sequence[Refusal]) -> "Template | None":
-        is_told = False
         while not self._children.have_ended:
-            if self._children.are_ready and not is_told:
-                is_told = True
+            if self._children.are_ready and not self._is_told:
+                self._is_told = True
                 refused = [*refused, *self._children.refused]
+                fingerprints = {one["fingerprint"] for one in refused}
+                self._later = [one for one in self._later if one.info.fingerprint not in fingerprints]
                 self._tell({"kind": "serving", "refused": refused, "decoding": self.decoding})
             watched: list[Any] = [self._woken, self._children.pipe, self._control]
             ready, _, _ = select.select(watched, [], [], LOOK_S)
@@ -127,8 +133,8 @@ class Template:
         return None
 
     def _is_forked_to_succeed(self) -> bool:
-        """The parent wants a successor: whether this is its process now. It is a grandchild, which becomes the parent's
-        child and may outlive this process.
+        """The parent wants a successor. True in the successor's process: a grandchild, which becomes the parent's child
+        and so may outlive this process.
 
         Raises:
             ConnectionError: the parent is gone.
@@ -136,17 +142,16 @@ class Template:
         self._inbox.receive()
         if os.fork() != 0:
             return False
+        between = os.getpid()
         if os.fork() != 0:
             os._exit(0)
+        while os.getppid() == between:  # until it has ended
+            time.sleep(0.001)
         return True
 
     def _successor(self) -> "Template":
         self._forget_signals()
         self._leave()
-        while os.getppid() != self.parent_pid:  # until the process in between has ended
-            if os.getppid() == 1:
-                raise SystemExit(1)
-            time.sleep(0.001)
         die_with_parent(self.parent_pid)
         return Template(self.settings, self.parent_pid, self.listeners, self.models, self.decoding)
 
@@ -177,9 +182,11 @@ class Template:
         self._forget_signals()
         die_with_parent(self._pid)
         show_as(f"punnet-{child.group}")
-        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
+        _go_first_where_memory_ends()
         priority.become_background(child.group)
         models, refused = self._models_of(child.group)
+        if refused and self._is_told:
+            raise SystemExit(1)  # what it lacks is served by now: another one tries after a pause
         predictor = self._predictor(child, models)
         say_ready(refused)
         self._leave()
@@ -239,6 +246,13 @@ def _refusal(candidate: Candidate, error: Exception) -> Refusal:
     """What the parent is told of a model that could not be loaded: no reason where its files are others by now."""
     reason = "" if isinstance(error, FileNotFoundError) else reason_of(error)
     return {"fingerprint": candidate.info.fingerprint, "reason": reason[:REASON_LENGTH]}
+
+
+def _go_first_where_memory_ends() -> None:
+    """The kernel is to end a predictor before the queue server and the web processes, where it lets itself be told."""
+    file = Path("/proc/self/oom_score_adj")
+    with contextlib.suppress(OSError):
+        file.write_text(str(max(OOM_SCORE, int(file.read_text()))))
 
 
 def _tidy_up() -> None:

@@ -10,7 +10,7 @@ from predictors.shared_units import SharedUnits
 
 class TileThreads:
     """One batch of a run may always be computed. Each further one at a time needs a core that is free by a file that
-    all predictors share, so that their threads together are as many as there are cores."""
+    all predictors share: an image alone gets all cores, and several images at once hardly more threads than that."""
 
     def __init__(self, cores: SharedUnits) -> None:
         self._cores = cores

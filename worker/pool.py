@@ -3,7 +3,6 @@
 RQ notices the death of a SimpleWorker after minutes. Here the parent looks each second at who executes what.
 """
 
-import ctypes
 import logging
 import os
 import signal
@@ -22,13 +21,12 @@ from rq.worker_pool import WorkerPool
 
 from jobs.queue import QUEUE, make_queue
 from jobs.recovery import Recovery
-from lifeline import die_with_parent
+from lifeline import die_with_parent, show_as
 from worker.tasks import Tasks
 from worker.worker import Worker
 
 STORE_SWEEP_S = 60
 STORE_GRACE_S = 300
-PR_SET_NAME = 15
 log = logging.getLogger(__name__)
 
 
@@ -96,7 +94,7 @@ class Pool(WorkerPool):
     def _run_worker(self, name: str, pool_pid: int) -> None:
         """The child's life, from fork to exit."""
         die_with_parent(pool_pid)
-        ctypes.CDLL(None).prctl(PR_SET_NAME, b"punnet-worker")  # what `ps -o comm` shows
+        show_as("punnet-worker")
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)  # until the worker sets its own: not the pool's
         client = self._make_client()

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from redis.exceptions import RedisError
 from rq.job import Job
 
 from inference.cost import Amounts, CostModel, Snapshot, Work
@@ -107,7 +106,7 @@ class Tasks:
         try:
             image = self.store.get(task.job_id)
             prediction = self._prediction(task, image, limit, switch)
-            self._keep(task.job_id, image)
+            self.ended.keep(task.job_id, image)
             return _success(prediction), prediction.result
         except CalledOff:
             return Outcome(kind=CANCELED), b""
@@ -143,13 +142,6 @@ class Tasks:
         prediction = run.result()
         self.give_costs(_snapshot(prediction.samples))
         return prediction
-
-    def _keep(self, job_id: str, image: bytes) -> None:
-        """For drawings of the result. A full disk or queue server costs the drawings, not the result."""
-        try:
-            self.ended.put(job_id, image)
-        except (OSError, RedisError) as error:
-            log.warning("the image of job %s is not kept: %s", job_id, error)
 
 
 def _success(prediction: Prediction) -> Outcome:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from inference.model_info import ModelInfo
-from inference.registry import Candidate, Entry, Key, Registry
+from inference.registry import Candidate, Entry, Place, Registry
 from inference.repository import ModelFiles
 from inference.spec import InputSpec, ModelSpec, OutputSpec
 from inference.trial import TrialResult
@@ -48,7 +48,7 @@ class Parent:
 
     models: Path
     trials: AtOnce = field(default_factory=AtOnce)
-    served: dict[Key, Candidate] = field(default_factory=dict)
+    served: dict[Place, Candidate] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.registry = Registry(self.models, cast(Any, self.trials))

@@ -105,7 +105,7 @@ def test_a_jobs_result_is_drawn_on_its_image(client: FlaskClient, redis: Redis, 
                                              kind: str) -> None:
     url = submit(client).headers["Location"]
     work_off(redis)
-    services_of(client).queue._ended.put(url.removeprefix("/jobs/"), photo())
+    services_of(client).queue._ended.keep(url.removeprefix("/jobs/"), photo())
     answer = client.get(f"{url}/result", headers={"Accept": kind})
     assert (answer.status_code, answer.mimetype, answer.data) == (200, kind, DRAWN)
     assert predictors.drawn == [(photo(), PREDICTION.result, kind)]

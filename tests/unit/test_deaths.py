@@ -28,9 +28,9 @@ def test_a_kill_for_want_of_memory_is_the_images_doing(tmp_path: Path, monkeypat
     assert not Deaths(tmp_path / "deaths").was_from_outside("quick-1")
 
 
-def test_a_death_that_nobody_tells_of_came_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_death_that_nobody_tells_of_is_no_word_on_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TOLD_WITHIN_S", 0.03)
-    assert Deaths(tmp_path / "deaths").was_from_outside("quick-1")
+    assert Deaths(tmp_path / "deaths").was_from_outside("quick-1") is None
 
 
 def test_who_asks_first_waits_until_it_is_told(tmp_path: Path) -> None:

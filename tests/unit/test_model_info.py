@@ -66,6 +66,8 @@ def test_parameters_may_come_as_text() -> None:
 @pytest.mark.parametrize(("task", "given", "text"), [
     ("image-classification", {"k": 1}, r"^unknown parameter 'k'; this task takes tile, top_k, threshold$"),
     ("tensor", {"tile": 32}, r"^unknown parameter 'tile'; this task takes outputs$"),
+    ("image-classification", {"top_k": 10**20}, r"^parameter 'top_k': Input should be less than or equal to 1000000$"),
+    ("image-classification", {"tile": 10**20}, r"^parameter 'tile': Input should be less than or equal to 1000000$"),
     ("image-classification", {"top_k": 0}, r"^parameter 'top_k': Input should be greater than or equal to 1$"),
     ("object-detection", {"iou": "much"}, r"^parameter 'iou': Input should be a valid number"),
     ("object-detection", {"tile": -1}, r"^parameter 'tile': Input should be greater than or equal to 0$")])

@@ -14,7 +14,7 @@ from typing import cast
 import pytest
 
 from inference.model_info import ModelInfo
-from inference.registry import Candidate, Key, Registry
+from inference.registry import Candidate, Place, Registry
 from inference.repository import ModelFiles
 from predictors import pool as module
 from predictors.pool import Generation, Parent
@@ -30,10 +30,10 @@ class FakeRegistry:
 
     def __init__(self) -> None:
         self.trials = SimpleNamespace(pids=set(), busy=False)
-        self.wants: dict[Key, Candidate] = {}
+        self.wants: dict[Place, Candidate] = {}
         self.refused: list[str] = []
 
-    def wanted(self, served: object) -> dict[Key, Candidate]:
+    def wanted(self, served: object) -> dict[Place, Candidate]:
         return self.wants
 
     def refuse(self, candidate: Candidate, reason: str) -> None:
@@ -99,20 +99,21 @@ def test_a_template_that_dies_while_it_loads_is_forgotten(parent: Parent) -> Non
     assert forked(life).status() == 0
 
 
-def test_a_template_that_never_says_hello_is_given_up(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
-    parent._coming = Generation(0)
-    parent._ordered_at = module.time.monotonic()
-    parent._give_up()
-    assert parent._coming is not None
-    monkeypatch.setattr(module, "HELLO_S", -1)
-    parent._give_up()
-    assert parent._coming is None
+@pytest.mark.parametrize("is_forked", [True, False], ids=["forked by the parent", "to be forked by a template"])
+def test_a_template_that_never_says_hello_is_given_up(parent: Parent, monkeypatch: pytest.MonkeyPatch,
+                                                      is_forked: bool) -> None:
+    def life(say_ready: Say) -> None:
+        template = program("import time; time.sleep(20)")
+        parent._coming, parent._ordered_at = Generation(template.pid if is_forked else 0), module.time.monotonic()
+        parent._give_up()
+        assert parent._coming is not None
+        monkeypatch.setattr(module, "HELLO_S", -1)
+        parent._give_up()
+        assert parent._coming is None
+        template.terminate()
+        assert template.wait() == (-signal.SIGKILL if is_forked else -signal.SIGTERM)
 
-
-def test_a_template_that_was_forked_by_the_parent_is_not_given_up(parent: Parent) -> None:
-    parent._coming = Generation(4711)
-    parent._give_up()
-    assert parent._coming is not None
+    assert forked(life).status() == 0
 
 
 def test_who_comes_is_asked_to_load_once_no_trial_is_worth_waiting_for(
@@ -176,25 +177,39 @@ def test_a_generation_that_lost_a_served_model_does_not_take_over(parent: Parent
     assert forked(life).status() == 0
 
 
-def test_what_ends_two_templates_while_it_is_loaded_is_refused(parent: Parent) -> None:
+def loading(parent: Parent, pid: int, name: str) -> None:
+    """A template that was asked to load an old model and new ones, and is at one of these."""
+    holds = parent._served | {(new, 1): candidate(new) for new in ("new", "newer")}
+    parent._coming = Generation(pid, holds, asked_at=module.time.monotonic(), loading=name)
+
+
+def test_a_model_that_crashes_the_template_is_refused_and_no_other(parent: Parent) -> None:
     parent._served = {("old", 1): candidate("old")}
-    for _ in range(2):
+    loading(parent, 7, "new")
+    parent._forget(7, -signal.SIGSEGV)
+    assert parent._coming is None
+    assert cast(FakeRegistry, parent._registry).refused == ["new"]
+
+
+def test_a_template_that_is_killed_is_no_word_on_the_model_until_it_is_killed_again_and_again(parent: Parent) -> None:
+    for kill in range(module.MOST_KILLED):
         assert cast(FakeRegistry, parent._registry).refused == []
-        parent._coming = Generation(7, parent._served | {("new", 1): candidate("new")})
-        parent._forget(7)
-        assert parent._coming is None
+        loading(parent, 7 + kill, "new")
+        parent._forget(7 + kill, -signal.SIGKILL)
     assert cast(FakeRegistry, parent._registry).refused == ["new"]
 
 
 def test_a_template_that_loads_for_ever_is_ended(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
     def life(say_ready: Say) -> None:
         template = program("import time; time.sleep(20)")
-        parent._coming = Generation(template.pid, asked_at=module.time.monotonic())
+        loading(parent, template.pid, "new")
+        cast(Generation, parent._coming).connection = socket.socket()
         parent._give_up()
         assert parent._coming is not None
         monkeypatch.setattr(module, "SERVING_S", -1)
         parent._give_up()
         assert parent._coming is None
+        assert cast(FakeRegistry, parent._registry).refused == ["new"]
         assert template.wait() == -signal.SIGKILL
 
     assert forked(life).status() == 0
@@ -220,7 +235,7 @@ def test_who_says_nothing_does_not_keep_the_parent(parent: Parent, monkeypatch: 
 def test_the_death_of_a_template_ends_a_coming_one_only_if_it_was_to_be_forked_from_it(
         parent: Parent, pid: int, stays: bool) -> None:
     parent._current, parent._coming = Generation(1), Generation(pid)
-    parent._forget(1)
+    parent._forget(1, -9)
     assert parent._current is None
     assert (parent._coming is not None) == stays
 

@@ -2,7 +2,6 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from unittest.mock import Mock
 
 import fakeredis
 import pytest
@@ -75,7 +74,7 @@ def test_a_child_begins_with_its_own_signals_and_dies_with_the_pool(pool: Pool, 
                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[object] = []
     monkeypatch.setattr(pool_module, "die_with_parent", steps.append)
-    monkeypatch.setattr(pool_module.ctypes, "CDLL", lambda _: Mock())
+    monkeypatch.setattr(pool_module, "show_as", lambda name: None)
     monkeypatch.setattr(pool_module.signal, "signal", lambda number, handler: steps.append(handler))
     monkeypatch.setattr(pool_module.Worker, "work", lambda self, **_: steps.append(self.name))
     pool._run_worker("pool.child", os.getppid())

@@ -35,6 +35,16 @@ def test_each_group_has_its_priority(group: str) -> None:
     assert forked(life).status() == 0
 
 
+def test_a_process_of_a_lower_priority_keeps_it() -> None:
+    def life(say_ready: object) -> None:
+        os.nice(15)
+        for group in ("quick", "long", "job"):
+            become_background(group)
+            assert os.getpriority(os.PRIO_PROCESS, 0) == 15
+
+    assert forked(life).status() == 0
+
+
 def test_calls_run_in_the_idle_thread_as_long_as_it_gets_enough_of_a_core() -> None:
     thread = IdleThread()
     assert thread.run(lambda: spin(0.02)) == os.SCHED_IDLE

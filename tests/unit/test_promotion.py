@@ -107,18 +107,25 @@ def test_where_the_queue_is_away_the_run_goes_on_inline(client: FlaskClient, pre
     assert (answer.status_code, answer.get_json()["route"]) == (200, "inline")
 
 
-@pytest.mark.parametrize(("begun", "method", "error", "status"), [
-    (False, "submit", NotInTime("too late"), 504), (True, "promote", JobNotFound("gone"), 404)])
 def test_a_run_whose_caller_is_refused_is_called_off(client: FlaskClient, predictors: FakePredictors,
-                                                     monkeypatch: pytest.MonkeyPatch, begun: bool, method: str,
-                                                     error: Exception, status: int) -> None:
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
-        raise error
+        raise JobNotFound("gone")
 
-    monkeypatch.setattr(JobQueue, method, refuse)
-    predictors.begin = begun
-    assert post(client).status_code == status
+    monkeypatch.setattr(JobQueue, "promote", refuse)
+    assert post(client).status_code == 404
     assert predictors.runs[0].called_off
+
+
+def test_what_could_not_begin_in_time_as_a_job_stays_in_the_inline_line(client: FlaskClient, predictors: FakePredictors,
+                                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise NotInTime("the jobs before it take too long")
+
+    monkeypatch.setattr(JobQueue, "submit", refuse)
+    predictors.begin = False
+    threading.Timer(SOON_S, lambda: predictors.runs[0].end(PREDICTION)).start()
+    assert post(client).get_json()["route"] == "inline"
 
 
 def test_without_predictors_a_promoted_job_is_left_to_the_workers(client: FlaskClient,

@@ -262,7 +262,7 @@ def test_what_runs_elsewhere_can_be_promoted_and_ended(queue: JobQueue, redis: R
 def test_the_image_is_kept_before_the_end_can_be_seen(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     record, execution = queue.promote(REQUEST, photo(), "web.1")
     states = []
-    monkeypatch.setattr(queue._ended, "put", lambda *_: states.append(queue.read(record.id).state))
+    monkeypatch.setattr(queue._ended, "keep", lambda *_: states.append(queue.read(record.id).state))
     queue.end(execution, SUCCESS, photo(), b"{}")
     assert states == ["processing"]
 

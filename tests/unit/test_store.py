@@ -71,7 +71,7 @@ def ended(store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> EndedImages:
 
 def test_images_of_ended_jobs_are_kept_while_there_is_room_the_newest_first(ended: EndedImages) -> None:
     for number in range(5):
-        ended.put(f"job{number}", bytes(40))
+        ended.keep(f"job{number}", bytes(40))
         time.sleep(0.002)  # files and scores tell ages by the clock
     assert [ended.get(f"job{number}") for number in (3, 4)] == [bytes(40)] * 2
     for number in range(3):
@@ -91,5 +91,5 @@ def test_thousands_of_ended_images_are_not_looked_at_for_each_job(store: ImageSt
     ended, looks = EndedImages(store, keep_s=60, max_bytes=100), []
     ended.prune = lambda: looks.append(1)  # type: ignore[method-assign]
     for number in range(5):
-        ended.put(f"job{number}", b"x")
+        ended.keep(f"job{number}", b"x")
     assert len(looks) == 1

@@ -3,6 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from inference.errors import BadParameter
 from inference.spec import InputSpec
 from inference.tiling import cut
 
@@ -23,6 +24,11 @@ def test_tiles_cover_every_pixel_and_overlap_as_asked(size: tuple[int, int], til
     for axis in (0, 1):
         spans = tiles.spans(axis)
         assert all(before[1] - after[0] >= overlap for before, after in pairwise(spans))
+
+
+def test_millions_of_tiles_are_refused_before_they_are_made() -> None:
+    with pytest.raises(BadParameter, match="100000000 tiles of 1x1"):
+        cut((100_000_000, 1), (1, 1), 0)
 
 
 def test_no_tile_is_superfluous() -> None:

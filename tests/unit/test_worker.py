@@ -16,7 +16,7 @@ from rq.serializers import JSONSerializer
 from jobs.execution import DEATHS
 from jobs.queue import JobQueue, make_queue
 from jobs.recovery import requeue
-from jobs.store import RedisStore
+from jobs.store import EndedImages, RedisStore
 from tests.unit.conftest import REQUEST, work_off, worker
 from tests.unit.fake_predictors import PREDICTION, FakePredictors
 from tests.unit.images import photo
@@ -136,7 +136,7 @@ def test_a_run_that_ends_after_its_job_was_canceled_changes_nothing(queue: JobQu
                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
     """The end and the cancellation cross on their way."""
     job_id = queue.submit(REQUEST, photo()).id
-    monkeypatch.setattr(tasks_module.Tasks, "_keep", lambda *_: queue.cancel(job_id))
+    monkeypatch.setattr(EndedImages, "keep", lambda *_: queue.cancel(job_id))
     work_off(redis, predictors)
     assert queue.read(job_id).state == "canceled"
     assert redis.keys("punnet:result:*") == []
@@ -243,7 +243,7 @@ def test_a_queue_server_that_is_away_is_no_ones_fault(queue: JobQueue, redis: Re
 def test_the_image_is_kept_before_the_end_can_be_seen(queue: JobQueue, redis: Redis,
                                                       monkeypatch: pytest.MonkeyPatch) -> None:
     job_id, states = queue.submit(REQUEST, photo()).id, []
-    monkeypatch.setattr(tasks_module.Tasks, "_keep", lambda *_: states.append(queue.read(job_id).state))
+    monkeypatch.setattr(EndedImages, "keep", lambda *_: states.append(queue.read(job_id).state))
     work_off(redis)
     assert states == ["processing"]
 
