@@ -20,6 +20,9 @@ T = TypeVar("T")
 MOST_BLAMED = 2  # crashes of predictors that make an image poison
 MOST_LOST = 5  # predictors killed from outside while they worked on one image, which make it poison too
 AWAY_S = 10.0  # without anybody who listens
+# Between two pieces of a large image; under gevent a timer lets the event loop look at its sockets, which a pause of 0
+# does not.
+YIELD_S = 1e-6
 PAUSE_S = 0.02  # before a question is asked again that nobody took
 log = logging.getLogger(__name__)
 
@@ -187,6 +190,8 @@ class Run(Generic[T]):
         self._unsent[0] = self._unsent[0][sent:]
         if not self._unsent[0]:
             del self._unsent[0]
+        if self._unsent:
+            time.sleep(YIELD_S)
 
     def _receive(self) -> None:
         assert self._inbox is not None

@@ -76,7 +76,8 @@ class Inbox:
         arrived = self._beginning[end:end + body_bytes]
         self._beginning, self._missing = self._beginning[end + body_bytes:], body_bytes - len(arrived)
         # It has room from the beginning, and gives its bytes away uncopied.
-        self._body = io.BytesIO(arrived + bytes(self._missing) if self._missing else arrived)
+        self._body = io.BytesIO(bytes(body_bytes))
+        self._body.write(arrived)
 
     def _read_body(self) -> None:
         if not self._missing:
