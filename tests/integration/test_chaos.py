@@ -58,13 +58,15 @@ def test_random_kills_cost_no_job_and_bring_no_500(own_server: Server) -> None:
     threads = [threading.Thread(target=clients.run, args=(number,)) for number in range(CLIENTS)]
     for thread in threads:
         thread.start()
-    killed = kill_for(own_server, CHAOS_S)
-    kill(own_server.pids()["supervisord"][0])
-    own_server.start()
-    wait_until(lambda: own_server.predict(leaf()).status == 200 or None, 10)
-    clients.ended.set()
-    for thread in threads:
-        thread.join()
+    try:
+        killed = kill_for(own_server, CHAOS_S)
+        kill(own_server.pids()["supervisord"][0])
+        own_server.start()
+        wait_until(lambda: own_server.predict(leaf()).status == 200 or None, 10)
+    finally:
+        clients.ended.set()
+        for thread in threads:
+            thread.join()
     states = Counter(own_server.job(job_id, wait_s=60)["state"] for job_id in clients.jobs)
     print(f"killed {dict(killed)}, answers {dict(clients.statuses)}, jobs {dict(states)}")
     assert clients.wrong == []
@@ -76,7 +78,10 @@ def kill_for(server: Server, seconds: float) -> Counter[str]:
     """How many of each role were killed."""
     drawn, killed, until = random.Random(SEED), Counter[str](), time.monotonic() + seconds
     while time.monotonic() < until:
-        role, pids = drawn.choice(sorted((role, pids) for role, pids in server.pids().items() if role not in SPARED))
+        living = sorted((role, pids) for role, pids in server.pids().items() if role not in SPARED)
+        if not living:  # all were killed faster than they come back
+            continue
+        role, pids = drawn.choice(living)
         try:
             kill(drawn.choice(pids))
             killed[role] += 1
