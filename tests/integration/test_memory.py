@@ -20,7 +20,7 @@ MODEL_MB, REQUESTS = 150, 40
 PREDICTORS, GROWTH = 8, 1.5  # of a group
 SWAPS, SWAP_GROWTH_MB = int(os.environ.get("PUNNET_TEST_SWAPS", "6")), 20
 CONNECTIONS, BODY_BYTES, LOAD_S = 16, 15_000_000, 5
-LIVEZ_P99_S, TRIES = 0.05, 3
+LIVEZ_P99_S = 0.05
 # An image with much behind it: receiving is the work. In a process of its own, so that it does not take the clock's
 # interpreter.
 SENDERS = f"""
@@ -56,10 +56,9 @@ def test_livez_answers_while_large_uploads_arrive(tmp_path: Path, models_dir: Pa
     upload = tmp_path / "upload"
     upload.write_bytes(multipart({"model_type": "strawberry"}, leaf() + bytes(BODY_BYTES)))
     with running(tmp_path, MODELS_DIR=models_dir, WORKERS=1) as server:
-        p99s = [livez_p99_s(server, upload)]
-        while min(p99s) >= LIVEZ_P99_S and len(p99s) < TRIES:  # others use this machine too
-            p99s.append(livez_p99_s(server, upload))
-    assert min(p99s) < LIVEZ_P99_S, p99s
+        p99_s = livez_p99_s(server, upload)
+    print(f"/livez p99 while large uploads arrive: {p99_s * 1000:.0f} ms")
+    assert p99_s < LIVEZ_P99_S
 
 
 def livez_p99_s(server: Server, upload: Path) -> float:
