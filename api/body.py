@@ -13,7 +13,7 @@ from flask import Request
 
 from api.problems import BadRequest, Busy, TooLarge
 
-STEP_BYTES = 1 << 20
+STEP_BYTES = 1 << 18
 # gunicorn parses chunks in Python, down to one byte each: a yield comes sooner.
 CHUNKED_STEP_BYTES = 1 << 13
 IDLE_BODY_S = 20.0

@@ -20,6 +20,8 @@ T = TypeVar("T")
 MOST_BLAMED = 2  # crashes of predictors that make an image poison
 MOST_LOST = 5  # predictors killed from outside while they worked on one image, which make it poison too
 AWAY_S = 10.0  # without anybody who listens
+SMALL_BYTES = 1 << 17  # a question that is sent in one piece
+PIECE_BYTES = 1 << 18  # a predictor that reads as fast as this writes would let all of an image be sent in one call
 # Between two pieces of a large image; under gevent a timer lets the event loop look at its sockets, which a pause of 0
 # does not.
 YIELD_S = 1e-6
@@ -186,7 +188,7 @@ class Run(Generic[T]):
         """Some of what is left to send. A small question goes in one piece."""
         if len(self._unsent) > 1 and sum(map(len, self._unsent)) < SMALL_BYTES:
             self._unsent = [memoryview(b"".join(self._unsent))]
-        sent = connection.send(self._unsent[0])
+        sent = connection.send(self._unsent[0][:PIECE_BYTES])
         self._unsent[0] = self._unsent[0][sent:]
         if not self._unsent[0]:
             del self._unsent[0]
@@ -254,7 +256,6 @@ class Run(Generic[T]):
         self._close()
 
 
-SMALL_BYTES = 1 << 17
 _HEARD: Mapping[str, Callable[[Run, Message], None]] = {
     "begun": Run._has_begun, "progress": Run._has_progressed, "answer": Run._is_answered, "error": Run._is_refused,
     "not-mine": Run._is_not_theirs}
