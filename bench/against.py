@@ -43,7 +43,7 @@ Ratios are taken within a round: new / old, and old / old of two instances of th
 loop, CPU that of all processes of the service. *Half load*: a fixed rate, half of the old one's throughput at 8
 connections, the same to all. The floods are those of the page, each at that rate; *one tiled*, *eight tiled*: 36
 megapixels in tiles, one image at a time or eight, whose own seconds and images per second are taken without quick
-traffic."""
+traffic. In those two, servers run at their own defaults; in all else each has as many job workers as cores."""
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,13 @@ def _in_flood(trial: Trial, flood: str) -> Figures:
 MEASURES: dict[str, Callable[[Trial], Figures]] = {"throughput": throughput, "half": half_load} | {
     flood: partial(_in_flood, flood=flood) for flood in PLANS} | {"one": one_tiled, "eight": eight_tiled}
 
+# Here a server runs as it comes; in all else each has as many job workers as there are cores.
+AT_DEFAULTS = ("one", "eight")
+
 
 def measure(options: Options) -> Measured:
     old = Path(options.against).resolve()
-    cores = available_cores()
-    contenders = [punnet(label, root, job_workers=cores) for label, root in ((OLD, old), (NEW, ROOT), (AGAIN, old))]
-    rounds = [_round(contenders, number, options) for number in range(options.rounds)]
+    rounds = [_round(old, number, options) for number in range(options.rounds)]
     return {"old": _commit(old), "new": _commit(ROOT), "rounds": rounds}
 
 
@@ -135,21 +136,32 @@ def section(measured: Measured) -> Section:
     return Section(title, TEXT, (table, answers), tuple(_checks(found)))
 
 
-def _round(contenders: Sequence[Contender], number: int, options: Options) -> Round:
-    """All three run throughout the round, and idle while another one is asked."""
+def _round(old: Path, number: int, options: Options) -> Round:
+    alike: list[str] = []
+    at_defaults: list[str] = []
+    for name in options.measures or MEASURES:
+        (at_defaults if name in AT_DEFAULTS else alike).append(name)
+    found: Round = {label: {"others": Counter()} for label in (OLD, NEW, AGAIN)}
+    for names, settings in ((alike, {"job_workers": available_cores()}), (at_defaults, {})):
+        contenders = [punnet(label, root, **settings) for label, root in ((OLD, old), (NEW, ROOT), (AGAIN, old))]
+        for label, figures in _measured(contenders, names, number, options) if names else ():
+            print(f"  round {number + 1}, {label}: {_shown(figures)}", flush=True)
+            found[label] = _joined(found[label], figures)
+    return found
+
+
+def _measured(contenders: Sequence[Contender], names: Sequence[str], number: int,
+              options: Options) -> Iterator[tuple[str, Figures]]:
+    """All three run all the time, and idle while another one is asked."""
     turn = number % len(contenders)
     with ExitStack() as stack:
         trials = [Trial(server, stack.enter_context(server.run()), options) for server in contenders]
         for trial in trials:
             _warm_up(trial)
         rate_per_s = RATE_SHARE * trials[0].closed(CAPACITY_CONNECTIONS).per_s
-        found: Round = {server.label: {"others": Counter()} for server in contenders}
-        for name in options.measures or MEASURES:
+        for name in names:
             for trial in (*trials[turn:], *trials[:turn]):
-                figures = MEASURES[name](replace(trial, rate_per_s=rate_per_s))
-                found[trial.server.label] = _joined(found[trial.server.label], figures)
-                print(f"  round {number + 1}, {trial.server.label}: {_shown(figures)}", flush=True)
-        return found
+                yield trial.server.label, MEASURES[name](replace(trial, rate_per_s=rate_per_s))
 
 
 def _warm_up(trial: Trial) -> None:
