@@ -33,7 +33,7 @@ class IdleThread:
     """
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, "idle", _become_idle)
+        self._thread = ThreadPoolExecutor(1, "idle", become_idle)
         self._gets_enough = True
 
     def run(self, call: Callable[[], T]) -> T:
@@ -46,5 +46,6 @@ class IdleThread:
             self._gets_enough = share >= (LEAST_SHARE if self._gets_enough else AMPLE_SHARE)
 
 
-def _become_idle() -> None:
+def become_idle() -> None:
+    """Give the calling thread the policy SCHED_IDLE for the rest of its life."""
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))

@@ -1,6 +1,8 @@
 """Batches of tiles run on several threads, as many as cores are free."""
 
+import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -141,3 +143,33 @@ def assert_all_are_free(cores: SharedUnits) -> None:
     taken = cores.take(CORES, range(CORES))
     assert len(taken) == CORES
     cores.release(taken)
+
+
+def test_batches_run_in_idle_threads_until_one_starves_and_again_once_it_has_ended(cores: SharedUnits) -> None:
+    goes_on, policies = threading.Event(), list[int]()
+
+    def policy(number: int) -> Batch:
+        policies.append(os.sched_getscheduler(0))
+        return batch(number)
+
+    def starves(number: int) -> Batch:
+        if os.sched_getscheduler(0) == os.SCHED_IDLE:
+            assert goes_on.wait(30)  # without a core it does not go on
+        return policy(number)
+
+    threads = TileThreads(cores)
+    assert numbers(threads.run_all([partial(policy, 0)])) == [0]
+    assert numbers(threads.run_all([partial(starves, 1), partial(policy, 2)])) == [1, 2]
+    assert numbers(threads.run_all([partial(policy, 3)])) == [3]
+    assert policies == [os.SCHED_IDLE, os.SCHED_IDLE, os.SCHED_OTHER, os.SCHED_OTHER]
+    goes_on.set()
+    wait_until(lambda: len(policies) == 5)
+    assert numbers(threads.run_all([partial(policy, 4)])) == [4]
+    assert policies[4:] == [os.SCHED_IDLE, os.SCHED_IDLE]
+
+
+def wait_until(is_true: Callable[[], bool]) -> None:
+    until = time.monotonic() + 10
+    while not is_true():
+        assert time.monotonic() < until
+        time.sleep(0.01)
