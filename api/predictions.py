@@ -9,8 +9,8 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 from pydantic import BaseModel
 
-from api import answers, drawings, preferences
-from api.answers import JSON, Wanted
+from api import answers, drawings, preferences, tensors
+from api.answers import DRAWINGS, TENSORS, Wanted
 from api.body import release
 from api.inline import NEVER, Attended, is_connected
 from api.intake import LOOP_BYTES
@@ -21,6 +21,7 @@ from api.services import Services, services
 from inference.errors import TooManyPixels
 from inference.image import ImageInfo, decoded_bytes, open_image
 from inference.model_info import ModelInfo
+from inference.model_names import composed
 from inference.spec import Size
 from inference.workload import Workload, workload
 from jobs.errors import NotInTime, QueueFull, QueueUnavailable
@@ -62,6 +63,11 @@ class Call:
     def given(self) -> dict[str, Any]:
         """The parameters that the caller gave."""
         return self.parameters.model_dump(exclude_unset=True)
+
+    @property
+    def tensor_type(self) -> str:
+        """The media type of plain numbers, "" for a caller who gets something else."""
+        return self.wanted.kind if self.wanted.kind in TENSORS else ""
 
 
 @dataclass(frozen=True)
@@ -109,9 +115,10 @@ def parse(service: Services, path_model: str | None, arrived: float) -> Call:
     cancel_after_s = preferences.cancel_after_s(values.pop("timeout", None),
                                                 request.headers.get("Cancel-After")) or NEVER
     parameters = model.parameters(values)
+    wanted = tensors.settled(wanted, model, parameters)
     image = service.forms.image(request, fields)
     info = _read_header(service, image)
-    _check_decoded(service, info, model.decoded_size(info.size, parameters) if wanted.kind == JSON else None)
+    _check_decoded(service, info, None if wanted.kind in DRAWINGS else model.decoded_size(info.size, parameters))
     return Call(model_type, model, image, info, parameters, workload(model, info, parameters), preference, wanted,
                 arrived, cancel_after_s)
 
@@ -135,13 +142,17 @@ def ask(service: Services, call: Call, decision: Decision) -> Attended[Predictio
     """Ask the predictors of its route. Twice the budget is how long it may take there, and no longer than a job."""
     now, patience_s = time.monotonic(), PATIENCE * service.limits.inline_budget_ms / 1000
     deadline = min(call.deadline, now + service.settings.job_timeout_s)
-    run = service.predictors.predict(decision.route, call.model_type, call.given, call.image, deadline)
+    run = service.predictors.predict(decision.route, call.model_type, call.given, call.image, deadline,
+                                     call.tensor_type)
     connection = request.environ.get("gunicorn.socket")
     return Attended(run, lambda: is_connected(connection), deadline, now + patience_s)
 
 
 def promote(service: Services, call: Call, decision: Decision, attended: Attended[Prediction]) -> Accepted | None:
-    """What runs goes on under a job's id, what has not begun goes to the queue; None where the queue takes none."""
+    """What runs goes on under a job's id, what has not begun goes to the queue; None where the queue takes none, and
+    for a tensor that is computed already: its 100 MB are better sent than stored, and may be plain numbers, no JSON."""
+    if attended.run.begun and call.model.spec.task == "tensor":
+        return None
     try:
         if attended.run.begun:
             return Accepted.of(call, service.promotions.promote(attended, decision.route, _job(call, decision),
@@ -159,12 +170,15 @@ def submit(service: Services, call: Call, decision: Decision) -> Accepted:
 
 
 def answer_inline(service: Services, call: Call, prediction: Prediction) -> Response:
-    """200 with the result, or with its drawing."""
+    """200 with the result, as JSON or as the file that the caller likes better."""
     service.costs.observe(prediction.samples)
     latest = time.monotonic() + service.settings.job_timeout_s
-    drawing = drawings.of_result(service, call.wanted, call.image, prediction.result, min(call.deadline, latest))
+    if prediction.tensor is None:
+        file = drawings.of_result(service, call.wanted, call.image, prediction.result, min(call.deadline, latest))
+    else:
+        file = tensors.file_of(prediction.tensor, call.wanted.kind)
     total_ms = (time.monotonic() - call.arrived) * 1000
-    return answers.inline(secrets.token_hex(16), call.model.spec.name, prediction, total_ms, drawing)
+    return answers.inline(secrets.token_hex(16), call.model.spec.name, prediction, total_ms, file)
 
 
 def answer_job(service: Services, job: Accepted) -> Response:
@@ -176,7 +190,8 @@ def answer_job(service: Services, job: Accepted) -> Response:
     record = service.events.wait(job.record, min(job.wait_s, left_s), service.queue.read)
     if not record.ended and time.monotonic() >= job.deadline:
         record = service.events.wait(service.queue.give_up(record.id), ENDING_S, service.queue.read)
-    return answers.result(record, drawings.of_job(service, job.wanted, record))
+    file = drawings.of_job(service, job.wanted, record) or tensors.of_job(service, job.wanted, record)
+    return answers.result(record, file)
 
 
 def _job(call: Call, decision: Decision) -> JobRequest:
@@ -201,6 +216,8 @@ def _check_decoded(service: Services, info: ImageInfo, wanted: Size | None) -> N
 
 
 def _model_type(service: Services, given: Any, in_path: str | None) -> str:
+    """The name that is asked for, composed as the models' names are."""
+    given, in_path = (composed(name) if isinstance(name, str) else name for name in (given, in_path))
     if given is not None and in_path is not None and given != in_path:
         raise BadRequest(f"model_type is {given!r} in the body and {in_path!r} in the path")
     name = given if in_path is None else in_path

@@ -51,3 +51,7 @@ class PredictorsAway(InferenceError):
 
 class NotDrawable(InferenceError):
     """The result is no image and has nothing to draw on one: it is an embedding, or plain tensors."""
+
+
+class NotOneTensor(InferenceError):
+    """The result is not one tensor of numbers, so plain bytes do not tell it."""

@@ -127,7 +127,7 @@ class Registry:
     def _drop(self, key: Place) -> None:
         found = self._found.pop(key)
         log.info("model %r is gone", found.files.name)
-        if found.files.onnx is not None:  # only what was tried; other folders may have any name
+        if found.files.version:  # only what may have been tried; what is refused may have any name
             self.trials.forget(found.files.name)
 
     def _result(self, found: _Found) -> TrialResult:

@@ -6,6 +6,7 @@ child, FILES being a `ModelFiles` as JSON.
 
 import contextlib
 import ctypes
+import functools
 import json
 import logging
 import os
@@ -20,6 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from inference.model_info import ModelInfo
+from inference.model_names import in_file_name
 from inference.repository import Fingerprints, ModelFiles, digest
 
 LIBC = ctypes.CDLL(None)
@@ -111,7 +113,7 @@ class Trials:
     def forget(self, name: str) -> None:
         """Delete the results for a model that is gone."""
         for suffix in (TRIED, FAILED):
-            for file in self._folder.glob(f"{name}@*{suffix}"):
+            for file in self._folder.glob(f"{in_file_name(name)}@*{suffix}"):
                 file.unlink(missing_ok=True)
 
     def _has_place(self) -> bool:
@@ -149,8 +151,15 @@ class Trials:
         return is_first
 
     def _file(self, files: ModelFiles, fingerprint: str, suffix: str) -> Path:
-        tried = f"{fingerprint} {version('onnxruntime')} {sys.version}"
-        return self._folder / f"{files.name}@{files.version}-{digest(tried)}{suffix}"
+        tried = f"{fingerprint} {version('onnxruntime')} {sys.version} {_code()}"
+        return self._folder / f"{in_file_name(files.name)}@{files.version}-{digest(tried)}{suffix}"
+
+
+@functools.cache
+def _code() -> str:
+    """A digest of this package's source: another release may find out something else of the same files."""
+    sources = sorted(Path(__file__).parent.rglob("*.py"))
+    return digest("\n".join(path.read_text("utf-8") for path in sources))
 
 
 def _end(running: _Running) -> None:
@@ -215,7 +224,7 @@ def _tried(files: ModelFiles, fingerprint: str) -> str:
     except FileNotFoundError:
         raise
     except Exception as error:  # whatever the files bring is what the trial is for
-        return _refusal(reason_of(error))
+        return _refusal(files.placed(reason_of(error)))
 
 
 def _limit(share: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from inference.cost import Amounts
 from inference.errors import ModelLoading, ModelNotFound
 from inference.model_info import ModelInfo
+from inference.model_names import composed
 from inference.registry import Entry
 from inference.workload import first_guess, running_part
 
@@ -74,16 +75,16 @@ class Catalogue:
         return [*listing.decoding, *((running_part(model), first_guess(model)) for model in models)]
 
     def entry(self, model_type: str) -> Entry:
-        """By name (the highest version that is ready) or by "name:version".
+        """By name (the highest version that is ready) or by "name:version", in either of Unicode's forms.
 
         Raises:
             ModelNotFound.
         """
-        entries = self._read().entries
-        if model_type not in self._by_name:
-            names = ", ".join(dict.fromkeys(entry.name for entry in entries)) or "none"
-            raise ModelNotFound(f"no model '{model_type}'; there is: {names}")
-        return self._by_name[model_type]
+        entries, name = self._read().entries, composed(model_type)
+        if name not in self._by_name:
+            known = ", ".join(dict.fromkeys(entry.name for entry in entries)) or "none"
+            raise ModelNotFound(f"no model '{model_type}'; there is: {known}")
+        return self._by_name[name]
 
     def model(self, model_type: str) -> ModelInfo:
         """The model that is served under a name.

@@ -4,6 +4,8 @@ import io
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from unicodedata import normalize
+from urllib.parse import quote
 
 import numpy as np
 import onnx
@@ -85,7 +87,7 @@ BROKEN = {
     "pointer": (lfs_pointer, ["git lfs pull"]), "two-images": (two_images, ["left", "right", "name ="]),
     "wrong-labels": (wrong_labels, ["3 labels for 2 classes", "labels.txt"]),
     "odd-type": (odd_type, ["INT64", "export"]),
-    "empty": (empty, ["no model.onnx"]), "missing-weights": (missing_weights, ["weights.bin", "copy"]),
+    "empty": (empty, ["no .onnx file"]), "missing-weights": (missing_weights, ["weights.bin", "copy"]),
 }
 
 
@@ -140,6 +142,21 @@ def test_a_dropped_model_is_served_and_a_removed_one_is_gone(dropped: Server) ->
     assert dropped.predict(leaf(), "new-one:2").json["model_version"] == "2"
     shutil.rmtree(folder)
     wait_until(lambda: {dropped.predict(leaf(), "new-one").status for _ in range(8)} == {404}, FOLLOW_S)
+
+
+def test_a_korean_name_and_a_bare_file_are_served_as_any_other(dropped: Server) -> None:
+    """The folder came from macOS, which writes its name in another form than callers do."""
+    models, apart = dropped.home / "models", normalize("NFD", "딸기")
+    classifier(models / apart / "best.onnx")
+    classifier(models / "딸기-잎.onnx", classes=3)
+    for name, classes in (("딸기", 2), ("딸기-잎", 3)):
+        wait_until_served(dropped, name)
+        assert states(dropped)[name] == "ready"
+        answer = dropped.request("POST", f"/models/{quote(name)}/predict", leaf(), {"Content-Type": "image/jpeg"})
+        assert (answer.json["model_type"], len(answer.json["result"]["predictions"])) == (name, classes)
+        job = dropped.job(dropped.submit(leaf(), name), wait_s=20)
+        assert (job["state"], job["model_type"], len(job["result"]["predictions"])) == ("succeeded", name, classes)
+    assert dropped.predict(leaf(), apart).json["model_type"] == "딸기"
 
 
 def test_a_job_for_a_model_that_was_just_replaced_is_answered_by_it(dropped: Server) -> None:
@@ -213,3 +230,20 @@ def test_what_cannot_be_drawn_is_refused_before_it_runs(dropped: Server) -> None
     assert dropped.predict(leaf(), "raw", headers={"Accept": "image/png"}).is_problem(406, "not-acceptable")
     either = dropped.predict(leaf(), "raw", headers={"Accept": "image/png, application/json;q=0.5"})
     assert (either.status, either.headers["Content-Type"]) == (200, "application/json")
+
+
+@pytest.mark.parametrize("mode", ["auto", "job"])
+def test_an_output_can_be_had_as_plain_numbers(dropped: Server, mode: str) -> None:
+    save(dropped.home / "models" / "plain" / "model.onnx", [helper.make_node("Relu", ["image"], ["y"])],
+         {"image": (1, 3, 8, 8)}, {"y": (1, 3, 8, 8)})
+    (dropped.home / "models" / "plain" / "model.toml").write_text('task = "tensor"')
+    wait_until_served(dropped, "plain")
+    [wanted] = dropped.predict(leaf(), "plain").json["result"]["outputs"]
+    path = f"/jobs/{dropped.submit(leaf(), 'plain')}/result?wait=20"
+    for kind in ("application/x-npy", "application/octet-stream"):
+        headers = {"Accept": kind}
+        answer = dropped.predict(leaf(), "plain", headers) if mode == "auto" else dropped.get(path, headers=headers)
+        assert (answer.status, answer.headers["Content-Type"]) == (200, kind)
+        assert (answer.headers["X-Tensor-Shape"], answer.headers["X-Tensor-Datatype"]) == ("1,3,8,8", "FP32")
+        numbers = np.load(io.BytesIO(answer.body)) if kind.endswith("npy") else np.frombuffer(answer.body, "<f4")
+        assert numbers.ravel().tolist() == np.array(wanted["data"], np.float32).tolist()

@@ -3,7 +3,9 @@
 import base64
 import re
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
+from unicodedata import normalize
+from urllib.parse import quote
 
 import pytest
 from flask.testing import FlaskClient
@@ -12,10 +14,11 @@ from werkzeug.test import TestResponse
 
 from api import answers
 from inference.errors import NotDrawable
+from inference.registry import Entry
 from predictors import catalogue
 from predictors.catalogue import Listing
 from tests.unit.conftest import MakeClient, in_child, services_of, work_off
-from tests.unit.fake_predictors import DRAWN, LABELS, LEAF, PREDICTION, RESULT, FakePredictors
+from tests.unit.fake_predictors import DRAWN, LABELS, LEAF, LISTING, PREDICTION, RESULT, FakePredictors
 from tests.unit.images import photo
 
 PHASES = ("queue", "decode", "preprocess", "inference", "postprocess", "total")
@@ -244,3 +247,21 @@ import os, threading, gevent.threadpool, wsgi
 print(threading.active_count(), len(os.listdir("/proc/self/task")), os.listdir(os.environ["PUNNET_STATE_DIR"]))
 """
     assert in_child(code, PUNNET_STATE_DIR=str(tmp_path)).split() == ["1", "1", "[]"]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_korean_name_is_taken_wherever_it_stands_in_both_forms_of_unicode(
+        client: FlaskClient, predictors: FakePredictors, form: Literal["NFC", "NFD"]) -> None:
+    model = replace(LEAF, spec=replace(LEAF.spec, name="딸기"))
+    listing = replace(LISTING, entries=[Entry("딸기", "1", "ready", model=model)])
+    catalogue.write(services_of(client).settings.state.catalogue, listing)
+    name = normalize(form, "딸기")
+    path, raw = f"/models/{quote(name)}", {"data": photo(), "content_type": "image/jpeg"}
+    for answer in (client.post("/predict", data={"model_type": name, "img_file": "leaf.jpg"}),
+                   client.post("/predict", json={"model_type": name, "img_file": "leaf.jpg"}),
+                   client.post(f"/predict?model_type={quote(name)}", **raw), client.post(f"{path}/predict", **raw),
+                   client.post(f"{path}/predict?model_type={quote('딸기')}", **raw)):
+        assert (answer.status_code, answer.get_json()["model_type"]) == (200, "딸기")
+    assert {question.model_type for question in predictors.asked} == {"딸기"}
+    assert client.post(f"{path}/predict?mode=async", **raw).get_json()["model_type"] == "딸기"
+    assert [client.get(path).get_json()["name"], client.get("/models").get_json()["models"][0]["name"]] == ["딸기"] * 2

@@ -3,6 +3,8 @@
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
+from unicodedata import normalize
 
 import pytest
 
@@ -105,3 +107,10 @@ def test_a_list_is_replaced_as_a_whole(path: Path, monkeypatch: pytest.MonkeyPat
     assert seen == ["1"]
     assert catalogue.model("leaf").spec.version == "2"
     assert [file.name for file in path.parent.iterdir()] == ["catalogue.json"]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_name_is_found_in_both_forms_of_unicode(path: Path, form: Literal["NFC", "NFD"]) -> None:
+    korean = Entry("딸기", "1", "ready", model=replace(LEAF, spec=replace(LEAF.spec, name="딸기")))
+    catalogue = listed(path, korean)
+    assert catalogue.entry(normalize(form, "딸기")) == catalogue.entry(normalize(form, "딸기:1")) == korean

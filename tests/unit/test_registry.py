@@ -240,3 +240,29 @@ def test_a_folder_of_any_name_may_come_and_go(parent: Parent, folder: Path, name
     parent.look(2)
     assert [entry.name for entry in parent.entries] == ["leaf"]
     assert parent.trials.forgotten == []  # only what was tried
+
+
+def test_a_model_goes_on_while_nothing_tells_which_of_two_files_it_is(parent: Parent, folder: Path) -> None:
+    (folder / "model.onnx").rename(folder / "best.onnx")
+    parent.look_long()
+    before = parent.served
+    assert before[LEAF].files.onnx == folder / "best.onnx"
+    (folder / "last.onnx").write_bytes(b"new")
+    parent.look_long()
+    assert (parent.served, parent.entry().state) == (before, "ready")
+    assert parent.entry().reason.startswith("its files changed and cannot be served, those before still are: several")
+    (folder / "best.onnx").unlink()
+    parent.look_long()
+    assert (parent.entry().reason, parent.served[LEAF].files.onnx) == ("", folder / "last.onnx")
+
+
+def test_a_bare_file_is_followed_as_a_folder_is(parent: Parent, folder: Path) -> None:
+    moon = folder.parent / "moon.onnx"
+    moon.write_bytes(b"good")
+    parent.look_long()
+    assert parent.entry("moon").state == "ready"
+    (folder.parent / "moon").mkdir()
+    moon.rename(folder.parent / "moon" / "moon.onnx")
+    parent.look_long()
+    assert parent.served["moon", 1].files.onnx == folder.parent / "moon" / "moon.onnx"
+    assert parent.trials.count == 2  # it is the same model

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from inference import trial as module
-from inference.repository import Fingerprints, ModelFiles
+from inference.repository import SIDE_FILES, Fingerprints, ModelFiles
 from inference.trial import TrialResult, Trials
 from tests.onnx_models import classifier
 from tests.unit.predicting import files_of, loaded
@@ -184,3 +184,26 @@ def test_a_full_disk_fails_no_model(trials: Trials, tmp_path: Path, monkeypatch:
             time.sleep(0.01)
     assert trials.known(*wanted) is None
     assert result(trials, wanted).reason == ""
+
+
+def test_a_name_in_any_script_has_its_result_however_many_bytes_it_takes(trials: Trials, tmp_path: Path) -> None:
+    wanted = put(tmp_path, name="딸" * 85)
+    assert result(trials, wanted).reason == ""
+    trials.forget(wanted[0].name)
+    assert trials.known(*wanted) is None
+
+
+def test_a_bare_file_is_tried_without_what_lies_beside_it(trials: Trials, tmp_path: Path) -> None:
+    classifier(tmp_path / "models" / "딸기.onnx")
+    for name in SIDE_FILES:
+        (tmp_path / "models" / name).write_text("no such file")
+    files = files_of(tmp_path / "models")
+    assert result(trials, (files, Fingerprints().of(files))).reason == ""
+
+
+def test_what_a_bare_file_lacks_is_asked_for_with_the_place_to_write_it(trials: Trials, tmp_path: Path) -> None:
+    classifier(tmp_path / "models" / "leaf.onnx", size="side")
+    files = files_of(tmp_path / "models")
+    reason = result(trials, (files, Fingerprints().of(files))).reason
+    assert "size" in reason
+    assert reason.endswith("(first move leaf.onnx into a folder leaf)")
