@@ -1,11 +1,12 @@
-"""A model's files -> a model that can predict. A trial proves it on a synthetic image; later loads take its word."""
+"""A model's files -> a model that can predict. A trial proves it on test images; later loads take its word."""
 
 from dataclasses import replace
+from functools import partial
 
+from inference import looking
 from inference.calibration import encoded, synthetic_image
 from inference.errors import InferenceError, ModelNotUsable
-from inference.findings import find_out, providers_of, threads_of
-from inference.findings.sources import DEFAULT
+from inference.findings import constants_of, find_out, providers_of, threads_of
 from inference.hooks import HOOKS_PY, read_hooks
 from inference.image import open_image
 from inference.model import LoadedModel
@@ -14,13 +15,12 @@ from inference.model_toml import MODEL_TOML, read_toml
 from inference.prediction import predict
 from inference.repository import ModelFiles
 from inference.session import CPU, Session
-from inference.spec import Finding, ModelSpec
-from inference.tasks import classification, task_of
+from inference.spec import ModelSpec
+from inference.suspicions import suspicions
+from inference.tasks import task_of
 
 MAX_WARM_UP_PIXELS = 1 << 28
 WARM_UPS, ENOUGH_MS = 3, 1000  # a slow model runs once
-SUM_TO_1 = "the scores sum to 1"
-TOLERANCE = 2e-3  # of a sum of a thousand scores with 6 digits
 
 
 def try_out(files: ModelFiles, fingerprint: str) -> LoadedModel:
@@ -32,8 +32,8 @@ def try_out(files: ModelFiles, fingerprint: str) -> LoadedModel:
     """
     model = load(files, fingerprint)
     try:
-        model = _without_second_softmax(model)
-        return replace(model, info=replace(model.info, run_ms=warm_up(model)))
+        spec = replace(model.spec, warnings=(*model.spec.warnings, *suspicions(model)))
+        return replace(model, info=replace(model.info, spec=spec, run_ms=warm_up(model)))
     except InferenceError as error:
         raise ModelNotUsable(f"it cannot predict a test image: {error}") from error
 
@@ -50,8 +50,12 @@ def load(files: ModelFiles, fingerprint: str, tried: ModelInfo | None = None) ->
     hooks = read_hooks(files.folder / HOOKS_PY)
     providers, threads = providers_of(toml), threads_of(toml)
     session = Session(files.onnx, providers, threads)
-    found = find_out(files.name, files.version, files.folder, toml, session.interface, hooks.postprocess is not None)
-    info = tried or ModelInfo(
+    if tried is not None:
+        fed = constants_of(toml, session.interface, tried.spec)
+        return LoadedModel(tried, session, task_of(tried.spec), hooks, fed)
+    found = find_out(files.name, files.version, files.folder, toml, session.interface, hooks.postprocess is not None,
+                     partial(looking.look, session, hooks))
+    info = ModelInfo(
         found.spec, fingerprint, session.interface.inputs, session.interface.outputs, bool(hooks),
         hooks.preprocess is not None, on_device=providers != (CPU,), one_thread=threads == 1 and providers == (CPU,))
     return LoadedModel(info, session, task_of(info.spec), hooks, found.constants)
@@ -84,19 +88,3 @@ def warm_up(model: LoadedModel) -> float:
 
 def _test_image(spec: ModelSpec) -> bytes:
     return encoded(synthetic_image(warm_up_size(spec)), "JPEG", quality=90)
-
-
-def _without_second_softmax(model: LoadedModel) -> LoadedModel:
-    """Keras ends in a softmax, PyTorch in logits: where no source tells, scores from 0 on that sum to 1 do."""
-    spec = model.spec
-    assumed = Finding("activation", "softmax", DEFAULT)
-    if spec.task != classification.NAME or assumed not in spec.findings:
-        return model
-    found = tuple(Finding("activation", "none", SUM_TO_1) if finding == assumed else finding
-                  for finding in spec.findings)
-    plain_spec = replace(spec, output=replace(spec.output, activation="none"), findings=found)
-    plain = replace(model, info=replace(model.info, spec=plain_spec))
-    image = open_image(_test_image(spec), MAX_WARM_UP_PIXELS)
-    scores = predict(plain, image, model.parameters({"top_k": len(spec.labels)})).result["predictions"]
-    total = sum(prediction["score"] for prediction in scores)  # a prediction below 0 is not among them
-    return plain if len(scores) == len(spec.labels) > 1 and abs(total - 1) < TOLERANCE else model

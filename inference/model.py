@@ -52,7 +52,7 @@ class LoadedModel:
         arrays = [to_array(look(pixels, placement, wanted), wanted) for placement in placements]
         arrays += [arrays[-1]] * ((wanted.batch or len(arrays)) - len(arrays))
         batch = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-        return {**self._constants(batch), wanted.name: batch}
+        return {**self._constants(batch, placements), wanted.name: batch}
 
     def run(self, feeds: dict[str, NDArray], count: int, call_off: CallOff) -> list[Outputs]:
         """The outputs of each of `count` images, as if of a batch of one.
@@ -76,11 +76,23 @@ class LoadedModel:
             return value
         return self.task.with_image(value, pixels.image, self.spec, placement)
 
-    def _constants(self, batch: NDArray) -> dict[str, NDArray]:
-        """The extra inputs: a row for each image where their rows are open, DETR's pixel_mask as large as the image."""
-        height, width = batch.shape[2:] if self.spec.input.layout == "NCHW" else batch.shape[1:3]
+    def _constants(self, batch: NDArray, placements: Sequence[Placement]) -> dict[str, NDArray]:
+        """The extra inputs: a row for each image where their rows are open; DETR's pixel_mask by where the image is."""
         open_rows = {tensor.name for tensor in self.info.inputs
                      if tensor.shape and not isinstance(tensor.shape[0], int)}
-        return {name: np.full((len(batch), height, width), value) if name == PIXEL_MASK and value.ndim == 0
+        return {name: _mask(value, len(batch), placements) if name == PIXEL_MASK and value.ndim in (0, 3)
                 else np.repeat(value, len(batch), axis=0) if name in open_rows and len(value) == 1 else value
                 for name, value in self.constants.items()}
+
+
+def _mask(value: NDArray, count: int, placements: Sequence[Placement]) -> NDArray:
+    """`value` where each of `count` inputs shows its image, else 0; the last image fills the batch up."""
+    width, height = placements[0].input_size
+    rows, columns = value.shape[1:] or (height, width)  # some exports take a mask of fewer cells
+    shown = np.zeros((count, rows, columns), value.dtype)
+    for index in range(count):
+        left, top, right, bottom = placements[min(index, len(placements) - 1)].target
+        shown[index, round(top * rows / height):round(bottom * rows / height),
+              round(left * columns / width):round(right * columns / width)] = 1
+    return shown * value
+

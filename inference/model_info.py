@@ -61,17 +61,20 @@ class ModelInfo:
         return cut(image_size, wanted.tile, wanted.overlap)
 
     def decoded_size(self, image_size: Size, parameters: BaseModel) -> Size | None:
-        """The size that an image will be shrunk to, None for its own: what its decoding depends on."""
-        if self.preprocesses or self.tiles(image_size, parameters) is not None:
+        """The size that an image will be shrunk to, None where all its pixels count: what its decoding depends on.
+
+        Without antialiasing single pixels are picked, which decoding at a reduced scale would have blended already.
+        """
+        picks = self.spec.input.resample == "linear"
+        if self.preprocesses or picks or self.tiles(image_size, parameters) is not None:
             return None
         return place(image_size, self.spec.input).whole_size
 
     def runs(self, image_size: Size, parameters: BaseModel) -> float:
         """How many times the work of the warm-up an image is: tiles, or pixels where the model takes any size."""
         tiles = self.tiles(image_size, parameters)
-        if self.spec.input.size is not None:
-            return 1.0 if tiles is None else float(len(tiles))
-        one = tiles.tile if tiles else place(image_size, self.spec.input).input_size
+        wanted = self.spec.input
+        one = (place(image_size, wanted) if tiles is None else next(tiles.placements(wanted))).input_size
         usual = warm_up_size(self.spec)
         return (len(tiles) if tiles else 1) * one[0] * one[1] / (usual[0] * usual[1])
 

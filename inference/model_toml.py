@@ -9,24 +9,29 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from inference.errors import ModelNotUsable
 
-TaskName = Literal["image-classification", "object-detection", "image-segmentation", "image-feature-extraction",
-                   "image-to-image", "tensor"]
+TaskName = Literal["image-classification", "object-detection", "keypoint-detection", "image-segmentation",
+                   "depth-estimation", "image-feature-extraction", "image-to-image", "tensor"]
 TASK_NAMES: tuple[str, ...] = get_args(TaskName)
 Activation = Literal["softmax", "sigmoid", "none"]
 Layout = Literal["NCHW", "NHWC"]
 Color = Literal["RGB", "BGR", "L", "Y"]
-Resize = Literal["stretch", "crop", "letterbox", "fit"]
+Resize = Literal["stretch", "crop", "letterbox", "fit", "closest"]
 Anchor = Literal["center", "top-left"]
-Resample = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
-Columns = Literal["box scores", "box objectness scores", "box score class", "batch box class score"]
+Rounding = Literal["nearest", "down", "up"]
+Mirror = Literal["mirror"]
+Resample = Literal["nearest", "box", "linear", "bilinear", "hamming", "bicubic", "lanczos"]
+Columns = Literal["box scores", "box objectness scores", "box score class", "batch box class score",
+                  "batch box score class"]
 Boxes = Literal["xyxy", "xywh", "cxcywh", "yxyx", "grid", "ltrb"]
 Units = Literal["pixels", "normalised"]
 Background = Literal["none", "first", "last"]
 Nms = Literal["per-class", "all", "none"]
 MAX_SIDE = 8192  # pixels of a model's input
+MOST_MARGIN = 10  # times the root of half a side
 MODEL_TOML = "model.toml"
 Side = Annotated[int, Field(gt=0, le=MAX_SIDE)]
 Share = Annotated[float, Field(ge=0, le=1)]
+KeypointCount = Annotated[int, Field(ge=1, le=1000)]
 PerChannel = float | tuple[float, ...]
 
 
@@ -50,7 +55,9 @@ class InputTable(_Table):
     shortest_edge: Side | None = None
     longest_edge: Side | None = None
     anchor: Anchor | None = None
-    fill: float | tuple[float, float, float] | None = None
+    rounding: Rounding | None = None
+    margin: Annotated[float, Field(ge=0, le=MOST_MARGIN)] | None = None
+    fill: float | tuple[float, float, float] | Mirror | None = None
     resample: Resample | None = None
     multiple_of: Side | None = None
     layout: Layout | None = None
@@ -68,6 +75,11 @@ class OutputNames(_Table):
     classes: str | None = None
     objectness: str | None = None
     masks: str | None = None
+    depth: str | None = None
+    keypoints: str | None = None
+    keypoint_scores: str | None = None
+    heatmaps: str | None = None
+    queries: str | None = None
     embedding: str | None = None
     image: str | None = None
 
@@ -82,6 +94,9 @@ class OutputTable(_Table):
     units: Units | None = None
     background: Background | None = None
     strides: tuple[Side, ...] | None = None
+    keypoints: tuple[KeypointCount, Literal[2, 3]] | None = None
+    keypoint_labels: tuple[str, ...] | None = None
+    oriented: bool | None = None
     nms: Nms | None = None
     threshold: Share | None = None
     iou: Share | None = None
@@ -133,7 +148,7 @@ _EXPECTED = {
     "size": "one number of pixels from 1 to 8192, or { width = 640, height = 480 }",
     "mean": "one number, or a list with one number a channel",
     "std": "one number, or a list with one number a channel",
-    "fill": "one number, or a list of three (red, green, blue)",
+    "fill": "one number, or a list of three (red, green, blue), or \"mirror\"",
     "labels": "a list of texts, one a class",
     "providers": "a list of texts, such as [\"CPUExecutionProvider\"]",
     "strides": "a list of whole numbers, such as [8, 16, 32]",

@@ -24,7 +24,7 @@ class TiledParameters(Parameters):
 
 
 class ClassificationParameters(TiledParameters):
-    """A caller may ask for at most `top_k` predictions, each with a score of at least `threshold`."""
+    """A caller may ask for at most `top_k` predictions, each with a score of at least `threshold`; 0 asks for any."""
 
     top_k: int = Field(5, ge=1, le=MAX_CLASSES)
     threshold: float = Field(0, ge=0, le=1)
@@ -52,6 +52,18 @@ class SegmentationParameters(TiledParameters):
     threshold: float = Field(0, ge=0, le=1)
 
 
+class MaskQueryParameters(Parameters):
+    """A caller may ask for segments with a score of at least `threshold`. None stands for the model's own value."""
+
+    threshold: float | None = Field(None, ge=0, le=1)
+
+
+class HeatmapParameters(Parameters):
+    """A caller may ask for keypoints whose mean score is at least `threshold`; None stands for the model's own."""
+
+    threshold: float | None = Field(None, ge=0, le=1)
+
+
 class FeatureParameters(TiledParameters):
     """A caller may ask for a vector of length 1, or for the model's own. None leaves it to `output.normalize`."""
 
@@ -62,6 +74,10 @@ class ImageToImageParameters(TiledParameters):
     """A caller may ask for nothing but tiles."""
 
 
+class DepthParameters(Parameters):
+    """A caller may ask for nothing: the depths of tiles do not fit together."""
+
+
 class TensorParameters(Parameters):
     """A caller may ask for only some of the `outputs`, by name, separated by commas."""
 
@@ -70,10 +86,16 @@ class TensorParameters(Parameters):
 
 PARAMETERS: Mapping[TaskName, type[Parameters]] = {
     "image-classification": ClassificationParameters, "object-detection": DetectionParameters,
+    "keypoint-detection": DetectionParameters,
     "image-segmentation": SegmentationParameters, "image-feature-extraction": FeatureParameters,
+    "depth-estimation": DepthParameters,
     "image-to-image": ImageToImageParameters, "tensor": TensorParameters}
 
 
 def parameters_of(spec: ModelSpec) -> type[Parameters]:
     """What a caller may ask of a model's task."""
+    if spec.has_mask_queries:
+        return MaskQueryParameters
+    if "heatmaps" in spec.output.names:
+        return HeatmapParameters
     return InstanceParameters if spec.tells_objects else PARAMETERS[spec.task]

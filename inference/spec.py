@@ -12,18 +12,24 @@ from inference.model_toml import (
     Color,
     Columns,
     Layout,
+    Mirror,
     Nms,
     Resample,
     Resize,
+    Rounding,
     TaskName,
     Units,
 )
+from inference.onnx_graph import Graph
 
+CLASS_COLUMNS: tuple[Columns, ...] = ("box score class", "batch box class score", "batch box score class")
 Size = tuple[int, int]  # width, height in pixels
+Fill = tuple[float, float, float] | Mirror  # red, green, blue from 0 to 255, or the image itself
 CHANNELS: dict[Color, int] = {"RGB": 3, "BGR": 3, "L": 1, "Y": 1}
+MAPS = "sequence of maps"  # the datatype of an output that is no tensor, but a map from labels to scores for each image
 # Their results are images, or mark something on one (drawing.py knows how).
-DRAWABLE_TASKS: tuple[TaskName, ...] = ("image-classification", "object-detection", "image-segmentation",
-                                        "image-to-image")
+DRAWABLE_TASKS: tuple[TaskName, ...] = ("image-classification", "object-detection", "keypoint-detection",
+                                        "image-segmentation", "depth-estimation", "image-to-image")
 
 
 @dataclass(frozen=True)
@@ -40,11 +46,13 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class Interface:
-    """What an ONNX file says of itself: its inputs and outputs, and the metadata that its exporter wrote."""
+    """What an ONNX file says of itself: its inputs, outputs and operators, and what its exporter wrote of itself."""
 
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     metadata: Mapping[str, str] = field(default_factory=dict)
+    producer: str = ""
+    graph: Graph = field(default_factory=Graph)
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,12 @@ class InputSpec:
     """How pixels become the model's image input, (pixel * scale - mean) / std per channel.
 
     `size` is None where the model takes any: the image keeps its own, or `shortest_edge` and `longest_edge` bound it
-    ("fit"). `batch` is the number of images that one run takes, None where the model leaves it open.
+    ("fit"). With "closest", too, each image has sides of its own, and `size` is what they come close to. Where a
+    letterbox has a `multiple_of`, its image fits into `size` and is filled up to multiples alone, so that each image
+    has a rectangle of its own. `batch` is the number of images that one run takes, None where the model leaves it open.
+    `anchor` and `rounding` are None for what is usual with `resize`: `rounding` is how the sides of a letterboxed image
+    become whole pixels, and those of a "fit" or "closest" one multiples. A `margin` surrounds a "closest" image,
+    and one in a letterbox by that share of its sides.
     """
 
     name: str
@@ -76,8 +89,10 @@ class InputSpec:
     resize: Resize = "stretch"
     shortest_edge: int | None = None
     longest_edge: int | None = None
-    anchor: Anchor = "center"
-    fill: tuple[float, float, float] = (114, 114, 114)
+    anchor: Anchor | None = None
+    rounding: Rounding | None = None
+    margin: float = 0.0
+    fill: Fill = (114, 114, 114)
     resample: Resample = "bilinear"
     multiple_of: int = 1
     scale: float = 1 / 255
@@ -85,12 +100,19 @@ class InputSpec:
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
 
+    @property
+    def in_rectangles(self) -> bool:
+        """Whether each image has an input of its own sides, the smallest that its letterbox needs."""
+        return self.resize == "letterbox" and self.size is not None and self.multiple_of > 1
+
 
 @dataclass(frozen=True)
 class OutputSpec:
     """What the model's numbers mean; each task reads the fields that concern it.
 
-    `names` maps a role ("boxes", "scores", "classes", "objectness", "masks", "embedding", "image") to an output.
+    `names` maps a role ("boxes", "scores", "classes", "objectness", "masks", "depth", "keypoints", "keypoint_scores",
+    "heatmaps", "queries", "embedding", "image") to an output. `keypoints` is how many of them a row has, and of how
+    many numbers each is: x, y and maybe a score. The rows of an `oriented` detector end with an angle.
     `range` is the pair of values that stand for black and white in a produced image.
     """
 
@@ -101,6 +123,9 @@ class OutputSpec:
     units: Units = "pixels"
     background: Background = "none"
     strides: tuple[int, ...] = ()
+    keypoints: tuple[int, int] | None = None
+    keypoint_labels: tuple[str, ...] = ()
+    oriented: bool = False
     nms: Nms = "per-class"
     threshold: float = 0.25
     iou: float = 0.7
@@ -108,9 +133,14 @@ class OutputSpec:
     range: tuple[float, float] = (0.0, 1.0)
 
     @property
+    def tells_objects(self) -> bool:
+        """Whether a segmenter's outputs tell objects, each with a box and a mask, and not the class of every pixel."""
+        return self.columns is not None or {"boxes", "scores", "masks"} <= self.names.keys()  # or torchvision's
+
+    @property
     def names_classes(self) -> bool:
         """Whether a detector's rows name their class by its number, instead of a score for each."""
-        return self.columns in ("box score class", "batch box class score") or "classes" in self.names
+        return self.columns in CLASS_COLUMNS or "classes" in self.names
 
 
 @dataclass(frozen=True)
@@ -124,7 +154,7 @@ class TilingSpec:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Everything that is decided about a model before it runs."""
+    """Everything that is decided about a model before it runs; `warnings` name what was assumed, or looks wrong."""
 
     name: str
     version: str
@@ -134,8 +164,14 @@ class ModelSpec:
     output: OutputSpec
     tiling: TilingSpec | None = None
     findings: tuple[Finding, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def tells_objects(self) -> bool:
         """Whether a segmenter tells objects, each with a box and a mask, and not the class of every pixel."""
-        return self.task == "image-segmentation" and self.output.columns is not None
+        return self.task == "image-segmentation" and self.output.tells_objects
+
+    @property
+    def has_mask_queries(self) -> bool:
+        """Whether a segmenter tells segments, each by a query with a mask and the scores of its classes."""
+        return self.task == "image-segmentation" and "queries" in self.output.names

@@ -1,31 +1,37 @@
 """What a model is, decided from its files. `facts.py` keeps the record of where each decision came from."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.errors import ModelNotUsable
+from inference.errors import InferenceError, ModelNotUsable
+from inference.evidence import Evidence
+from inference.findings.assumptions import usual_values
 from inference.findings.facts import Facts
 from inference.findings.input_facts import channels_of, input_spec, layout_of, size_claimed
 from inference.findings.output_facts import given_labels, labels_of, output_spec
 from inference.findings.sources import (
     DEFAULT,
     ONNX_SHAPES,
+    TEST_IMAGE,
     Claims,
     hugging_face,
+    image_metadata,
     preprocessor,
     text_files,
     timm,
     toml,
     ultralytics,
 )
+from inference.findings.sources.onnx_graph import preprocessed_inside
 from inference.findings.sources.onnx_inputs import ImageInput, constants, image_input
 from inference.findings.sources.onnx_outputs import outputs_of, task_of
 from inference.findings.sources.seen import Seen
+from inference.findings.sources.test_images import moves_with_image, shown_by
 from inference.geometry import rounded_up
 from inference.model_toml import MODEL_TOML, Layout, ModelToml, TaskName
 from inference.session import CPU
@@ -34,6 +40,7 @@ from inference.tiling import OVERLAP_SHARE
 
 NO_OTHER_TASK = "the outputs fit no other task: set task in model.toml"
 USUAL_TILE = 512  # pixels, for an image-to-image model that takes any size
+USUAL_TEST_SIDE = 256  # pixels
 TOLD_VALUES = 16
 
 
@@ -45,27 +52,89 @@ class Found:
     constants: Mapping[str, NDArray[np.generic]]
 
 
+# Runs the model on test images that are made for an input, with these values of its further inputs.
+Look = Callable[[InputSpec, Mapping[str, NDArray[np.generic]]], Evidence]
+
+
 def find_out(name: str, version: str, folder: Path, written: ModelToml, model: Interface,
-             own_result: bool = False) -> Found:
-    """Decide every fact of a model from its files; with `own_result`, of hooks.py, none about its outputs.
+             own_result: bool = False, look: Look | None = None) -> Found:
+    """Decide every fact of a model from its files, and from what `look` shows of its answers to test images; with
+    `own_result`, of hooks.py, none about its outputs.
 
     Raises:
-        ModelNotUsable: a fact cannot be found out, or two contradict each other; the text says what to do.
+        ModelNotUsable: facts cannot be found out, or two contradict each other; the text says what to do.
     """
-    image = image_input(written, model)
     facts = Facts(list(_claims(folder, written, model)))
-    layout = layout_of(facts, image)
-    seen = _seen(facts, image, layout, model)
-    task: TaskName = facts.decide("task", (ONNX_SHAPES, task_of(seen)), (NO_OTHER_TASK, "tensor"))
-    facts.claims = [*facts.claims, Claims(ONNX_SHAPES, outputs_of(task, seen))]
-    image_spec = input_spec(facts, image, layout, any_size=task == "image-to-image")
-    output = OutputSpec({}) if own_result else output_spec(facts, task, image_spec, seen)
-    labels = given_labels(facts) if own_result else labels_of(facts, task, output, seen)
-    fed = constants(written, model, image.tensor, image_spec.size)
-    for key, value in fed.items():
-        facts.pick(f"constants.{key}", (MODEL_TOML if key in written.constants else DEFAULT, _told(value)))
-    tiling = _tiling(facts, written, task, image_spec)
-    return Found(ModelSpec(name, version, task, labels, image_spec, output, tiling, tuple(facts.findings)), fed)
+    search = _Search(facts, written, model, own_result, look)
+    try:
+        found = search.found(name, version)
+    except ModelNotUsable:
+        facts.check_complete()  # what goes wrong once something is missing may be due to that
+        raise
+    facts.check_complete()
+    return found
+
+
+@dataclass(frozen=True)
+class _Search:
+    """What `find_out` works with."""
+
+    facts: Facts
+    written: ModelToml
+    model: Interface
+    own_result: bool
+    look: Look | None
+
+    def found(self, name: str, version: str) -> Found:
+        facts, image = self.facts, image_input(self.written, self.model)
+        own, *others = facts.claims
+        facts.claims = [own, *preprocessed_inside(self.model, image.tensor.name), *others]
+        layout = layout_of(facts, image)
+        seen = self._seen(image, layout)
+        task: TaskName = facts.decide("task", (ONNX_SHAPES, task_of(seen)), (NO_OTHER_TASK, "tensor"))
+        self._claim_by(task, seen, image)
+        image_spec = input_spec(facts, image, layout, any_size=task == "image-to-image")
+        output = OutputSpec({}) if self.own_result else output_spec(facts, task, image_spec, seen)
+        labels = given_labels(facts) if self.own_result else labels_of(facts, task, output, seen)
+        fed = constants(self.written, self.model, image.tensor, image_spec.size)
+        for key, value in fed.items():
+            facts.pick(f"constants.{key}", (MODEL_TOML if key in self.written.constants else DEFAULT, _told(value)))
+        tiling = _tiling(facts, self.written, task, image_spec, moves_with_image(seen))
+        return Found(ModelSpec(name, version, task, labels, image_spec, output, tiling, tuple(facts.findings),
+                               tuple(facts.warnings)), fed)
+
+    def _claim_by(self, task: TaskName, seen: Seen, image: ImageInput) -> None:
+        """Add what is known once the task is: what the graph and test images show beats what files say, and shapes are
+        asked after them."""
+        own, *others = self.facts.claims
+        self.facts.claims = [own, *shown_by(task, seen), *others, Claims(ONNX_SHAPES, outputs_of(task, seen))]
+        self.facts.claims = [*self.facts.claims, *usual_values(self.facts, task, self.model, image.tensor)]
+
+    def _seen(self, image: ImageInput, layout: Layout) -> Seen:
+        labels = self.facts.first("labels")
+        seen = Seen({output.name: output for output in self.model.outputs}, layout, image.sides(layout),
+                    channels_of(self.facts, image, layout), size_claimed(self.facts, image, layout),
+                    None if labels is None else len(labels))
+        if self.look is None or self.own_result:
+            return seen
+        return self._with_evidence(self.look, seen, image)
+
+    def _with_evidence(self, look: Look, seen: Seen, image: ImageInput) -> Seen:
+        """What test images show, made as the files say so far; nothing where something is missing, which is told
+        later."""
+        usual = Claims(DEFAULT, {"size": (USUAL_TEST_SIDE, USUAL_TEST_SIDE)})
+        try:
+            spec = input_spec(Facts([*self.facts.claims, usual]), image, seen.layout, any_size=False)
+            evidence = look(spec, constants(self.written, self.model, image.tensor, spec.size))
+        except InferenceError:
+            return seen
+        return replace(seen, tested=spec.size, evidence=evidence)
+
+
+def constants_of(written: ModelToml, model: Interface, spec: ModelSpec) -> dict[str, NDArray[np.generic]]:
+    """What the further inputs of a model are fed whose facts are decided. Raises ModelNotUsable."""
+    image = next(tensor for tensor in model.inputs if tensor.name == spec.input.name)
+    return constants(written, model, image, spec.input.size)
 
 
 def providers_of(written: ModelToml) -> tuple[str, ...]:
@@ -79,18 +148,11 @@ def threads_of(written: ModelToml) -> int:
 def _claims(folder: Path, written: ModelToml, model: Interface) -> Iterator[Claims]:
     """Every source's claims, the best source first. A further kind of export is entered here."""
     yield toml.claims(written)
-    for claims in (text_files.labels_txt(folder), ultralytics.claims(model),
+    for claims in (text_files.labels_txt(folder), ultralytics.claims(model), image_metadata.claims(model),
                    preprocessor.claims(folder), hugging_face.claims(folder, model),
                    timm.claims(folder)):
         if claims is not None:
             yield claims
-
-
-def _seen(facts: Facts, image: ImageInput, layout: Layout, model: Interface) -> Seen:
-    labels = facts.first("labels")
-    return Seen({output.name: output for output in model.outputs}, layout, image.sides(layout),
-                channels_of(facts, image, layout), size_claimed(facts, image, layout),
-                None if labels is None else len(labels))
 
 
 def _told(values: NDArray[np.generic]) -> Any:
@@ -100,15 +162,20 @@ def _told(values: NDArray[np.generic]) -> Any:
     return values.tolist() if values.size <= TOLD_VALUES else f"{values.size} values"
 
 
-def _tiling(facts: Facts, written: ModelToml, task: TaskName, image: InputSpec) -> TilingSpec | None:
+def _tiling(facts: Facts, written: ModelToml, task: TaskName, image: InputSpec, moves: bool) -> TilingSpec | None:
     """The tiles that model.toml asks for. An image-to-image model is tiled anyway: one of a fixed size would shrink
-    every photograph, one of any size would take memory by the megapixel."""
+    every photograph, one of any size would take memory by the megapixel. One whose image does not move with the posted
+    one, as it turns or resizes it or sees all of it at once, is not."""
     table = written.tiling
+    if table is None and task == "image-to-image" and not moves:
+        facts.pick("tiling", (TEST_IMAGE, "none: what it makes depends on the whole image"))
+        return None
     if table is None and task != "image-to-image":
         return None
-    if task == "tensor":
-        raise ModelNotUsable(f"model.toml, tiling: the results of {task} cannot be put together from tiles: "
-                             "remove [tiling]")
+    by_queries = task == "image-segmentation" and any("queries" in names for _, names in facts.known("names"))
+    if task in ("tensor", "depth-estimation") or by_queries:
+        raise ModelNotUsable(f"model.toml, tiling: the results of {task}{' by queries' * by_queries} cannot be put "
+                             "together from tiles: remove [tiling]")
     tile = (table.tile, table.tile) if table and table.tile else image.size
     if tile is None and task == "image-to-image":
         tile = rounded_up((USUAL_TILE, USUAL_TILE), image.multiple_of)

@@ -9,6 +9,7 @@ from inference.findings.sources import Claims
 from inference.spec import Finding
 
 Candidate = tuple[str, Any]  # source, value
+MISSING = "missing"
 
 
 @dataclass
@@ -17,6 +18,13 @@ class Facts:
 
     claims: Sequence[Claims]
     findings: list[Finding] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    missing: list[tuple[str, str]] = field(default_factory=list)  # facts, and what to add
+
+    def warn(self, text: str) -> None:
+        """Note what was assumed, or looks wrong, for `GET /models/<name>`; once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
 
     def known(self, fact: str) -> list[Candidate]:
         """What each source says, the best first."""
@@ -26,21 +34,35 @@ class Facts:
         """The best source's value without a record of it, None where no source has one."""
         return next((value for _, value in self.known(fact)), None)
 
-    def decide(self, fact: str, *defaults: Candidate, advice: str = "") -> Any:
+    def decide(self, fact: str, *defaults: Candidate, advice: str = "", stand_in: Any = None) -> Any:
         """Pick the fact from the claims, else from `defaults`."""
-        return self.pick(fact, *self.known(fact), *defaults, advice=advice)
+        return self.pick(fact, *self.known(fact), *defaults, advice=advice, stand_in=stand_in)
 
-    def pick(self, fact: str, *candidates: Candidate, advice: str = "") -> Any:
+    def pick(self, fact: str, *candidates: Candidate, advice: str = "", stand_in: Any = None) -> Any:
         """The first candidate (source, value) whose value is not None.
 
+        Where no source knows it, that is noted as missing with the `advice` what to add, and `stand_in` is given so
+        that all that is missing is found at once.
+
         Raises:
-            ModelNotUsable: no source knows it; `advice` is what to add.
+            ModelNotUsable: no source knows it, and nothing can stand in.
         """
         for source, value in candidates:
             if value is not None:
                 self.findings.append(Finding(fact, _plain(value), source))
                 return value
-        raise ModelNotUsable(f"{fact.replace('_', ' ')} cannot be found out: {advice}")
+        self.missing.append((fact.replace("_", " "), advice))
+        if stand_in is None:
+            self.check_complete()
+        self.findings.append(Finding(fact, _plain(stand_in), MISSING))
+        return stand_in
+
+    def check_complete(self) -> None:
+        """Raises ModelNotUsable: something is missing; the text names all of it, and what to add."""
+        if self.missing:
+            *others, last = [fact for fact, _ in self.missing]
+            names = f"{', '.join(others)} and {last}" if others else last
+            raise ModelNotUsable(f"{names} cannot be found out: {'; '.join(advice for _, advice in self.missing)}")
 
     def source_of(self, fact: str) -> str:
         """Where a decided fact came from."""

@@ -4,8 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from inference.boxes.rows import own_numbers
 from inference.errors import ModelNotUsable
 from inference.findings.facts import Candidate, Facts
+from inference.findings.keypoint_facts import keypoint_output, label_of_image
 from inference.findings.sources import DEFAULT, LABELS_TXT
 from inference.findings.sources.onnx_outputs import class_count
 from inference.findings.sources.seen import Seen
@@ -26,6 +28,8 @@ ADVICE = {
                   "below [output] in model.toml",
 }
 
+STAND_INS = {"boxes": "xyxy", "units": "pixels", "activation": "sigmoid", "columns": "box scores"}
+
 
 def output_spec(facts: Facts, task: TaskName, image: InputSpec, seen: Seen) -> OutputSpec:
     """Every fact of the outputs that the task reads.
@@ -34,8 +38,14 @@ def output_spec(facts: Facts, task: TaskName, image: InputSpec, seen: Seen) -> O
         ModelNotUsable: a fact cannot be found out, or model.toml names an output that the model has not.
     """
     names = _names(facts, seen) if task not in ("tensor", "image-classification") else {}
-    if task == "object-detection" or (task == "image-segmentation" and facts.first("columns") is not None):
+    if task == "keypoint-detection":
+        boxes = {} if "heatmaps" in names else _detection(facts, names)
+        return OutputSpec(names, **boxes, **keypoint_output(facts, names, seen))
+    objects = OutputSpec(names, columns=facts.first("columns")).tells_objects
+    if task == "object-detection" or (task == "image-segmentation" and objects):
         return OutputSpec(names, **_detection(facts, names))
+    if task == "image-segmentation" and "queries" in names:
+        return OutputSpec(names, **_queries(facts))
     if task == "image-segmentation":
         return OutputSpec(names, activation=facts.decide("activation", (DEFAULT, "softmax")),
                           background=facts.decide("background", _named_background(facts), (DEFAULT, "none")))
@@ -54,11 +64,14 @@ def labels_of(facts: Facts, task: TaskName, output: OutputSpec, seen: Seen) -> t
     Raises:
         ModelNotUsable: no source has them, or they are too many or too few.
     """
-    if task in ("tensor", "image-to-image", "image-feature-extraction"):
+    if task in ("tensor", "depth-estimation", "image-to-image", "image-feature-extraction"):
         return ()
-    meaning = {"names": output.names} | ({"columns": output.columns} if output.columns else {})
+    if "heatmaps" in output.names:
+        return label_of_image(facts, output)
+    meaning: dict[str, Any] = {"names": output.names, "further": own_numbers(output)}
+    meaning |= {"columns": output.columns} if output.columns else {}
     classes = class_count(task, meaning, seen)
-    if task == "image-segmentation" and output.columns is None:
+    if task == "image-segmentation" and not output.tells_objects and "queries" not in output.names:
         labels = _all_labels(facts, classes)
         return _checked(labels[1:] if classes == 1 and len(labels) == 2 and _is_background(labels[0]) else labels,
                         classes)
@@ -125,21 +138,32 @@ def _detection(facts: Facts, names: Mapping[str, str]) -> dict[str, Any]:
                              "nms": "none" if done else "per-class"}
     if columns:
         usual |= {"boxes": "xyxy" if done else "cxcywh", "units": "pixels"}
-    found = {fact: facts.decide(fact, (DEFAULT, value), advice=ADVICE.get(fact, "")) for fact, value in usual.items()}
+    found = {fact: facts.decide(fact, (DEFAULT, value), advice=ADVICE.get(fact, ""), stand_in=STAND_INS.get(fact))
+             for fact, value in usual.items()}
     if found["nms"] != "none":
         found["iou"] = facts.decide("iou", (DEFAULT, 0.7))
     if found["boxes"] in ON_GRIDS or facts.first("strides") is not None:
         found["strides"] = tuple(facts.decide("strides", (DEFAULT, YOLO_STRIDES)))
+    if facts.first("oriented"):
+        found["oriented"] = facts.decide("oriented")
     return found | {"columns": columns}
 
 
 def _columns(facts: Facts, names: Mapping[str, str]) -> Columns | None:
     if facts.first("columns") is None and ("scores" in names or "classes" in names):
         return None
-    return facts.decide("columns", advice=COLUMNS_ADVICE)
+    first, *others = facts.first("columns_choices") or (STAND_INS["columns"],)
+    advice = f'add columns = "{first}" (or "{others[0]}") below [output] in model.toml' if others else COLUMNS_ADVICE
+    return facts.decide("columns", advice=advice, stand_in=first)
 
 
 # The other tasks
+
+
+def _queries(facts: Facts) -> dict[str, Any]:
+    """What transformers takes for granted of a segmenter by queries: its last class means "nothing"."""
+    usual = {"activation": "softmax", "background": "last", "threshold": 0.5}
+    return {fact: facts.decide(fact, (DEFAULT, value)) for fact, value in usual.items()}
 
 
 def _named_background(facts: Facts) -> Candidate:

@@ -128,14 +128,14 @@ def _rounded(values: NDArray[np.float32]) -> Pixels:
 
 
 def _right_size(placement: Placement, spec: ModelSpec, size: Size) -> Size:
-    """The produced image's size with the posted one's aspect: what a stretch drew out is reduced, nothing is enlarged.
-
-    Where the posted one was only rounded up to `multiple_of`, it is that one's size times the model's factor.
-    """
+    """The produced image's size. What a stretch to the model's own size drew out is reduced to the posted aspect; where
+    the image kept its own size, the model's answer is left as it is, and nothing is enlarged."""
     width, height = placement.source[2] - placement.source[0], placement.source[3] - placement.source[1]
-    if spec.input.size is None and spec.input.resize == "stretch":
+    if spec.input.size is None and spec.input.resize == "stretch" and spec.input.multiple_of > 1:
         factors = size[0] / placement.input_size[0], size[1] / placement.input_size[1]
         return max(1, round(width * factors[0])), max(1, round(height * factors[1]))
+    if spec.input.size is None:
+        return size
     scale, factor = min(size[0] / width, size[1] / height), max(size[0] / placement.input_size[0], 1)
     wanted = max(1, round(width * scale)), max(1, round(height * scale))
     rounded_only = all(abs(one - other) <= factor for one, other in zip(wanted, size, strict=True))

@@ -25,6 +25,11 @@ def photo(size: Size = (64, 48), file_format: str = "JPEG", **options: Any) -> b
     return encode(synthetic_image(size), file_format, **options)
 
 
+def plain(size: Size = (64, 48)) -> Image.Image:
+    """All grey."""
+    return Image.new("RGB", size, (128, 128, 128))
+
+
 def quadrants(size: Size = (64, 48)) -> Image.Image:
     """Red, green, blue, white: upper left, upper right, lower left, lower right."""
     pixels = np.zeros((size[1], size[0], 3), np.uint8)
@@ -68,3 +73,21 @@ def big_endian_grey16_tiff(pixels: np.ndarray) -> bytes:
 
 def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def opencv_linear(image: Image.Image, size: Size) -> Image.Image:
+    """As `cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)`: each pixel between four, in whole numbers."""
+    pixels = np.asarray(image).astype(np.int64)
+    (left, right, across), (above, below, down) = (_taps(image.size[axis], size[axis]) for axis in (0, 1))
+    rows = [pixels[row][:, left] * across[0][:, None] + pixels[row][:, right] * across[1][:, None]
+            for row in (above, below)]
+    upper, lower = ((row >> 4) * weight[:, None, None] >> 16 for row, weight in zip(rows, down, strict=True))
+    return Image.fromarray((upper + lower + 2 >> 2).astype(np.uint8))
+
+
+def _taps(length: int, count: int) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """The pixels before and behind each of `count` positions, and both weights in 2048ths."""
+    at = ((np.arange(count) + 0.5) * (length / count) - 0.5).astype(np.float32)
+    first = np.floor(at).astype(int)
+    weights = [np.rint(share * np.float32(2048)).astype(np.int64) for share in (1 - (at - first), at - first)]
+    return first.clip(0, length - 1), (first + 1).clip(0, length - 1), weights

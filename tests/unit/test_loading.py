@@ -8,7 +8,8 @@ import pytest
 from onnx import helper
 
 from inference.errors import ModelNotUsable
-from inference.loading import SUM_TO_1, load, reason_of
+from inference.findings.sources import GRAPH
+from inference.loading import load, reason_of
 from tests.onnx_models import classifier, heavy
 from tests.unit.images import photo
 from tests.unit.predicting import files_of, loaded, result, scores
@@ -65,8 +66,8 @@ def test_scores_that_sum_to_1_get_no_second_softmax(tmp_path: Path) -> None:
     model.graph.node.append(helper.make_node("Softmax", ["plain"], ["logits"]))
     onnx.save(model, path)
     shares = loaded(tmp_path)
-    assert [finding.source for finding in shares.spec.findings if finding.fact == "activation"] == [SUM_TO_1]
-    assert SUM_TO_1 not in [finding.source for finding in logits.spec.findings]
+    assert [finding.source for finding in shares.spec.findings if finding.fact == "activation"] == [GRAPH]
+    assert GRAPH not in [finding.source for finding in logits.spec.findings]
     assert scores(shares, photo()) == pytest.approx(scores(logits, photo()), abs=1e-5)
 
 

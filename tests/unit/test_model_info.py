@@ -24,7 +24,10 @@ SPECS += [
                                                                            strides=(8, 16, 32), nms="all")),
     ModelSpec("leaf", "1", "image-feature-extraction", (),
               InputSpec("x", None, "UINT8", 2, "NHWC", "L", "fit", 800, 1333, fill=(0, 0.5, 1), mean=(0.5,)),
-              OutputSpec({}, normalize=True))]
+              OutputSpec({}, normalize=True)),
+    ModelSpec("leaf", "1", "depth-estimation", (),
+              InputSpec("x", (64, 48), resize="closest", rounding="up", margin=3.0, fill="mirror", multiple_of=14),
+              OutputSpec({"depth": "d"}))]
 
 
 def info_of(task: TaskName = "image-classification", wanted: InputSpec = FIXED, tiling: TilingSpec | None = None,
@@ -66,6 +69,7 @@ def test_parameters_may_come_as_text() -> None:
 @pytest.mark.parametrize(("task", "given", "text"), [
     ("image-classification", {"k": 1}, r"^unknown parameter 'k'; this task takes tile, top_k, threshold$"),
     ("tensor", {"tile": 32}, r"^unknown parameter 'tile'; this task takes outputs$"),
+    ("depth-estimation", {"tile": 32}, r"^unknown parameter 'tile'; this task takes no parameters$"),
     ("image-classification", {"top_k": 10**20}, r"^parameter 'top_k': Input should be less than or equal to 1000000$"),
     ("image-classification", {"tile": 10**20}, r"^parameter 'tile': Input should be less than or equal to 1000000$"),
     ("image-classification", {"top_k": 0}, r"^parameter 'top_k': Input should be greater than or equal to 1$"),
@@ -84,9 +88,10 @@ def test_a_model_with_hooks_is_not_cut_into_tiles() -> None:
         info.parameters({"tile": 32})
 
 
-def test_tiles_can_be_asked_of_every_task_but_tensor() -> None:
-    assert {task for task in get_args(TaskName) if not info_of(task).can_tile} == {"tensor"}
-    assert {task for task, kind in PARAMETERS.items() if not issubclass(kind, TiledParameters)} == {"tensor"}
+def test_tiles_can_be_asked_of_every_task_whose_results_fit_together() -> None:
+    whole = {"tensor", "depth-estimation"}
+    assert {task for task in get_args(TaskName) if not info_of(task).can_tile} == whole
+    assert {task for task, kind in PARAMETERS.items() if not issubclass(kind, TiledParameters)} == whole
 
 
 @pytest.mark.parametrize(("wanted", "tiling", "asked", "tile"), [
@@ -129,3 +134,17 @@ def test_work_is_counted_in_runs_of_the_warm_up(wanted: InputSpec, tiling: Tilin
 def test_a_model_is_warmed_up_with_what_it_takes_in_one_run(wanted: InputSpec, tiling: TilingSpec | None,
                                                             size: tuple[int, int]) -> None:
     assert warm_up_size(info_of(wanted=wanted, tiling=tiling).spec) == size
+
+
+def test_an_image_that_single_pixels_are_picked_from_is_decoded_in_full() -> None:
+    large, parameters = (4000, 3000), PARAMETERS["image-classification"]()
+    assert info_of(wanted=replace(FIXED, resample="linear")).decoded_size(large, parameters) is None
+    assert info_of(wanted=FIXED).decoded_size(large, parameters) == (32, 32)
+
+
+def test_a_rectangle_is_less_work_than_the_square_of_the_warm_up() -> None:
+    wanted = InputSpec("image", (640, 640), resize="letterbox", multiple_of=32)
+    info, parameters = info_of(wanted=wanted), PARAMETERS["image-classification"]()
+    assert warm_up_size(info.spec) == (640, 640)
+    assert info.runs((4000, 2000), parameters) == 0.5
+    assert info.runs((500, 500), parameters) == 1

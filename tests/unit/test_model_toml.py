@@ -19,6 +19,7 @@ resize = "letterbox"
 shortest_edge = 40
 longest_edge = 80
 anchor = "top-left"
+margin = 2.5
 fill = [0, 127.5, 255]
 resample = "bicubic"
 multiple_of = 8
@@ -86,11 +87,13 @@ def test_threads_and_providers_have_defaults(tmp_path: Path) -> None:
     ("[input]\nsize = { width = 0, height = 3 }", "input.size: expected one number of pixels"),
     ("[input]\nsize = 0", "input.size: expected one number of pixels from 1 to 8192"),
     ("[input]\nsize = 9000", "input.size: expected one number of pixels from 1 to 8192"),
-    ("[input]\nresize = 'squash'", "input.resize: expected 'stretch', 'crop', 'letterbox' or 'fit'"),
+    ("[input]\nresize = 'squash'", "input.resize: expected 'stretch', 'crop', 'letterbox', 'fit' or 'closest'"),
     ("[input]\nlayout = 'CHW'", "input.layout: expected 'NCHW' or 'NHWC'"),
     ("[input]\nmean = 'x'", "input.mean: expected one number, or a list with one number a channel"),
     ("[input]\nstd = [1, 'x']", "input.std: expected one number, or a list with one number a channel"),
     ("[input]\nfill = [1, 2]", "input.fill: expected one number, or a list of three"),
+    ("[input]\nfill = 'blue'", 'input.fill: expected one number, or a list of three (red, green, blue), or "mirror"'),
+    ("[input]\nmargin = 11", "input.margin: expected a value less than or equal to 10"),
     ("[input]\nscale = 'a'", "input.scale: expected a number"),
     ("[input]\nname = 3", "input.name: expected a text"),
     ("[output]\nactivation = 1", "output.activation: expected 'softmax', 'sigmoid' or 'none'"),

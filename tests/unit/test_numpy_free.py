@@ -3,7 +3,7 @@
 from tests.unit.conftest import in_child
 
 NUMPY_FREE = ("errors", "spec", "geometry", "tiling", "image", "jpeg", "parameters", "workload", "cost", "model_info",
-              "repository", "trial", "registry")
+              "model_names", "repository", "trial", "registry")
 PROCESSES = ("api.app", "worker.__main__", "predictors.pool")
 AVOIDED = "{'numpy', 'onnxruntime'}"
 

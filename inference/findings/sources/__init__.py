@@ -10,10 +10,15 @@ from typing import Any
 
 LABELS_TXT = "labels.txt"
 ULTRALYTICS = "Ultralytics metadata"
+IMAGE_METADATA = "image metadata"
 PREPROCESSOR_CONFIG = "preprocessor_config.json"
+PROCESSOR_CONFIG = "processor_config.json"
 CONFIG = "config.json"
 ONNX_SHAPES = "ONNX shapes"
+GRAPH = "graph"
+TEST_IMAGE = "test image"
 DEFAULT = "default"
+IMAGENET: Mapping[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,19 @@ fits. `detector_facts` is asked once a person or a file has said that it is one,
 from collections.abc import Mapping
 from typing import Any
 
-from inference.findings.sources.onnx_inputs import Dimension
-from inference.findings.sources.seen import Facts, Seen, last
-from inference.spec import Size, TensorInfo
+import numpy as np
 
-BOX = 4
-GRID_STRIDES = (8, 16, 32)
-YOLO: Facts = {"boxes": "cxcywh", "units": "pixels", "activation": "none", "resize": "letterbox"}
+from inference.evidence import BoxEvidence, rows_of
+from inference.findings.sources import IMAGENET
+from inference.findings.sources.onnx_rows import BOX, any_joined, row_facts
+from inference.findings.sources.seen import Facts, Seen, last
+from inference.model_toml import Background
+from inference.spec import TensorInfo
 
 
 def detection_facts(seen: Seen) -> Facts | None:
     """The facts of a detector whose outputs can be nothing else."""
-    for recognise in (_detr, _tensorflow, _boxes_labels_scores, _dets_labels, _boxes_scores, _rows, _joined):
+    for recognise in (_detr, _tensorflow, _boxes_labels_scores, _dets_labels, _rf_detr, _boxes_scores, row_facts):
         facts = recognise(seen)
         if facts is not None:
             return facts
@@ -67,57 +68,28 @@ def _dets_labels(seen: Seen) -> Facts | None:
             "activation": "none", "background": "none", "nms": "none"}
 
 
+def _rf_detr(seen: Seen) -> Facts | None:
+    """RF-DETR: places and logits of each query, one class more than there are names; pixels as ImageNet's."""
+    if not {"dets", "labels"} <= seen.outputs.keys() or last(seen.outputs["dets"]) != BOX:
+        return None
+    if len(seen.outputs["labels"].shape) != 3:
+        return None
+    return {"names": {"boxes": "dets", "scores": "labels"}, "boxes": "cxcywh", "units": "normalised",
+            "activation": "sigmoid", "background": "none", "nms": "none", "threshold": 0.5, "resize": "stretch",
+            **IMAGENET}
+
+
 def _boxes_scores(seen: Seen) -> Facts | None:
-    """Two outputs of these names. Units and order of the corners differ between exporters: a person has to say."""
+    """Two outputs of these names. Units and order of the corners differ between exporters: test images or a person
+    have to say."""
     if seen.outputs.keys() != {"boxes", "scores"} or last(seen.outputs["boxes"]) != BOX:
         return None
     return _separate(seen, "boxes", "scores")
 
 
-def _rows(seen: Seen) -> Facts | None:
-    """YOLOv7's end2end export, [detections, 7]; in no other order do seven columns make a known row."""
-    if seen.only is None or len(seen.only.shape) != 2 or seen.only.shape[1] != 7 or isinstance(seen.only.shape[0], int):
-        return None
-    return {"columns": "batch box class score", "boxes": "xyxy", "units": "pixels", "activation": "none",
-            "nms": "none", "resize": "letterbox"}
-
-
-def _joined(seen: Seen) -> Facts | None:
-    """One output whose columns are four of a box and as many as there are labels, with or without an objectness."""
-    if seen.only is None or len(seen.only.shape) != 3 or seen.labels is None:
-        return None
-    rows, columns = seen.only.shape[1:]
-    if rows == BOX + seen.labels and columns != BOX + seen.labels:
-        return {"columns": "box scores", **YOLO}
-    if columns == BOX + 1 + seen.labels:
-        return {"columns": "box objectness scores", **(_yolox(seen.size) if _is_grid(rows, seen.size) else YOLO)}
-    return {"columns": "box scores", **YOLO} if columns == BOX + seen.labels else None
-
-
-def _yolox(size: Size | None) -> Facts:
-    """YOLOX as its exporter writes it: boxes on three grids, pixels in BGR as they are, the image at the top left."""
-    return {"boxes": "grid", "strides": GRID_STRIDES, "activation": "none", "resize": "letterbox",
-            "anchor": "top-left", "color": "BGR", "scale": 1.0}
-
-
-def _is_grid(rows: Dimension, size: Size | None) -> bool:
-    """Whether there is exactly one row for each cell of the grids; YOLOv5 has three."""
-    return size is not None and rows == sum((size[0] // stride) * (size[1] // stride) for stride in GRID_STRIDES)
-
-
 def detector_facts(seen: Seen) -> Facts:
     """The facts of a detector, once a person or a file has said that it is one."""
-    return detection_facts(seen) or _any_joined(seen) or _any_separate(seen) or {}
-
-
-def _any_joined(seen: Seen) -> Facts | None:
-    """[batch, columns, many rows] is YOLOv8's order. In the other it is open whether there is an objectness."""
-    if seen.only is None or len(seen.only.shape) != 3:
-        return None
-    rows, columns = seen.only.shape[1:]
-    if isinstance(rows, int) and rows > BOX and (not isinstance(columns, int) or rows < columns):
-        return {"columns": "box scores", **YOLO}
-    return dict(YOLO)
+    return detection_facts(seen) or any_joined(seen) or _any_separate(seen) or {}
 
 
 def _any_separate(seen: Seen) -> Facts | None:
@@ -128,15 +100,36 @@ def _any_separate(seen: Seen) -> Facts | None:
 
 
 def _separate(seen: Seen, boxes: str, scores: str) -> Facts:
-    facts: Facts = {"names": {"boxes": boxes, "scores": scores}}
+    facts: Facts = {"names": {"boxes": boxes, "scores": scores}} | _shown_boxes(seen, boxes)
     classes = last(seen.outputs[scores])
-    return facts | {"background": "first"} if classes is not None and seen.labels == classes - 1 else facts
+    if classes is not None and seen.labels == classes - 1:
+        return facts | {"background": _shown_background(seen, scores) or "first"}
+    background = _shown_background(seen, scores) if seen.labels is None else None
+    return facts | ({"background": background} if background else {})
+
+
+def _shown_boxes(seen: Seen, boxes: str) -> Facts:
+    """Corners or not, pixels or shares, as test images show it. Whether sizes go with a centre does not show."""
+    shown = seen.shown(seen.outputs[boxes])
+    found = BoxEvidence(np.empty((0, BOX)) if shown is None else rows_of(shown, BOX), seen.tested or (0, 0))
+    if not found.are_corners:
+        return {}
+    return {"boxes": "xyxy", "units": "normalised" if found.are_shares else "pixels"}
+
+
+def _shown_background(seen: Seen, scores: str) -> Background | None:
+    """Scores that sum to 1 have a class for nothing: the first or the last, whichever is nearly everywhere."""
+    shown = seen.shown(seen.outputs[scores])
+    if shown is None or not shown.sum_to_1(-1):
+        return None
+    share = shown.values[0].reshape(-1, shown.shape[-1]).mean(axis=0)
+    return "first" if share[0] >= share[-1] else "last"
 
 
 def detected_classes(facts: Mapping[str, Any], seen: Seen) -> int | None:
     names, columns = facts.get("names", {}), facts.get("columns")
     if columns in ("box scores", "box objectness scores"):
-        taken = BOX + (columns == "box objectness scores") + _mask_coefficients(names, seen)
+        taken = BOX + (columns == "box objectness scores") + _mask_coefficients(names, seen) + facts.get("further", 0)
         return _classes_beside(taken, _joined_output(names, seen), seen.labels)
     if columns or "classes" in names or names.get("scores") not in seen.outputs:
         return None

@@ -71,7 +71,8 @@ def constants(toml: ModelToml, model: Interface, image: TensorInfo,
         if name not in others:
             raise ModelNotUsable(f'model.toml, constants.{name}: the model has no further input of this name; it has '
                                  f'{", ".join(others) or "none"}')
-    return {name: _constant(tensor, toml.constants.get(name), size) for name, tensor in others.items()}
+    return {name: _constant(tensor, toml.constants.get(name), size) if model.graph.reads(name) else _anything(tensor)
+            for name, tensor in others.items()}
 
 
 def told(tensor: TensorInfo) -> str:
@@ -88,7 +89,8 @@ def _named(name: str, model: Interface) -> TensorInfo:
 
 
 def _only(toml: ModelToml, model: Interface) -> TensorInfo:
-    free = [tensor for tensor in model.inputs if tensor.name not in toml.constants]
+    free = [tensor for tensor in model.inputs
+            if tensor.name not in toml.constants and model.graph.reads(tensor.name)]
     candidates = [tensor for tensor in free if _may_be_image(tensor)]
     if len(candidates) > 1:
         # A mask or a map beside the image has one channel where the image has three.
@@ -121,6 +123,11 @@ def _layout(tensor: TensorInfo) -> Layout | None:
     if tensor.shape[1] in CHANNEL_COUNTS or tensor.name == PIXEL_VALUES or "channel" in str(tensor.shape[1]):
         return "NCHW"
     return "NHWC" if tensor.shape[3] in CHANNEL_COUNTS or "channel" in str(tensor.shape[3]) else None
+
+
+def _anything(tensor: TensorInfo) -> NDArray[np.generic]:
+    """For an input that no operator reads, as tf2onnx leaves some behind."""
+    return np.zeros([_fixed(side) or 1 for side in tensor.shape], NUMPY_TYPES.get(tensor.datatype, np.float32))
 
 
 def _constant(tensor: TensorInfo, written: Any, size: Size | None) -> NDArray[np.generic]:

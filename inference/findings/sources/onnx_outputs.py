@@ -3,18 +3,36 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from inference.evidence import picture_range
+from inference.findings.sources.onnx_depth import depth_facts, tells_depth
 from inference.findings.sources.onnx_detectors import detected_classes, detection_facts, detector_facts
 from inference.findings.sources.onnx_inputs import Dimension
-from inference.findings.sources.seen import INTEGERS, Facts, Seen, first
+from inference.findings.sources.onnx_keypoints import keypoint_facts, mask_facts
+from inference.findings.sources.onnx_maps import map_facts
+from inference.findings.sources.onnx_queries import query_facts
+from inference.findings.sources.seen import INTEGERS, Facts, Seen, first, last
 from inference.model_toml import TaskName
 from inference.spec import CHANNELS, TensorInfo
 
 EMBEDDINGS = ("image_embeds", "embedding", "feature", "pooler_output", "last_hidden_state")  # the best first
 SCORES_ALREADY = ("softmax", "prob")
+FEATURE_LENGTHS = (64, 96, 128, 192, 256, 384, 512, 640, 768, 1024, 1280, 1536, 2048)
+WHITE = 255
+CLASSIFIERS_END = ("Gemm", "MatMul", "Add", "Softmax", "LogSoftmax", "Sigmoid")
 
 
 def task_of(seen: Seen) -> TaskName | None:
     """The task, None where the outputs do not prove one."""
+    if keypoint_facts(seen) is not None:
+        return "keypoint-detection"
+    if mask_facts(seen) is not None:
+        return "image-segmentation"
+    if query_facts(seen) is not None:
+        return "image-segmentation"
+    if tells_depth(seen):
+        return "depth-estimation"
+    if map_facts(seen) is not None:
+        return "image-classification"
     if detection_facts(seen) is not None:
         return "object-detection"
     if _embedding(seen) is not None:
@@ -30,10 +48,13 @@ def outputs_of(task: TaskName, seen: Seen) -> Facts:
 
 def class_count(task: TaskName, facts: Mapping[str, Any], seen: Seen) -> int | None:
     """How many classes the outputs tell apart, the background included; None where the shapes do not say."""
+    names = facts.get("names", {})
     if task == "image-classification":
-        return _scores_of_classes(first(seen))
-    if task == "image-segmentation" and "columns" not in facts:
-        return _planes(seen.outputs[facts["names"]["masks"]], seen) if facts.get("names", {}).get("masks") else None
+        return None if map_facts(seen) else _scores_of_classes(first(seen))
+    if "queries" in names:
+        return last(seen.outputs[names["queries"]])
+    if task == "image-segmentation" and "columns" not in facts and "scores" not in facts.get("names", {}):
+        return _planes(seen.outputs[names["masks"]], seen) if names.get("masks") else None
     return detected_classes(facts, seen)
 
 
@@ -42,16 +63,50 @@ def masks_output(seen: Seen) -> TensorInfo | None:
     return next((tensor for tensor in seen.outputs.values() if len(tensor.shape) == 4), None)
 
 
+def map_output(seen: Seen) -> TensorInfo | None:
+    """The output that tells the class of each pixel, of a segmenter, or of each query."""
+    names = _segmentation(seen).get("names", {})
+    name = names.get("queries", names.get("masks"))
+    return seen.outputs.get(name) if name else None
+
+
+def image_output(seen: Seen) -> TensorInfo | None:
+    """The output that holds the image, of a model that makes one."""
+    return next((tensor for tensor in seen.outputs.values() if _planes(tensor, seen) in CHANNELS.values()), None)
+
+
+def class_axis(output: TensorInfo, seen: Seen) -> int:
+    """The axis of an output's classes."""
+    return channel_axis(output, seen) if len(output.shape) == 4 else len(output.shape) - 1
+
+
 # The other tasks
 
 
 def _task_of_one(output: TensorInfo, seen: Seen) -> TaskName | None:
     classes = _scores_of_classes(output)
     if classes is not None and classes > 1:
-        return "image-classification"
+        return "image-feature-extraction" if _is_vector(output, seen) else "image-classification"
     if _is_image(output, seen):
-        return "image-to-image"
+        return None if _is_measurement(output, seen) else "image-to-image"
     return "image-segmentation" if _is_class_map(output) or _is_map_of_scores(output, seen) else None
+
+
+def _is_vector(output: TensorInfo, seen: Seen) -> bool:
+    """A vector of features, as of faces and persons: of a usual length, without labels, and not made by the last layer
+    of a classifier."""
+    shown = seen.shown(output)
+    if shown is None or seen.labels is not None or _scores_of_classes(output) not in FEATURE_LENGTHS:
+        return False
+    return bool(shown.maker) and shown.maker not in CLASSIFIERS_END and not shown.sum_to_1(1)
+
+
+def _is_measurement(output: TensorInfo, seen: Seen) -> bool:
+    """One plane from a coloured image whose values are no picture's: a depth, an anomaly, a heat map. A mask is one."""
+    shown = seen.shown(output)
+    if shown is None or seen.channels == 1 or _planes(output, seen) != 1 or output.datatype in INTEGERS:
+        return False
+    return picture_range(shown) != (0.0, 1.0) and shown.numbers.max() < WHITE / 2
 
 
 def _is_class_map(output: TensorInfo) -> bool:
@@ -90,11 +145,11 @@ def _planes(output: TensorInfo, seen: Seen) -> int | None:
     """Channels of [batch, C, h, w] or [batch, h, w, C]; None for a class map, or where the number is open."""
     if len(output.shape) != 4 or output.datatype in ("INT64", "INT32", "BOOL"):
         return None
-    planes = output.shape[_channel_axis(output, seen)]
+    planes = output.shape[channel_axis(output, seen)]
     return planes if isinstance(planes, int) else None
 
 
-def _channel_axis(output: TensorInfo, seen: Seen) -> int:
+def channel_axis(output: TensorInfo, seen: Seen) -> int:
     """The axis beside the input's sides, or as long as there are labels, or an image's channels; else the input's."""
     for axis, sides in ((1, output.shape[:1:-1]), (3, output.shape[2:0:-1])):
         if sides == seen.sides and None not in sides:
@@ -108,7 +163,7 @@ def _channel_axis(output: TensorInfo, seen: Seen) -> int:
 
 def _sides(output: TensorInfo, seen: Seen) -> tuple[Dimension, Dimension]:
     """Width and height of an image."""
-    top = 2 if _channel_axis(output, seen) == 1 else 1
+    top = 2 if channel_axis(output, seen) == 1 else 1
     return output.shape[top + 1], output.shape[top]
 
 
@@ -124,6 +179,8 @@ def _embedding(seen: Seen) -> TensorInfo | None:
 
 
 def _classification(seen: Seen) -> Facts:
+    if (mapped := map_facts(seen)) is not None:
+        return mapped
     scores = first(seen)
     if scores is not None and any(word in scores.name.lower() for word in SCORES_ALREADY):
         return {"activation": "none"}
@@ -131,6 +188,11 @@ def _classification(seen: Seen) -> Facts:
 
 
 def _segmentation(seen: Seen) -> Facts:
+    objects = mask_facts(seen)
+    if objects is not None:
+        return objects
+    if (queries := query_facts(seen)) is not None:
+        return queries
     maps = [tensor for tensor in seen.outputs.values() if len(tensor.shape) in (3, 4)]
     rows = [tensor for tensor in maps if len(tensor.shape) == 3 and tensor.datatype not in INTEGERS]
     if not maps:
@@ -144,6 +206,10 @@ def _segmentation(seen: Seen) -> Facts:
     return facts | ({"activation": "sigmoid"} if _planes(plane, seen) == 1 else {})
 
 
+def _keypoints(seen: Seen) -> Facts:
+    return keypoint_facts(seen) or detector_facts(seen)
+
+
 def _features(seen: Seen) -> Facts:
     vector = next((tensor for tensor in seen.outputs.values() if len(tensor.shape) == 2), None)
     embedding = _embedding(seen) or vector or first(seen)
@@ -151,18 +217,19 @@ def _features(seen: Seen) -> Facts:
 
 
 def _image(seen: Seen) -> Facts:
-    images = [tensor for tensor in seen.outputs.values() if _planes(tensor, seen) in CHANNELS.values()]
-    if not images:
+    image = image_output(seen)
+    if image is None:
         return {}
-    facts: Facts = {"names": {"image": images[0].name}}
-    if images[0].datatype == "UINT8":
+    facts: Facts = {"names": {"image": image.name}}
+    if image.datatype == "UINT8":
         facts["range"] = (0.0, 255.0)
-    if seen.channels == 1 and _planes(images[0], seen) == 1:
+    if seen.channels == 1 and _planes(image, seen) == 1:
         facts["color"] = "Y"
     return facts
 
 
 _FACTS_OF: Mapping[str, Callable[[Seen], Facts]] = {
-    "image-classification": _classification, "object-detection": detector_facts, "image-segmentation": _segmentation,
+    "image-classification": _classification, "object-detection": detector_facts, "keypoint-detection": _keypoints,
+    "image-segmentation": _segmentation, "depth-estimation": depth_facts,
     "image-feature-extraction": _features, "image-to-image": _image,
 }

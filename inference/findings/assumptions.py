@@ -1,0 +1,32 @@
+"""What is taken for granted where nothing tells it, with a warning that says so."""
+
+from inference.findings.facts import Facts
+from inference.findings.sources import DEFAULT, IMAGENET, Claims
+from inference.model_toml import TaskName
+from inference.spec import Interface, TensorInfo
+
+# Of Keras' preprocess_input, by the names of its layers; https://keras.io/api/applications
+MINUS_1_TO_1 = {"scale": 1 / 127.5, "mean": 1.0, "std": 1.0}
+KERAS = {"mobilenet": MINUS_1_TO_1, "inception": MINUS_1_TO_1, "xception": MINUS_1_TO_1, "nasnet": MINUS_1_TO_1,
+         "densenet": IMAGENET}
+TRAINED_ON_IMAGENET = ("image-classification", "image-segmentation", "image-feature-extraction", "depth-estimation")
+WHOLE_NUMBERS = ("UINT8", "INT8")
+ASK = "write mean and std (and scale) below [input] in model.toml if the model was trained with others"
+
+
+def usual_values(facts: Facts, task: TaskName, model: Interface, image: TensorInfo) -> list[Claims]:
+    """Mean and deviation where no source has them: those of Keras' families, of ImageNet for a PyTorch classifier,
+    segmenter or encoder, else none."""
+    if image.datatype in WHOLE_NUMBERS or task not in TRAINED_ON_IMAGENET:
+        return []
+    if any(facts.first(fact) is not None for fact in ("mean", "std", "scale")):
+        return []
+    family = next((family for family in KERAS if model.graph.mentions(family)), None)
+    if family is not None:
+        facts.warn(f"mean and std are not known: those of Keras' {family} are assumed, by its layers' names; {ASK}")
+        return [Claims(f"layers' names ({family})", KERAS[family])]
+    if model.producer == "pytorch" and facts.first("color") not in ("L", "Y"):
+        facts.warn(f"mean and std are not known: those of ImageNet are assumed; {ASK}")
+        return [Claims(DEFAULT, IMAGENET)]
+    facts.warn(f"mean and std are not known: 0 and 1 are assumed; {ASK}")
+    return []

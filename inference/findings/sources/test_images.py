@@ -1,0 +1,46 @@
+"""What the answers to test images say beside an output's shape, whatever a file says."""
+
+from inference.evidence import Shown, follows_shift, picture_range
+from inference.findings.sources import GRAPH, TEST_IMAGE, Claims
+from inference.findings.sources.onnx_outputs import channel_axis, class_axis, image_output, map_output
+from inference.findings.sources.seen import Seen, first
+from inference.model_toml import TaskName
+
+ACTIVATIONS = ("Sigmoid", "Softmax", "HardSigmoid", "LogSoftmax")
+
+
+def shown_by(task: TaskName, seen: Seen) -> list[Claims]:
+    """Scores that are scores already get no activation: a softmax or sigmoid is never applied twice."""
+    if task == "image-classification":
+        return _activated(seen.shown(first(seen)), 1)
+    if task == "image-segmentation" and (masks := map_output(seen)) is not None:
+        return _activated(seen.shown(masks), class_axis(masks, seen))
+    if task == "image-to-image" and (picture := image_output(seen)) is not None:
+        return _range(seen.shown(picture))
+    return []
+
+
+def moves_with_image(seen: Seen) -> bool:
+    """Whether the image that a model makes may be put together from tiles; taken for granted where the model was not
+    run, or its test images were too small to tell."""
+    picture = image_output(seen)
+    shown = seen.shown(picture)
+    if picture is None or shown is None or seen.tested is None:
+        return True
+    return follows_shift(shown, channel_axis(picture, seen), seen.tested) is not False
+
+
+def _range(shown: Shown | None) -> list[Claims]:
+    if shown is None or shown.values[0].dtype.kind != "f":
+        return []
+    found = picture_range(shown)
+    return [] if found is None else [Claims(TEST_IMAGE, {"range": found})]
+
+
+def _activated(shown: Shown | None, axis: int) -> list[Claims]:
+    if shown is None or shown.values[0].dtype.kind != "f":
+        return []
+    sums = len(shown.shape) > axis and shown.sum_to_1(axis)
+    if not sums and not shown.are_scores:
+        return []
+    return [Claims(GRAPH if shown.maker in ACTIVATIONS else TEST_IMAGE, {"activation": "none"})]

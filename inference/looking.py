@@ -1,0 +1,48 @@
+"""Runs a model on test images, before it is known what its answers mean."""
+
+import time
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from inference.calibration import synthetic_image
+from inference.call_off import CallOff
+from inference.evidence import SHIFT, Evidence, Shown
+from inference.geometry import place
+from inference.hooks import Hooks
+from inference.image import Pixels
+from inference.model import LoadedModel
+from inference.model_info import ModelInfo
+from inference.session import Session
+from inference.spec import InputSpec, ModelSpec, OutputSpec
+from inference.tasks import TASKS
+
+GREY = (128, 128, 128)
+ENOUGH_S = 0.1  # after so long no further test image is shown
+
+
+def look(session: Session, hooks: Hooks, wanted: InputSpec, constants: Mapping[str, NDArray[np.generic]]) -> Evidence:
+    """The answers to an image like a photograph, the same one shifted, and plain grey, of the input's own size.
+
+    Raises:
+        InferenceFailed: the model cannot run on the first of them.
+    """
+    spec = ModelSpec("", "", "tensor", (), wanted, OutputSpec({}))
+    model = LoadedModel(ModelInfo(spec, "", session.interface.inputs, session.interface.outputs), session,
+                        TASKS["tensor"], hooks, constants)
+    began, answers = time.monotonic(), list[Mapping[str, NDArray]]()
+    for image in _images(wanted.size or (256, 256)):
+        if answers and time.monotonic() - began > ENOUGH_S:
+            break
+        answers.append(session.run(model.feeds(Pixels(image), [place(image.size, wanted)]), CallOff()))
+    return {name: Shown([answer[name] for answer in answers], session.interface.graph.maker(name))
+            for name in answers[0] if isinstance(answers[0][name], np.ndarray)}
+
+
+def _images(size: tuple[int, int]) -> list[Image.Image]:
+    (width, height), (across, down) = size, SHIFT
+    larger = synthetic_image((width + across, height + down))
+    return [larger.crop((0, 0, *size)), larger.crop((across, down, width + across, height + down)),
+            Image.new("RGB", size, GREY)]
