@@ -4,15 +4,14 @@ import math
 from typing import Any
 
 from inference.errors import ModelNotUsable
+from inference.findings.canvas_facts import canvas, edges, where
+from inference.findings.contradictions import name_contradictions
 from inference.findings.facts import Candidate, Facts
 from inference.findings.sources import DEFAULT, ONNX_SHAPES
 from inference.findings.sources.onnx_inputs import CHANNEL_COUNTS, ImageInput, told
 from inference.model_toml import MAX_SIDE, MODEL_TOML, Color, Layout, Resize
 from inference.spec import CHANNELS, InputSpec, Size
 
-LETTERBOX_FILL = (114.0, 114.0, 114.0)  # what YOLO models are trained with
-BLACK = (0.0, 0.0, 0.0)
-WHITE = 255
 INTEGERS = ("UINT8", "INT8")
 INT8_MEAN = 128.0
 SIZE_ADVICE = "add size = 224 (the model's, in pixels) below [input] in model.toml"
@@ -46,14 +45,24 @@ def input_spec(facts: Facts, image: ImageInput, layout: Layout, any_size: bool) 
     Raises:
         ModelNotUsable: a fact cannot be found out, or a file contradicts the model.
     """
+    _warn(facts, image, layout)
     channels = channels_of(facts, image, layout)
     color = _color(facts, channels)
     size, resize = _size_and_resize(facts, image.sides(layout), any_size)
+    around = canvas(facts, resize, size, open_sides=image.sides(layout) == (None, None))
     return InputSpec(
         name=facts.pick("input", (_source_of_name(facts), image.tensor.name)), size=size,
         datatype=facts.pick("datatype", (ONNX_SHAPES, image.tensor.datatype)), batch=_batch(facts, image),
-        layout=layout, color=color, resize=resize, **_edges(facts, size, resize), **_canvas(facts, resize, size),
+        layout=layout, color=color, resize=resize, **edges(facts, size, resize), **around,
         resample=facts.decide("resample", (DEFAULT, "bilinear")), **_values(facts, image.tensor.datatype, channels))
+
+
+def _warn(facts: Facts, image: ImageInput, layout: Layout) -> None:
+    """Warn of files that contradict the model, and of kinds that are not known, unless a person knows better."""
+    name_contradictions(facts, image, layout)
+    for _, text in facts.known("unknown"):
+        if facts.known("resize")[:1] != [(MODEL_TOML, facts.first("resize"))]:
+            facts.warn(text)
 
 
 def _source_of_name(facts: Facts) -> str:
@@ -91,7 +100,7 @@ def _size_and_resize(facts: Facts, sides: tuple[int | None, int | None],
     facts.pick("size_is", (ONNX_SHAPES, "fixed" if fixed else "dynamic"))
     if fixed or written:
         size = facts.pick("size", (ONNX_SHAPES if fixed else MODEL_TOML, _with_sides(sides, (written or [None])[0])))
-        return size, _resize_to(facts, size)
+        return size, _resize_to(facts, size, open_sides=sides == (None, None))
     return _open_size(facts, sides, any_size)
 
 
@@ -102,19 +111,26 @@ def _open_size(facts: Facts, sides: tuple[int | None, int | None], any_size: boo
         resize: Resize = facts.decide("resize", (DEFAULT, "fit"))
         facts.pick("size", (facts.source_of("resize"), "the image's own"))
         return None, resize
-    recommended = [(source, _with_sides(sides, size)) for source, size in facts.known("size")]
+    known = [*facts.known("size"), *([] if any_size else facts.known("image_size"))]
+    recommended = [(source, _with_sides(sides, size)) for source, size in known]
     size: Size = facts.pick("size", *recommended, advice=SIZE_ADVICE)
     _check_served(size)
-    return size, _resize_to(facts, size)
+    return size, _resize_to(facts, size, open_sides=sides == (None, None))
 
 
-def _resize_to(facts: Facts, size: Size) -> Resize:
-    """The way to one size. A recommendation to keep the image's own is stretched; one in model.toml is refused."""
-    if (MODEL_TOML, "fit") in facts.known("resize"):
-        raise ModelNotUsable(f'model.toml, input.resize: "fit" gives images of many sizes, the model takes '
-                             f'{_told(size)}: write "letterbox", "crop" or "stretch"')
-    fitting = [claim for claim in facts.known("resize") if claim[1] != "fit"]
-    return facts.pick("resize", *fitting, (DEFAULT, "stretch"))
+def _resize_to(facts: Facts, size: Size, open_sides: bool) -> Resize:
+    """The way to one size. A recommendation to keep the image's own aspect is stretched, with a warning; one in
+    model.toml is refused."""
+    given, varied = facts.known("resize"), ("fit",) if open_sides else ("fit", "closest")
+    for way in varied:
+        if (MODEL_TOML, way) in given:
+            raise ModelNotUsable(f'model.toml, input.resize: "{way}" gives images of many sizes, the model takes '
+                                 f'{_told(size)}: write "letterbox", "crop" or "stretch"')
+    if given and given[0][1] in varied:
+        facts.warn(f"each image would keep its aspect ({given[0][0]}), and the input is {_told(size)} pixels: images "
+                   "are stretched to that; leave the sides open in the export, or write resize below [input] in "
+                   "model.toml")
+    return facts.pick("resize", *(claim for claim in given if claim[1] not in varied), (DEFAULT, "stretch"))
 
 
 def _with_sides(sides: tuple[int | None, int | None], size: Size | None) -> Size | None:
@@ -143,52 +159,6 @@ def _told(size: Size) -> str:
     return f"{size[0]} x {size[1]}"
 
 
-# What a way to resize needs besides
-
-
-def _edges(facts: Facts, size: Size | None, resize: Resize) -> dict[str, Any]:
-    """The edges that the source of `resize` names; edges of another way to resize mean nothing."""
-    found: dict[str, Any] = {}
-    for fact, ways in (("shortest_edge", ("crop", "fit", "stretch")), ("longest_edge", ("fit",))):
-        candidates = [claim for claim in _of_same_way(facts, fact, resize)
-                      if claim[0] == MODEL_TOML or _is_edge(claim[1], size)]
-        if resize in ways and candidates:
-            found[fact] = facts.pick(fact, *candidates)
-    return found | {"crop_down": bool(facts.first("crop_down")) and resize in ("crop", "stretch")}
-
-
-def _of_same_way(facts: Facts, fact: str, resize: Resize) -> list[Candidate]:
-    return [(claim.source, claim.facts[fact]) for claim in facts.claims if claim.facts.get(fact) is not None
-            and (claim.source == MODEL_TOML or claim.facts.get("resize") == resize)]
-
-
-def _is_edge(edge: int, size: Size | None) -> bool:
-    """A crop of an image that is smaller than the crop would show its rim."""
-    return 1 <= edge <= MAX_SIDE and (size is None or edge >= min(size))
-
-
-def _canvas(facts: Facts, resize: Resize, size: Size | None) -> dict[str, Any]:
-    """What is around the image."""
-    found: dict[str, Any] = {}
-    if size is None:
-        found["multiple_of"] = facts.decide("multiple_of", (DEFAULT, 1))
-        if not 1 <= found["multiple_of"] <= MAX_SIDE:
-            raise ModelNotUsable(f"{_where(facts, 'multiple_of')}: expected a number of pixels from 1 to {MAX_SIDE}")
-    if resize == "letterbox":
-        found["anchor"] = facts.decide("anchor", (DEFAULT, "center"))
-    if resize == "letterbox" or found.get("multiple_of", 1) > 1:
-        found["fill"] = _three(facts, facts.decide("fill", (DEFAULT, LETTERBOX_FILL)))
-    return found if "fill" in found else {**found, "fill": BLACK}
-
-
-def _three(facts: Facts, fill: float | tuple[float, ...]) -> tuple[float, ...]:
-    """A pixel's red, green and blue."""
-    values = fill if isinstance(fill, tuple) else (fill, fill, fill)
-    if len(values) != 3 or not all(0 <= value <= WHITE for value in values):
-        raise ModelNotUsable(f"{_where(facts, 'fill')}: expected pixel values from 0 to {WHITE}, one or three")
-    return values
-
-
 # Values
 
 
@@ -208,7 +178,7 @@ def _values(facts: Facts, datatype: str, channels: int) -> dict[str, Any]:
 def _per_channel(facts: Facts, fact: str, value: float | tuple[float, ...], channels: int) -> tuple[float, ...]:
     values = value if isinstance(value, tuple) else (value,)
     if len(values) not in (1, channels):
-        raise ModelNotUsable(f"{_where(facts, fact)}: {len(values)} numbers for {channels} channels: write one number, "
+        raise ModelNotUsable(f"{where(facts, fact)}: {len(values)} numbers for {channels} channels: write one number, "
                              "or one a channel")
     return values * channels if len(values) == 1 else values
 
@@ -216,9 +186,4 @@ def _per_channel(facts: Facts, fact: str, value: float | tuple[float, ...], chan
 def _check_values(facts: Facts, fact: str, value: float | tuple[float, ...]) -> None:
     values = value if isinstance(value, tuple) else (value,)
     if not all(map(math.isfinite, values)) or (fact != "mean" and 0 in values):
-        raise ModelNotUsable(f"{_where(facts, fact)}: expected numbers" + (", none of them 0" * (fact != "mean")))
-
-
-def _where(facts: Facts, fact: str) -> str:
-    source = facts.source_of(fact)
-    return f"{source}, input.{fact}" if source == MODEL_TOML else f"{source}, {fact}"
+        raise ModelNotUsable(f"{where(facts, fact)}: expected numbers" + (", none of them 0" * (fact != "mean")))

@@ -38,13 +38,14 @@ class Classified:
 
 
 def read(outputs: Mapping[str, NDArray], spec: ModelSpec, placement: Placement, parameters: BaseModel) -> Classified:
-    """The first output, (1, classes) or with further axes of 1 -> scores.
+    """The first output, (1, classes) or with further axes of 1, or the one that maps labels to scores -> scores.
 
     Raises:
         ValueError: there are not as many scores as labels, or a score is no number.
     """
-    name, values = next(iter(outputs.items()))
-    logits = values.reshape(-1).astype(np.float64)
+    mapped = next(((name, values) for name, values in outputs.items() if _is_map(values)), None)
+    name, values = mapped or next(iter(outputs.items()))
+    logits = _in_order(name, values.flat[0], spec.labels) if mapped else values.reshape(-1).astype(np.float64)
     if len(logits) != len(spec.labels):
         raise ValueError(f"output '{name}' has {len(logits)} scores for {len(spec.labels)} labels: "
                          "set labels in model.toml")
@@ -57,7 +58,8 @@ def result(value: Classified, spec: ModelSpec, image_size: Size, parameters: Bas
     """The best labels, best first; of a tiled image with `tiles`, which `top_k` and `threshold` leave as they are."""
     wanted = cast(ClassificationParameters, parameters)
     best = np.argsort(-value.scores, kind="stable")[: wanted.top_k]
-    predictions = [_told(spec, index, value.scores[index]) for index in best if value.scores[index] >= wanted.threshold]
+    predictions = [_told(spec, index, value.scores[index]) for index in best
+                   if wanted.threshold == 0 or value.scores[index] >= wanted.threshold]  # a regression may be below 0
     tiles = [{"box": dict(zip(BOX_KEYS, tile.box, strict=True)), **_told(spec, tile.label, tile.score)}
              for tile in value.tiles]
     return {"task": NAME, "predictions": predictions} | ({"tiles": tiles} if tiles else {})
@@ -73,6 +75,20 @@ def merge(values: Iterable[tuple[Placement, Classified]], tiles: Tiles, spec: Mo
         best = int(value.scores.argmax())
         found.append(TileLabel(box, best, float(value.scores[best])))
     return Classified(total / area, tuple(found))
+
+
+def _is_map(values: NDArray) -> bool:
+    """Whether an output is an array of dicts: what ZipMap makes."""
+    return values.dtype == object and values.size > 0 and isinstance(values.flat[0], dict)
+
+
+def _in_order(name: str, row: dict, labels: tuple[str, ...]) -> Scores:
+    """The scores of a map by labels, or by their numbers, in the labels' order."""
+    keys = range(len(labels)) if all(isinstance(key, int) for key in row) else labels
+    if row.keys() != set(keys):
+        raise ValueError(f"output '{name}' has scores for {', '.join(map(str, row))} and the labels are "
+                         f"{', '.join(labels)}: write the model's labels, one a line, into labels.txt")
+    return np.array([row[key] for key in keys], np.float64)
 
 
 def _told(spec: ModelSpec, index: int, score: float) -> dict:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -36,6 +38,13 @@ def test_the_best_label_comes_first() -> None:
 ])
 def test_top_k_and_threshold_leave_the_rest_out(parameters: dict, labels: list[str]) -> None:
     assert list(predictions(**parameters)) == labels
+
+
+def test_a_number_below_0_is_told_where_no_threshold_is_asked_for() -> None:
+    regression = replace(SPEC, labels=("age",), output=OutputSpec({}, activation="none"))
+    value = read({"logits": np.array([[-2.5]])}, regression, place(SIZE, SPEC.input), Parameters())
+    assert result(value, regression, SIZE, Parameters())["predictions"] == [{"label": "age", "score": -2.5}]
+    assert result(value, regression, SIZE, Parameters(threshold=0.1))["predictions"] == []
 
 
 def test_equal_scores_keep_the_models_order() -> None:

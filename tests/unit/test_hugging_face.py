@@ -187,7 +187,7 @@ def test_a_padded_detector_has_its_image_at_the_top_left(tmp_path: Path) -> None
     preprocessor = {**DETR, "pad_size": {"height": 600, "width": 600}, "size": {"max_height": 600, "max_width": 600}}
     image = exported(tmp_path, preprocessor, DETR_CONFIG, detr_outputs(92)).input
     assert (image.size, image.resize, image.anchor) == ((600, 600), "letterbox", "top-left")
-    np.testing.assert_allclose(image.fill, [0.485 * 255, 0.456 * 255, 0.406 * 255], rtol=1e-6)
+    assert image.fill == pytest.approx((0.485 * 255, 0.456 * 255, 0.406 * 255))
 
 
 # The other tasks
