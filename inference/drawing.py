@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from inference.depth_maps import colored
 from inference.errors import NotDrawable
 from inference.masks import decode_mask
+from inference.skeleton import COCO_KEYPOINTS, COCO_LIMBS
 
 Kind = Literal["image/png", "image/jpeg", "image/webp"]
 Color = tuple[int, int, int]
@@ -31,6 +33,7 @@ FONT_SHARE, LINE_SHARE = 0.024, 0.004
 SMALLEST_FONT, THINNEST_LINE = 11, 2  # pixels
 MASK_OPACITY, PANEL_OPACITY = 0.4, 0.65
 TILE_OPACITY = (0.1, 0.55)  # of a tile with score 0 and 1
+SEEN = 0.5  # score from which a keypoint is drawn
 
 
 def draw(image: Image.Image, result: dict) -> Image.Image:
@@ -99,6 +102,14 @@ def _draw_boxes(image: Image.Image, result: dict) -> Image.Image:
     return image
 
 
+def _draw_keypoints(image: Image.Image, result: dict) -> Image.Image:
+    """Boxes, in each its limbs and keypoints; those of people as COCO counts them are joined."""
+    colors = colors_of(found["label"] for found in result["predictions"])
+    for found in reversed(result["predictions"]):
+        _skeleton(image, found["keypoints"], colors[found["label"]])
+    return _draw_boxes(image, result)
+
+
 def _draw_segments(image: Image.Image, result: dict) -> Image.Image:
     """Masks, the largest first so that small ones stay in sight; with boxes for instances, else with a legend."""
     predictions = result["predictions"]
@@ -118,7 +129,8 @@ def _produced(image: Image.Image, result: dict) -> Image.Image:
 
 
 _PAINTERS: dict[str, Callable[[Image.Image, dict], Image.Image]] = {
-    "image-classification": _draw_labels, "object-detection": _draw_boxes, "image-segmentation": _draw_segments,
+    "image-classification": _draw_labels, "object-detection": _draw_boxes, "keypoint-detection": _draw_keypoints,
+    "image-segmentation": _draw_segments, "depth-estimation": lambda _, result: colored(result["depth"]),
     "image-to-image": _produced}
 
 
@@ -145,9 +157,26 @@ def readable_on(color: Color) -> Color:
 
 def _box(image: Image.Image, found: dict, color: Color) -> None:
     left, top, right, bottom = (found["box"][key] for key in ("xmin", "ymin", "xmax", "ymax"))
-    ImageDraw.Draw(image).rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=color,
-                                    width=_line_width(image))
+    pen, width = ImageDraw.Draw(image), _line_width(image)
+    if "polygon" in found:
+        corners = [(corner["x"], corner["y"]) for corner in found["polygon"]]
+        pen.line([*corners, *corners[:2]], fill=color, width=width, joint="curve")
+    else:
+        pen.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=color, width=width)
     _tag(image, _text(found), (left, top), color)
+
+
+def _skeleton(image: Image.Image, keypoints: list[dict], color: Color) -> None:
+    """Dots, and lines between those that belong together; a keypoint that the model does not see is left out."""
+    pen, width = ImageDraw.Draw(image), _line_width(image)
+    seen = {number: (point["x"], point["y"]) for number, point in enumerate(keypoints)
+            if point["score"] is None or point["score"] >= SEEN}
+    limbs = COCO_LIMBS if len(keypoints) == len(COCO_KEYPOINTS) else ()
+    for start, end in limbs:
+        if start in seen and end in seen:
+            pen.line((seen[start], seen[end]), fill=color, width=width)
+    for x, y in seen.values():
+        pen.ellipse((x - width, y - width, x + width, y + width), fill=color, outline=readable_on(color))
 
 
 def _tag(image: Image.Image, text: str, corner: tuple[float, float], color: Color) -> None:

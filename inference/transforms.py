@@ -10,19 +10,22 @@ from PIL import Image
 
 from inference.geometry import Box, Placement
 from inference.image import Pixels
-from inference.model_toml import Color
+from inference.model_toml import Color, Resample
+from inference.resampling import linear
 from inference.spec import CHANNELS, InputSpec, Size
 
-RESAMPLING = {name: Image.Resampling[name.upper()]
+RESAMPLING = {name: Image.Resampling[name.upper()]  # Pillow's; "linear" is OpenCV's
               for name in ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")}
 
 
 def look(pixels: Pixels, placement: Placement, wanted: InputSpec) -> Image.Image:
     """The image as the model is to see it, still RGB, of `placement.input_size`."""
     left, top, right, bottom = placement.target
-    shown = _resized(pixels, placement.source, (right - left, bottom - top), RESAMPLING[wanted.resample])
+    shown = _resized(pixels, placement.source, (right - left, bottom - top), wanted.resample)
     if shown.size == placement.input_size:
         return shown
+    if wanted.fill == "mirror":
+        return _mirrored(shown, placement)
     canvas = Image.new("RGB", placement.input_size, tuple(map(round, wanted.fill)))
     canvas.paste(shown, (left, top))
     return canvas
@@ -38,13 +41,22 @@ def to_array(image: Image.Image, wanted: InputSpec) -> NDArray:
     return normalise(image, wanted)[np.newaxis]
 
 
-def _resized(pixels: Pixels, source: Box, size: Size, resample: Image.Resampling) -> Image.Image:
+def _resized(pixels: Pixels, source: Box, size: Size, resample: Resample) -> Image.Image:
     """`source`, in pixels of the full-size image, at `size`; Pillow's filters widen to the area they shrink."""
     image, (x, y) = pixels.image, pixels.origin
     left, top, right, bottom = (side * pixels.scale + start for side, start in zip(source, (x, y, x, y), strict=True))
     if (right - left, bottom - top) != size:
-        return image.resize(size, resample, box=(left, top, min(right, image.width), min(bottom, image.height)))
+        box = left, top, min(right, image.width), min(bottom, image.height)
+        return linear(image, box, size) if resample == "linear" else image.resize(size, RESAMPLING[resample], box=box)
     return image if size == image.size else image.crop((round(left), round(top), round(right), round(bottom)))
+
+
+def _mirrored(shown: Image.Image, placement: Placement) -> Image.Image:
+    """The input filled with what the image shows at its rims, mirrored."""
+    left, top, right, bottom = placement.target
+    width, height = placement.input_size
+    around = ((top, height - bottom), (left, width - right), (0, 0))
+    return Image.fromarray(np.pad(np.asarray(shown), around, "symmetric"))
 
 
 def _normalise_planes(image: Image.Image, wanted: InputSpec) -> NDArray:

@@ -21,7 +21,7 @@ Shape = Sequence[int | str]
 
 def ultralytics_detector(folder: Path) -> Path:
     """As `yolo export model=yolo11n.pt format=onnx imgsz=64`: [1, 4 + classes, places], boxes in pixels."""
-    nodes, weights = _rows("output0", coefficients=0)
+    nodes, weights = _rows("output0")
     outputs = {"output0": (1, 4 + len(NAMES), _places())}
     return _save(folder, nodes, weights, {"images": (1, 3, SIDE, SIDE)}, outputs, ultralytics_metadata("detect", SIDE))
 
@@ -36,6 +36,22 @@ def ultralytics_segmenter(folder: Path) -> Path:
     outputs = {"output0": (1, 4 + len(NAMES) + PROTOTYPES, _places()), "output1": (1, PROTOTYPES, side, side)}
     return _save(folder, nodes, weights, {"images": (1, 3, SIDE, SIDE)}, outputs,
                  ultralytics_metadata("segment", SIDE))
+
+
+def ultralytics_pose(folder: Path) -> Path:
+    """As of a -pose model with two keypoints: rows that end with x, y and visibility of each."""
+    further = [(SIDE, 0.0), (SIDE, 0.0), (1.0, 0.0)] * 2
+    nodes, weights = _rows("output0", further=further)
+    metadata = ultralytics_metadata("pose", SIDE) | {"kpt_shape": "[2, 3]", "kpt_names": "{0: ['tip', 'stem']}"}
+    return _save(folder, nodes, weights, {"images": (1, 3, SIDE, SIDE)},
+                 {"output0": (1, 4 + len(NAMES) + len(further), _places())}, metadata)
+
+
+def ultralytics_oriented(folder: Path) -> Path:
+    """As of an -obb model: rows that end with an angle."""
+    nodes, weights = _rows("output0", further=[(np.pi, -np.pi / 4)])
+    return _save(folder, nodes, weights, {"images": (1, 3, SIDE, SIDE)}, {"output0": (1, 5 + len(NAMES), _places())},
+                 ultralytics_metadata("obb", SIDE))
 
 
 def ultralytics_classifier(folder: Path, side: int = 32) -> Path:
@@ -66,6 +82,33 @@ def timm_classifier(folder: Path, pretrained_cfg: Mapping[str, Any], side: int) 
     return _save(folder, nodes, weights, {"input0": (1, 3, side, side)}, {"output0": (1, len(NAMES))})
 
 
+def mask_former(folder: Path, side: int = 64) -> Path:
+    """As transformers exports MaskFormer: a query each for red, green and blue, and one that sees nothing. The masks
+    are at a quarter of the input's sides."""
+    colors = ("red", "green", "blue")
+    queries, classes = len(colors) + 1, len(colors) + 1
+    sees = np.full((queries, 3), -20, np.float32)
+    np.fill_diagonal(sees, 20)
+    weights = {"sees": sees.reshape(queries, 3, 1, 1), "dark": np.full(queries, -10, np.float32),
+               "nothing": np.zeros((3, queries * classes), np.float32),
+               "classes": (np.eye(queries, classes) * 8).astype(np.float32).reshape(1, -1),
+               "class_shape": np.array([1, queries, classes])}
+    nodes = [helper.make_node("AveragePool", ["pixel_values"], ["pooled"], kernel_shape=[4, 4], strides=[4, 4]),
+             helper.make_node("Conv", ["pooled", "sees", "dark"], ["masks_queries_logits"], kernel_shape=[1, 1]),
+             helper.make_node("GlobalAveragePool", ["pixel_values"], ["mean"]),
+             helper.make_node("Flatten", ["mean"], ["color"], axis=1),
+             helper.make_node("MatMul", ["color", "nothing"], ["zeros"]),
+             helper.make_node("Add", ["zeros", "classes"], ["flat"]),
+             helper.make_node("Reshape", ["flat", "class_shape"], ["class_queries_logits"])]
+    _write(folder / "config.json", {"architectures": ["MaskFormerForInstanceSegmentation"], "model_type": "maskformer",
+                                    "id2label": {str(number): name for number, name in enumerate(colors)}})
+    _write(folder / "preprocessor_config.json", {"do_resize": True, "size": {"height": side, "width": side},
+                                                 "do_normalize": False, "do_rescale": True, "rescale_factor": 1 / 255})
+    return _save(folder, nodes, weights, {"pixel_values": (1, 3, side, side)},
+                 {"class_queries_logits": (1, queries, classes),
+                  "masks_queries_logits": (1, queries, side // 4, side // 4)})
+
+
 def ultralytics_metadata(task: str, side: int) -> dict[str, str]:
     return {"description": "Ultralytics YOLO11n model trained on berries.yaml", "author": "Ultralytics",
             "date": "2025-01-01T00:00:00.000000", "version": "8.3.57", "docs": "https://docs.ultralytics.com",
@@ -73,12 +116,17 @@ def ultralytics_metadata(task: str, side: int) -> dict[str, str]:
             "names": str(dict(enumerate(NAMES))), "args": "{'batch': 1, 'half': False, 'nms': False}", "channels": "3"}
 
 
-def _rows(output: str, coefficients: int) -> tuple[list[onnx.NodeProto], dict[str, NDArray]]:
-    """Random boxes of up to a third of the input, scores of 0..1, and coefficients of -1..1 for the masks."""
+def _rows(output: str, coefficients: int = 0,
+          further: Sequence[tuple[float, float]] = ()) -> tuple[list[onnx.NodeProto], dict[str, NDArray]]:
+    """Random boxes of up to a third of the input, scores of 0..1, and coefficients of -1..1 for the masks.
+
+    `further` are the spread and the least value of further numbers.
+    """
     classes = len(NAMES)
-    channels = 4 + classes + coefficients
-    factor = [SIDE, SIDE, SIDE / 3, SIDE / 3] + [1.0] * classes + [2.0] * coefficients
-    offset = [0.0] * (4 + classes) + [-1.0] * coefficients
+    further = [*[(2.0, -1.0)] * coefficients, *further]
+    channels = 4 + classes + len(further)
+    factor = [SIDE, SIDE, SIDE / 3, SIDE / 3] + [1.0] * classes + [spread for spread, _ in further]
+    offset = [0.0] * (4 + classes) + [least for _, least in further]
     weights = {"row_weights": _random((channels, 3, STRIDE, STRIDE), 3),
                "factor": np.array(factor, np.float32).reshape(1, channels, 1),
                "offset": np.array(offset, np.float32).reshape(1, channels, 1),

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.boxes.nms import areas, intersections, overlaps, suppress
+from inference.boxes import oriented
+from inference.boxes.nms import areas, between_all, intersections, overlaps, suppress
 from inference.geometry import Placement
 
 RIM_PIXELS = 4.0  # of the model's input; a box that ends that near a rim is cut by it
@@ -25,7 +26,8 @@ class Views:
     """Rows of `boxes` (n, 4) xyxy in pixels of the image, `scores` (n,) and `classes` (n,) from several tiles.
 
     `tiles` (n,) numbers each row's tile, `windows` (n, 4) is the box of the image that this tile shows, `cut` (n,)
-    tells whether the tile's inner rim cuts the box. Rows of different classes are never one object.
+    tells whether the tile's inner rim cuts the box. Rows of different classes are never one object. `turned` (n, 5) are
+    the boxes of an oriented detector, as `oriented.py` has them.
     """
 
     boxes: NDArray[np.float64]
@@ -34,6 +36,7 @@ class Views:
     tiles: Indices
     windows: NDArray[np.float64]
     cut: NDArray[np.bool_]
+    turned: NDArray[np.float64] | None = None
 
     def around(self, rows: Indices) -> NDArray[np.float64]:
         """The smallest box (4,) around the rows' boxes."""
@@ -62,12 +65,21 @@ def group(views: Views, iou: float, limit: int) -> list[Indices]:
     groups = [np.array([row]) for row in wholes] + _join(views, pieces[~_shown(views, pieces, wholes)])
     if not groups:
         return []
-    boxes = np.array([views.around(rows) for rows in groups])
+    boxes, between = np.array([views.around(rows) for rows in groups]), between_all
+    if views.turned is not None:
+        boxes, between = turned_around(views.turned, views.scores, groups), oriented.overlaps
     scores = np.array([views.scores[rows].max() for rows in groups])
     first = np.array([rows[0] for rows in groups])
-    kept = suppress(boxes, scores, views.classes[first], min(iou, SAME), tiles=views.tiles[first],
-                    limit=limit)
+    kept = suppress(boxes, scores, views.classes[first], min(iou, SAME), tiles=views.tiles[first], limit=limit,
+                    between=between)
     return [groups[number] for number in kept]
+
+
+def turned_around(turned: NDArray[np.float64], scores: NDArray[np.float64],
+                  groups: list[Indices]) -> NDArray[np.float64]:
+    """The turned box (5,) of each group: around all of its rows, with the angle of the best one."""
+    return np.array([oriented.around(turned[rows], turned[rows[np.argmax(scores[rows])], 4]) for rows in groups]
+                    ).reshape(-1, 5)
 
 
 def _shown(views: Views, pieces: Indices, wholes: Indices) -> NDArray[np.bool_]:

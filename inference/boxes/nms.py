@@ -1,16 +1,25 @@
 """Overlap of boxes, and greedy non-maximum suppression. Pure."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 BLOCK = 64  # boxes compared with all worse ones in one go
+Between = Callable[[NDArray, NDArray], Floats]  # the overlap (n, m) of each of n boxes with each of m others
+
+
+def between_all(some: NDArray, others: NDArray) -> Floats:
+    """(n, m) intersection over union of boxes (n, 4) xyxy with others (m, 4)."""
+    return overlaps(some.T[:, :, None], others.T)
 
 
 def suppress(boxes: NDArray, scores: NDArray, classes: NDArray | None, iou: float, *,
-             tiles: NDArray | None = None, limit: int | None = None) -> Indices:
-    """Boxes (n, 4) xyxy and scores (n,) -> the rows that stay, best first, equal scores in the order given.
+             tiles: NDArray | None = None, limit: int | None = None, between: Between = between_all) -> Indices:
+    """Boxes (n, 4) xyxy, or others that `between` compares, and scores (n,) -> the rows that stay, best first, equal
+    scores in the order given.
 
     The textbook algorithm: the best box stays and takes away all that overlap it by more than `iou`, then the best of
     the rest does. With `classes` (n,) only a box of the same class is taken away, with `tiles` (n,) only one of
@@ -20,8 +29,8 @@ def suppress(boxes: NDArray, scores: NDArray, classes: NDArray | None, iou: floa
     kept = rest[:0]
     while len(rest) and (limit is None or len(kept) < limit):
         block, rest = rest[:BLOCK], rest[BLOCK:]
-        winners = block[_winners(_rivals(boxes, block, block, iou, classes, tiles))]
-        rest = rest[~_rivals(boxes, winners, rest, iou, classes, tiles).any(axis=0)]
+        winners = block[_winners(_rivals(boxes, block, block, iou, classes, tiles, between))]
+        rest = rest[~_rivals(boxes, winners, rest, iou, classes, tiles, between).any(axis=0)]
         kept = np.concatenate((kept, winners))
     return kept[:limit]
 
@@ -36,9 +45,9 @@ def _winners(rivals: NDArray[np.bool_]) -> list[int]:
 
 
 def _rivals(boxes: NDArray, some: Indices, others: Indices, iou: float, classes: NDArray | None,
-            tiles: NDArray | None) -> NDArray[np.bool_]:
+            tiles: NDArray | None, between: Between) -> NDArray[np.bool_]:
     """(n, m) whether a box of `some` and one of `others` cannot both stay."""
-    rivals = overlaps(boxes[some].T[:, :, None], boxes[others].T) > iou
+    rivals = between(boxes[some], boxes[others]) > iou
     if classes is not None:
         rivals &= classes[some][:, None] == classes[others]
     if tiles is not None:

@@ -1,4 +1,4 @@
-"""Boxes on a model's input -> boxes on the image. Pure."""
+"""Boxes and points on a model's input -> the same on the image. Pure."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,8 +8,10 @@ from inference.geometry import Placement
 
 def to_image(placement: Placement, boxes: NDArray) -> NDArray[np.float64]:
     """Boxes (n, 4) xyxy in pixels of the input -> the same in pixels of the image, cut off at its rim."""
-    (across, down), (left, top) = placement.scale, placement.target[:2]
-    scaled = (boxes.astype(np.float64) - (left, top, left, top)) / (across, down, across, down)
-    moved = np.add(scaled, (*placement.source[:2], *placement.source[:2]))
-    width, height = placement.image_size
-    return np.clip(moved, 0, (width, height, width, height))
+    return points_to_image(placement, boxes.reshape(-1, 2, 2)).reshape(-1, 4)
+
+
+def points_to_image(placement: Placement, points: NDArray) -> NDArray[np.float64]:
+    """Points (..., 2) in pixels of the input -> the same in pixels of the image, moved to its rim where beyond it."""
+    moved = (points.astype(np.float64) - placement.target[:2]) / placement.scale + placement.source[:2]
+    return np.clip(moved, 0, placement.image_size)

@@ -11,7 +11,8 @@ from inference.boxes.encodings import grid_size
 from inference.spec import ModelSpec, OutputSpec, Size
 
 LEADING = {"box scores": 4, "box objectness scores": 5}  # numbers of a row before the scores of its classes
-FIXED = {"box score class": 6, "batch box class score": 7}  # numbers of a row that names its class
+# Numbers of a row that names its class
+FIXED = {"box score class": 6, "batch box class score": 7, "batch box score class": 7}
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Rows:
     """What a detector says about each of n places, before any is chosen: views of its outputs where possible.
 
     `boxes` (n, 4) are in the model's own encoding, `scores` (n, c) without activation and with the background's
-    column, (n, 1) where `classes` (n,) names each row's class. `extra` (n, m) are further columns.
+    column, (n, 1) where `classes` (n,) names each row's class. `extra` (n, m) are further columns: mask coefficients,
+    keypoints, an angle.
     """
 
     boxes: NDArray
@@ -40,7 +42,7 @@ def find_rows(outputs: Mapping[str, NDArray], spec: ModelSpec, input_size: Size)
     floats = {name: _wide(values) for name, values in outputs.items()}
     if spec.output.columns is None:
         return _separate(floats, spec)
-    extra = _mask_numbers(floats, spec.output)
+    extra = _mask_numbers(floats, spec.output) + own_numbers(spec.output)
     maps = [values for name, values in floats.items() if values.ndim == 4 and name != spec.output.names.get("masks")]
     if spec.output.strides and len(maps) >= len(spec.output.strides):
         return _split(_from_maps(maps, spec, extra, input_size), spec)
@@ -50,6 +52,18 @@ def find_rows(outputs: Mapping[str, NDArray], spec: ModelSpec, input_size: Size)
 def class_columns(spec: ModelSpec) -> int:
     """How many scores a row has: one per label, and the background's."""
     return len(spec.labels) + (spec.output.background != "none")
+
+
+def own_numbers(output: OutputSpec) -> int:
+    """How many numbers of keypoints, and how many angles, end a row of a joined output."""
+    return keypoint_numbers(output) + output.oriented
+
+
+def keypoint_numbers(output: OutputSpec) -> int:
+    """How many numbers of a joined row are keypoints."""
+    if output.keypoints is None or "keypoints" in output.names:
+        return 0
+    return output.keypoints[0] * output.keypoints[1]
 
 
 def _wide(values: NDArray) -> NDArray:
@@ -113,6 +127,8 @@ def _split(rows: NDArray, spec: ModelSpec) -> Rows:
         return Rows(rows[:, :4], rows[:, 5:end], objectness=rows[:, 4], extra=extra)
     if columns == "box score class":
         return Rows(rows[:, :4], rows[:, 4:5], classes=rows[:, 5], extra=extra)
+    if columns == "batch box score class":
+        return Rows(rows[:, 1:5], rows[:, 5:6], classes=rows[:, 6], extra=extra)
     return Rows(rows[:, 1:5], rows[:, 6:7], classes=rows[:, 5], extra=extra)
 
 
@@ -171,7 +187,9 @@ def _described(spec: ModelSpec, extra: int) -> str:
              "box objectness scores": ["4 box numbers", "objectness", classes],
              "box score class": ["4 box numbers", "a score", "a class"],
              "batch box class score": ["a batch number", "4 box numbers", "a class", "a score"],
+             "batch box score class": ["a batch number", "4 box numbers", "a score", "a class"],
              None: []}[spec.output.columns]
-    masks = [f"{extra} mask numbers"] if extra else []
-    *most, last = parts + masks
+    counts = {"mask numbers": extra - own_numbers(spec.output), "keypoint numbers": keypoint_numbers(spec.output)}
+    parts += [f"{count} {what}" for what, count in counts.items() if count] + ["an angle"] * spec.output.oriented
+    *most, last = parts
     return f"{', '.join(most)} and {last}"

@@ -1,4 +1,4 @@
-"""object-detection: labelled boxes in pixels of the image."""
+"""object-detection: labelled boxes in pixels of the image, upright or turned."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from inference.boxes import oriented
 from inference.boxes.encodings import decode, sound
-from inference.boxes.merging import Views, are_cut, group
+from inference.boxes.merging import Views, are_cut, group, turned_around
 from inference.boxes.nms import suppress
 from inference.boxes.placing import to_image
 from inference.boxes.rows import Rows, find_rows
@@ -28,17 +29,22 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Detections:
-    """`boxes` (n, 4) xyxy in pixels of the image, `scores` (n,), `classes` (n,) as indices of labels; best first."""
+    """`boxes` (n, 4) xyxy in pixels of the image, `scores` (n,), `classes` (n,) as indices of labels; best first.
+
+    `turned` (n, 5) are the boxes of an oriented detector, as `oriented.py` has them; `boxes` are those around them.
+    """
 
     boxes: Floats
     scores: Floats
     classes: Indices
+    turned: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
 
     def of(self, rows: Indices) -> "Detections":
-        return Detections(self.boxes[rows], self.scores[rows], self.classes[rows])
+        turned = None if self.turned is None else self.turned[rows]
+        return Detections(self.boxes[rows], self.scores[rows], self.classes[rows], turned)
 
 
 def read(outputs: Mapping[str, NDArray], spec: ModelSpec, placement: Placement, parameters: BaseModel) -> Detections:
@@ -66,8 +72,16 @@ def merge(values: Iterable[tuple[Placement, Detections]], tiles: Tiles, spec: Mo
 def prediction(value: Detections, row: int, spec: ModelSpec) -> dict:
     """One detection in the contract's form."""
     box = (round(float(side), BOX_DIGITS) for side in value.boxes[row])
-    return {"label": _label(value.classes[row], spec), "score": round(float(value.scores[row]), SCORE_DIGITS),
+    told = {"label": _label(value.classes[row], spec), "score": round(float(value.scores[row]), SCORE_DIGITS),
             "box": dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))}
+    return told if value.turned is None else told | _turned(value.turned[row:row + 1])
+
+
+def _turned(box: Floats) -> dict:
+    """The corners of a turned box (1, 5), and the angle of its width in degrees, clockwise."""
+    points = np.round(oriented.corners(box)[0], BOX_DIGITS).tolist()
+    return {"polygon": [{"x": x, "y": y} for x, y in points],
+            "angle": round(float(np.degrees(box[0, 4])), BOX_DIGITS)}
 
 
 def _label(number: np.intp, spec: ModelSpec) -> str:
@@ -84,10 +98,10 @@ def choose(rows: Rows, spec: ModelSpec, placement: Placement,
     """
     rows_seen, scores = _candidates(rows, spec.output, _or(wanted.threshold, spec.output.threshold))
     boxes = decode(rows.boxes, rows_seen, spec.output, placement.input_size)
-    found = Detections(boxes, scores, _classes(rows, rows_seen, spec))
+    found = Detections(boxes, scores, _classes(rows, rows_seen, spec), _angled(boxes, rows, rows_seen, spec.output))
     usable = np.flatnonzero(sound(boxes) & (found.classes >= 0))
     kept = usable[_suppressed(found.of(usable), spec.output, wanted)]
-    placed = replace(found.of(kept), boxes=to_image(placement, boxes[kept]))
+    placed = _placed(found.of(kept), placement)
     visible = np.flatnonzero(sound(placed.boxes))  # a box in the filled part of the input has no area in the image
     return placed.of(visible), rows_seen[kept][visible]
 
@@ -100,7 +114,8 @@ def merge_tiles(values: list[tuple[Placement, Detections]], spec: ModelSpec,
     groups = group(views, _or(wanted.iou, spec.output.iou), wanted.top_k or MAX_MERGED)
     best = np.array([rows[np.argmax(found.scores[rows])] for rows in groups], np.intp)
     boxes = np.array([views.around(rows) for rows in groups]).reshape(-1, 4)
-    return replace(found.of(best), boxes=boxes), groups
+    turned = None if found.turned is None else turned_around(found.turned, found.scores, groups)
+    return replace(found.of(best), boxes=boxes, turned=turned), groups
 
 
 def _candidates(rows: Rows, output: OutputSpec, threshold: float) -> tuple[Indices, Floats]:
@@ -167,7 +182,25 @@ def _suppressed(found: Detections, output: OutputSpec, wanted: DetectionParamete
     if output.nms == "none":
         return np.argsort(-found.scores, kind="stable")[: wanted.top_k or MAX_BOXES]
     classes = found.classes if output.nms == "per-class" else None
+    if found.turned is not None:
+        return oriented.suppress(found.turned, found.scores, classes, _or(wanted.iou, output.iou),
+                                 wanted.top_k or MAX_BOXES)
     return suppress(found.boxes, found.scores, classes, _or(wanted.iou, output.iou), limit=wanted.top_k or MAX_BOXES)
+
+
+def _angled(boxes: Floats, rows: Rows, chosen: Indices, output: OutputSpec) -> Floats | None:
+    """The chosen rows' boxes with the angles that end these rows, of an oriented detector."""
+    if not output.oriented or rows.extra is None:
+        return None
+    return oriented.turned(boxes, rows.extra[chosen, -1])
+
+
+def _placed(found: Detections, placement: Placement) -> Detections:
+    """Detections in pixels of the input -> the same in pixels of the image."""
+    if found.turned is None:
+        return replace(found, boxes=to_image(placement, found.boxes))
+    turned, (width, height) = oriented.to_image(placement, found.turned), placement.image_size
+    return replace(found, boxes=np.clip(oriented.upright(turned), 0, (width, height, width, height)), turned=turned)
 
 
 def _or(wanted: float | None, own: float) -> float:
@@ -181,12 +214,12 @@ def _views(values: list[tuple[Placement, Detections]], found: Detections, spec: 
     cut = [are_cut(detections.boxes, placement) for placement, detections in values]
     classes = np.zeros_like(found.classes) if spec.output.nms == "all" else found.classes
     return Views(found.boxes, found.scores, classes, np.repeat(np.arange(len(values)), counts),
-                 np.repeat(windows, counts, axis=0), np.concatenate(cut) if cut else np.empty(0, bool))
+                 np.repeat(windows, counts, axis=0), np.concatenate(cut) if cut else np.empty(0, bool), found.turned)
 
 
 def _concatenated(parts: list[Detections]) -> Detections:
     """The detections of all tiles, one after the other."""
     nothing = Detections(np.empty((0, 4)), np.empty(0), np.empty(0, np.intp))
-    whole = [nothing, *parts]
+    whole, turned = [nothing, *parts], [part.turned for part in parts if part.turned is not None]
     return Detections(np.concatenate([part.boxes for part in whole]), np.concatenate([part.scores for part in whole]),
-                      np.concatenate([part.classes for part in whole]))
+                      np.concatenate([part.classes for part in whole]), np.concatenate(turned) if turned else None)

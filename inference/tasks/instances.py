@@ -1,4 +1,5 @@
-"""image-segmentation by objects (Ultralytics' segment models): a detection's boxes, each with a mask."""
+"""image-segmentation by objects: a detection's boxes, each with a mask (Ultralytics' segment models, torchvision's Mask
+R-CNN)."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -60,18 +61,20 @@ class Instances:
 
 
 def read(outputs: Mapping[str, NDArray], spec: ModelSpec, placement: Placement, parameters: BaseModel) -> Instances:
-    """Rows with mask coefficients (n, m) and prototypes [1, m, h, w] -> the objects.
+    """Rows with mask coefficients (n, m) and prototypes [1, m, h, w], or with a mask each [n, 1, h, w] -> the objects.
 
     Raises:
         ValueError: the outputs do not fit `spec`; the text names the key of model.toml to set.
     """
-    prototypes = _prototypes(outputs, spec)
+    masks = _masks(outputs, spec)
     rows = find_rows(outputs, spec, placement.input_size)
     detections, chosen = choose(rows, spec, placement, cast(InstanceParameters, parameters))
-    assert rows.extra is not None
-    pieces = tuple((_piece(weights, prototypes, tuple(box), placement),)
-                   for weights, box in zip(rows.extra[chosen], detections.boxes.tolist(), strict=True))
-    return Instances(detections, pieces)
+    boxes = [tuple(box) for box in detections.boxes.tolist()]
+    if rows.extra is None:
+        return Instances(detections, tuple((_cut_out(masks[row, 0], box, placement),)
+                                           for row, box in zip(chosen, boxes, strict=True)))
+    return Instances(detections, tuple((_piece(weights, masks[0], box, placement),)
+                                       for weights, box in zip(rows.extra[chosen], boxes, strict=True)))
 
 
 def result(value: Instances, spec: ModelSpec, image_size: Size, parameters: BaseModel) -> dict:
@@ -92,13 +95,13 @@ def merge(values: Iterable[tuple[Placement, Instances]], tiles: Tiles, spec: Mod
     return Instances(detections, tuple(tuple(part for row in rows for part in pieces[row]) for rows in groups))
 
 
-def _prototypes(outputs: Mapping[str, NDArray], spec: ModelSpec) -> NDArray:
-    """(m, h, w)."""
+def _masks(outputs: Mapping[str, NDArray], spec: ModelSpec) -> NDArray:
+    """Prototypes (1, m, h, w), or a mask for each row (n, 1, h, w)."""
     masks = outputs.get(spec.output.names.get("masks", ""))
     if masks is None or masks.ndim != 4:
         raise ValueError(f"none of the outputs {', '.join(outputs)} is known to hold the masks, [1, numbers, height, "
-                         "width]: set masks in [output.names] in model.toml")
-    return masks[0]
+                         "width] or [objects, 1, height, width]: set masks in [output.names] in model.toml")
+    return masks
 
 
 def _piece(weights: NDArray, prototypes: NDArray, box: Box, placement: Placement) -> Piece:
@@ -109,6 +112,14 @@ def _piece(weights: NDArray, prototypes: NDArray, box: Box, placement: Placement
     logits = np.tensordot(weights, prototypes[:, top:bottom, left:right].astype(weights.dtype), 1)
     soft = activate(logits.astype(np.float64), "sigmoid").astype(np.float32)
     return Piece(soft, _of_cells(cells, whole, grid), box)
+
+
+def _cut_out(mask: NDArray, box: Box, placement: Placement) -> Piece:
+    """What a mask (h, w) of values 0..1, which shows all of the input, holds around its box."""
+    grid = mask.shape[1], mask.shape[0]
+    whole = _shown_by_grid(placement)
+    left, top, right, bottom = cells = _cells_around(_in_cells(box, whole, grid), grid)
+    return Piece(mask[top:bottom, left:right].astype(np.float32), _of_cells(cells, whole, grid), box)
 
 
 def _cells_around(box: Box, grid: Size) -> tuple[int, int, int, int]:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests import onnx_exports
 from tests.onnx_exports import MASK_STRIDE, NAMES, SIDE
-from tests.unit.images import encode
+from tests.unit.images import encode, opencv_linear
 from tests.unit.predicting import loaded, result
 
 TOLERANCE = 1e-4
@@ -48,7 +48,7 @@ def letterboxed(image: Image.Image) -> tuple[NDArray, float, int, int]:
     width, height = round(image.width * scale), round(image.height * scale)
     left, top = (SIDE - width) // 2, (SIDE - height) // 2
     square = Image.new("RGB", (SIDE, SIDE), (114, 114, 114))
-    square.paste(image.resize((width, height), Image.Resampling.BILINEAR), (left, top))
+    square.paste(opencv_linear(image, (width, height)), (left, top))
     return np.asarray(square) / 255, scale, left, top
 
 
@@ -129,6 +129,38 @@ def test_an_ultralytics_segmenter_gives_the_reference_masks(tmp_path: Path) -> N
         assert mask.shape == wanted.shape
         # Which pixels a box's rim takes in is a matter of rounding.
         assert np.count_nonzero(mask ^ wanted) <= (box[2] - box[0] + box[3] - box[1]) * 2 + 8
+
+
+def test_an_ultralytics_pose_model_gives_the_reference_keypoints(tmp_path: Path) -> None:
+    model = onnx_exports.ultralytics_pose(tmp_path / "berries")
+    pixels, scale, left, top = letterboxed(drawn())
+    [output] = run(model, pixels)
+    expected = [(on_image(box, drawn(), scale, left, top), score, numbers.reshape(2, 3))
+                for box, _, score, numbers in kept_rows(output[0].T)]
+    expected = [item for item in expected if visible(item[0])]
+    predictions = predicted(tmp_path)["predictions"]
+    assert 3 < len(predictions) == len(expected)
+    for prediction, (_, score, points) in zip(predictions, expected, strict=True):
+        assert prediction["score"] == pytest.approx(score, abs=TOLERANCE)
+        placed = on_image(np.ravel(points[:, :2]), drawn(), scale, left, top)
+        found = prediction["keypoints"]
+        assert [point["label"] for point in found] == ["tip", "stem"]
+        np.testing.assert_allclose([side for point in found for side in (point["x"], point["y"])], placed,
+                                   atol=BOX_TOLERANCE)
+        np.testing.assert_allclose([point["score"] for point in found], points[:, 2], atol=TOLERANCE)
+
+
+def test_an_ultralytics_oriented_model_gives_turned_boxes(tmp_path: Path) -> None:
+    model = onnx_exports.ultralytics_oriented(tmp_path / "berries")
+    pixels, scale, left, top = letterboxed(drawn())
+    [output] = run(model, pixels)
+    best = max(output[0].T, key=lambda row: row[4:4 + len(NAMES)].max())
+    told = predicted(tmp_path)["predictions"][0]
+    assert told["score"] == pytest.approx(best[4:4 + len(NAMES)].max(), abs=TOLERANCE)
+    middle = np.mean([(point["x"], point["y"]) for point in told["polygon"]], axis=0)
+    inner = [round(side * scale) for side in drawn().size]
+    np.testing.assert_allclose(middle, (best[:2] - (left, top)) * drawn().size / inner, atol=BOX_TOLERANCE)
+    assert told["angle"] == pytest.approx(np.degrees(best[-1]), abs=0.6)  # the image is stretched by a pixel
 
 
 # Classification

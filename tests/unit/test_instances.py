@@ -1,5 +1,6 @@
 import base64
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from inference.spec import InputSpec, ModelSpec, Size
 from inference.tasks.instances import NAME, Instances, merge, read, result
 from inference.tiling import cut
 from tests.unit.detections import spec
+from tests.unit.findings_helpers import Shape, found
 
 NAMES = {"masks": "protos"}
 MODEL = spec(columns="box scores", names=NAMES, nms="per-class")
@@ -72,6 +74,25 @@ def test_masks_may_be_finer_than_the_image() -> None:
     x, y = np.arange(20) + 0.5, np.arange(16) + 0.5
     wanted = np.hypot(x * 3.2 - 32, y[:, None] * 4 - 32) < 14
     assert shares(value.mask(0, (20, 16)), wanted) > 0.9
+
+
+TORCHVISION = {"boxes": "b", "scores": "s", "classes": "c", "masks": "m"}
+
+
+def test_masks_as_large_as_the_image_are_taken_as_they_are() -> None:
+    own = Placement((40, 30), (0, 0, 40, 30), (40, 30), (0, 0, 40, 30))
+    masks = np.zeros((2, 1, 30, 40), np.float32)
+    masks[0, 0, 10:20, 5:25] = 0.9
+    masks[1, 0, 2:8, 30:38] = 0.6
+    given = {"b": np.array([[5, 10, 25, 20], [30, 2, 38, 8]], np.float32), "s": np.array([0.5, 0.8], np.float32),
+             "c": np.array([1, 3]), "m": masks}
+    model = spec(names=TORCHVISION, background="first")
+    value = read(given, model, own, Parameters())
+    assert value.detections.classes.tolist() == [2, 0]
+    assert np.array_equal(value.mask(0, (40, 30)), masks[1, 0] > 0.5)
+    assert np.array_equal(value.mask(1, (40, 30)), masks[0, 0] > 0.5)
+    nothing = {name: values[:0] for name, values in given.items()}
+    assert len(read(nothing, model, own, Parameters()).pieces) == 0
 
 
 def test_masks_end_at_the_rim_of_the_image() -> None:
@@ -167,7 +188,8 @@ def seen(given: dict, placement: Placement) -> Instances:
 
 @pytest.mark.parametrize(("given", "model", "text"), [
     (outputs([(1, 1, 9, 9)], [disc((5, 5), 3)]), spec(columns="box scores"),
-     "none of the outputs rows, protos is known to hold the masks, [1, numbers, height, width]: "
+     "none of the outputs rows, protos is known to hold the masks, [1, numbers, height, width] "
+     "or [objects, 1, height, width]: "
      "set masks in [output.names] in model.toml"),
     ({"rows": np.zeros((1, 116, 8400)), "protos": np.zeros((1, 32, 16, 16))}, MODEL,
      "output of shape [1, 116, 8400] does not hold 4 box numbers, 3 scores and 32 mask numbers a row: "
@@ -181,3 +203,12 @@ def test_outputs_that_do_not_fit_say_what_to_set(given: dict, model: ModelSpec, 
 
 def test_fewer_objects_than_boxes_are_asked_for_by_default() -> None:
     assert (Parameters().top_k, Parameters().threshold) == (100, None)
+
+
+def test_torchvisions_masks_are_known_by_the_names_of_the_outputs(tmp_path: Path) -> None:
+    outputs: dict[str, Shape] = {"boxes": ("n", 4), "labels": ("n",), "scores": ("n",), "masks": ("n", 1, "h", "w")}
+    spec = found(tmp_path, outputs, {"image": (1, 3, "height", "width")}, types={"labels": "INT64"},
+                 toml='labels = ["__background__", "person", "car"]')
+    assert (spec.task, spec.tells_objects, spec.input.resize) == (NAME, True, "fit")
+    assert dict(spec.output.names) == {"boxes": "boxes", "scores": "scores", "classes": "labels", "masks": "masks"}
+    assert (spec.labels, spec.output.background) == (("person", "car"), "first")

@@ -13,7 +13,7 @@ from inference.image import decode, open_image
 from inference.spec import InputSpec
 from inference.transforms import look, to_array
 from tests.integration.images import shared
-from tests.unit.images import encode, oriented, photo
+from tests.unit.images import encode, opencv_linear, oriented, photo
 
 MAX_PIXELS = 10**8
 SIZE = (200, 150)
@@ -74,7 +74,8 @@ def reference_image(image: Image.Image, wanted: InputSpec) -> Image.Image:
         return reference_letterbox(image, wanted, resample)
     short, long = min(image.size), max(image.size)
     scale = min((wanted.shortest_edge or short) / short, (wanted.longest_edge or long) / long)
-    inner = image.resize((int(image.width * scale), int(image.height * scale)), resample)
+    width, height = (round(side * scale) if side == short else int(side * scale + 1e-9) for side in image.size)
+    inner = image.resize((width, height), resample)
     canvas = Image.new("RGB", [-(-side // wanted.multiple_of) * wanted.multiple_of for side in inner.size],
                        (114, 114, 114))
     canvas.paste(inner, (0, 0))
@@ -126,6 +127,14 @@ def test_every_variant_shows_what_the_reference_shows(kind: str, variant: dict) 
     found, expected = ours(data, wanted), reference(data, wanted)
     assert found.shape == expected.shape
     assert np.abs(found - expected).max() <= LEVEL + 1e-6
+
+
+def test_an_image_is_filled_up_with_itself_mirrored() -> None:
+    pixels = np.asarray(Image.open(io.BytesIO(photo((30, 20), "PNG"))).convert("RGB"))
+    wanted = InputSpec("image", None, resize="fit", multiple_of=16, fill="mirror", scale=1.0)
+    found = ours(photo((30, 20), "PNG"), wanted)
+    expected = np.pad(pixels, ((0, 12), (0, 2), (0, 0)), "symmetric").transpose(2, 0, 1)[np.newaxis]
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
@@ -186,3 +195,20 @@ def test_large_photographs_are_decoded_at_a_scale_that_shows_the_same(name: str,
     difference = np.abs(ours(data, wanted) - reference(data, wanted))
     assert difference.mean() < 0.3
     assert (difference > 1).mean() < 0.01
+
+
+@pytest.mark.parametrize("kind", IMAGES)
+def test_a_linear_letterbox_is_opencvs_to_the_bit(kind: str) -> None:
+    data = IMAGES[kind]()
+    wanted = InputSpec("image", (96, 96), resize="letterbox", resample="linear", scale=1.0)
+    found, image = ours_at_full_size(data, wanted), upright(data)
+    scale = 96 / max(image.size)
+    inner = opencv_linear(image, (round(image.width * scale), round(image.height * scale)))
+    canvas = Image.new("RGB", (96, 96), (114, 114, 114))
+    canvas.paste(inner, ((96 - inner.width) // 2, (96 - inner.height) // 2))
+    assert np.array_equal(found[0].transpose(1, 2, 0), np.asarray(canvas))
+
+
+def ours_at_full_size(data: bytes, wanted: InputSpec) -> NDArray:
+    opened = open_image(data, MAX_PIXELS)
+    return to_array(look(decode(opened, None), place(opened.info.size, wanted), wanted), wanted)

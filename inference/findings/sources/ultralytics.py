@@ -1,24 +1,32 @@
-"""The metadata that Ultralytics' exporters write into the ONNX file: YOLOv5's own and that of v8, v10, v11 and later.
+"""The metadata that Ultralytics' exporters write into the ONNX file: YOLOv5's own and that of v8, v10, 11, 26, RT-DETR.
 
 Keys are texts of Python literals: task 'detect', names "{0: 'person'}", imgsz '[640, 640]' (height, width), stride
-'32', args "{'nms': True}", end2end 'True'. YOLOv5's own exporter writes stride and names alone.
+'32', kpt_shape '[17, 3]', args "{'nms': True}", end2end 'True'. YOLOv5's own exporter writes stride and names alone.
+
+What is fed is what Ultralytics' predictor feeds (engine/predictor.py, LetterBox in data/augment.py), what rows mean is
+in nn/modules/head.py and, with `nms=True`, in `NMSModel` of engine/exporter.py.
 """
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from inference.errors import ModelNotUsable
 from inference.findings.sources import ULTRALYTICS, Claims
+from inference.model_toml import TaskName
 from inference.spec import Interface, TensorInfo
 
 MAX_LITERAL = 2_000_000  # characters; 20 000 class names have a quarter of that
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-TASKS = {"detect": "object-detection", "segment": "image-segmentation", "classify": "image-classification"}
-NOT_SERVED = ("pose", "obb")
-BOX = 4
 MAX_STRIDE = 1024  # pixels
+MAX_KEYPOINTS = 1000
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+TASKS: Mapping[str, TaskName] = {
+    "detect": "object-detection", "obb": "object-detection", "pose": "keypoint-detection",
+    "segment": "image-segmentation", "semantic": "image-segmentation", "classify": "image-classification",
+    "depth": "depth-estimation"}
+BOX = 4
 Facts = dict[str, Any]
+Metadata = Mapping[str, str]
 
 
 def claims(model: Interface) -> Claims | None:
@@ -31,16 +39,11 @@ def claims(model: Interface) -> Claims | None:
     if not {"stride", "names"} <= metadata.keys():
         return None
     task = metadata.get("task", _task_of_yolov5(model))
-    labels = _labels(metadata)
-    facts: Facts = {"labels": labels, "scale": 1 / 255, "resample": "bilinear", "multiple_of": _stride(metadata)}
-    facts |= _size(metadata)
-    if task in NOT_SERVED:
-        return Claims(f'{ULTRALYTICS} (task "{task}" is served as tensor for now)',
-                      {**facts, "task": "tensor", **_LETTERBOX})
+    facts: Facts = {"labels": _labels(metadata), "scale": 1 / 255, "resample": "linear",
+                    "multiple_of": _stride(metadata), **_size(metadata)}
     if task not in TASKS:
         return Claims(ULTRALYTICS, facts)
-    facts["task"] = TASKS[task]
-    return Claims(ULTRALYTICS, facts | (_classify(metadata) if task == "classify" else _detect(model, len(labels))))
+    return Claims(ULTRALYTICS, facts | {"task": TASKS[task]} | _FACTS_OF[task](model))
 
 
 def _task_of_yolov5(model: Interface) -> str:
@@ -50,55 +53,118 @@ def _task_of_yolov5(model: Interface) -> str:
     return "segment" if 4 in ranks and 3 in ranks else "detect"
 
 
-# YOLOv8's preprocessing; the stride that fits a rectangle better is for batches of one, which an export does not know.
-_LETTERBOX: Facts = {"resize": "letterbox", "anchor": "center", "fill": (114.0, 114.0, 114.0)}
+# Tasks
+
+# LetterBox; with open sides it fills up to the stride alone, which `multiple_of` tells.
+_LETTERBOX: Facts = {"resize": "letterbox", "anchor": "center", "rounding": "nearest", "fill": (114.0, 114.0, 114.0)}
 
 
-def _classify(metadata: Mapping[str, str]) -> Facts:
-    """v8 has the softmax in its graph and takes plain pixels; YOLOv5 has neither."""
-    if "task" in metadata:
-        size = _size(metadata).get("size")
-        return {"resize": "crop", "shortest_edge": min(size) if size else None, "activation": "none"}
-    return {"resize": "crop", "mean": IMAGENET_MEAN, "std": IMAGENET_STD, "activation": "softmax"}
+def _classify(model: Interface) -> Facts:
+    """Resized by Pillow, as torchvision does. v8 has the softmax in its graph and takes plain pixels; YOLOv5 has
+    neither."""
+    size = _size(model.metadata).get("size")
+    if "task" not in model.metadata:
+        return {"resize": "crop", "resample": "bilinear", "mean": IMAGENET_MEAN, "std": IMAGENET_STD,
+                "activation": "softmax"}
+    square = size is None or size[0] == size[1]
+    return {"resize": "crop" if square else "stretch", "resample": "bilinear", "activation": "none",
+            "shortest_edge": min(size) if size and square else None}
 
 
-def _detect(model: Interface, labels: int) -> Facts:
-    joined = next((output for output in model.outputs if len(output.shape) == 3), None)
+def _depth(model: Interface) -> Facts:
+    return {"resize": "stretch", "names": {"depth": model.outputs[0].name}}
+
+
+def _semantic(model: Interface) -> Facts:
+    """Logits of each class, of one alone where there are two; or, from some exporters, the classes' numbers."""
+    planes = model.outputs[0].shape[1] if len(model.outputs[0].shape) == BOX else None
+    return {**_LETTERBOX, "names": {"masks": model.outputs[0].name}, "background": "none",
+            "activation": "sigmoid" if planes == 1 else "softmax"}
+
+
+def _segment(model: Interface) -> Facts:
     masks = next((output for output in model.outputs if len(output.shape) == 4), None)
+    joined = _joined(model)
+    if masks is None or joined is None:
+        return _detect(model)
+    numbers = masks.shape[1] if isinstance(masks.shape[1], int) else 0
+    return {**_rows(model, numbers), "names": {"boxes": joined.name, "masks": masks.name}}
+
+
+def _pose(model: Interface) -> Facts:
+    count, numbers = _kpt_shape(model.metadata)
+    return {**_rows(model, count * numbers), "keypoints": (count, numbers),
+            "keypoint_labels": _kpt_names(model.metadata, count)}
+
+
+def _oriented(model: Interface) -> Facts:
+    """Middle and size of a box in each row, whose last number is its angle; also after NMS."""
+    return {**_rows(model, 1), "boxes": "cxcywh", "oriented": True}
+
+
+def _detect(model: Interface) -> Facts:
+    return _rows(model, 0)
+
+
+_FACTS_OF: Mapping[str, Callable[[Interface], Facts]] = {
+    "classify": _classify, "depth": _depth, "detect": _detect, "obb": _oriented, "pose": _pose, "segment": _segment,
+    "semantic": _semantic}
+
+
+# Rows of boxes
+
+
+def _joined(model: Interface) -> TensorInfo | None:
+    return next((output for output in model.outputs if len(output.shape) == 3), None)
+
+
+def _rows(model: Interface, further: int) -> Facts:
+    """What rows mean that end with `further` numbers."""
     facts: Facts = {**_LETTERBOX, "boxes": "cxcywh", "units": "pixels", "activation": "none", "nms": "per-class",
                     "background": "none"}
-    if joined is None:
-        return facts
-    if masks is not None:
-        facts["names"] = {"boxes": joined.name, "masks": masks.name}
-        coefficients = masks.shape[1] if isinstance(masks.shape[1], int) else 0
-        return facts | _layout(joined, labels, coefficients, model.metadata)
-    return facts | _layout(joined, labels, 0, model.metadata)
+    joined = _joined(model)
+    return facts if joined is None else facts | _layout(joined, len(_labels(model.metadata)), further, model.metadata)
 
 
-def _layout(joined: TensorInfo, labels: int, coefficients: int, metadata: Mapping[str, str]) -> Facts:
-    """[rows, columns] of YOLOv5, of built-in NMS and of RT-DETR, [columns, rows] of all else."""
+def _layout(joined: TensorInfo, labels: int, further: int, metadata: Metadata) -> Facts:
+    """[rows, columns] of YOLOv5, of what has its NMS inside or needs none, and of RT-DETR, [columns, rows] of all
+    else."""
     rows, columns = joined.shape[1:]
-    if _has_nms(metadata):
+    if _is_rt_detr(metadata):
+        return _rt_detr(columns, labels, metadata)
+    if _names_classes(metadata):
         return {"columns": "box score class", "boxes": "xyxy", "nms": "none"}
     if "task" not in metadata:
         return {"columns": "box objectness scores"}
-    if rows == BOX + labels + coefficients:
+    if rows == BOX + labels + further:
         return {"columns": "box scores"}
-    is_rt_detr = "rtdetr" in metadata.get("description", "").lower().replace("-", "")
-    if columns == BOX + 2 + coefficients and not is_rt_detr:
+    if columns == BOX + 2 + further:  # v10 before it wrote so
         return {"columns": "box score class", "boxes": "xyxy", "nms": "none"}
-    if columns == BOX + labels + coefficients:
-        return {"columns": "box scores", "units": "normalised", "nms": "none", "resize": "stretch"}
-    return {"columns": "box scores"}
+    return _rt_detr(columns, labels, metadata) if columns == BOX + labels else {"columns": "box scores"}
 
 
-def _has_nms(metadata: Mapping[str, str]) -> bool:
+def _rt_detr(columns: int | str | None, labels: int, metadata: Metadata) -> Facts:
+    """Boxes as shares of an image that is stretched; since releases that tell the head, each row names its class."""
+    named = columns == BOX + 2 and (labels != 2 or "head" in metadata)
+    return {"columns": "box score class" if named else "box scores", "boxes": "cxcywh", "units": "normalised",
+            "nms": "none", "resize": "stretch"}
+
+
+def _is_rt_detr(metadata: Metadata) -> bool:
+    told = f"{metadata.get('head', '')} {metadata.get('description', '')}"
+    return "rtdetr" in told.lower().replace("-", "")
+
+
+def _names_classes(metadata: Metadata) -> bool:
+    """Whether rows are those of an NMS, or of a head that needs none: box, score, class."""
     args = _literal("args", metadata.get("args", "{}"))
     return metadata.get("end2end") == "True" or (isinstance(args, dict) and args.get("nms") is True)
 
 
-def _labels(metadata: Mapping[str, str]) -> tuple[str, ...]:
+# Values
+
+
+def _labels(metadata: Metadata) -> tuple[str, ...]:
     """`names` is a dictionary by class number, in older exports a list."""
     names = _literal("names", metadata["names"])
     if isinstance(names, list | tuple):
@@ -109,7 +175,23 @@ def _labels(metadata: Mapping[str, str]) -> tuple[str, ...]:
     raise _unreadable("names")
 
 
-def _size(metadata: Mapping[str, str]) -> Facts:
+def _kpt_shape(metadata: Metadata) -> tuple[int, int]:
+    shape = _literal("kpt_shape", metadata.get("kpt_shape", ""))
+    if not isinstance(shape, list | tuple) or len(shape) != 2 or not all(map(_is_count, shape)):
+        raise _unreadable("kpt_shape")
+    if shape[0] > MAX_KEYPOINTS or shape[1] not in (2, 3):
+        raise _unreadable("kpt_shape")
+    return shape[0], shape[1]
+
+
+def _kpt_names(metadata: Metadata, count: int) -> tuple[str, ...] | None:
+    """Names by the class's number; those of the first class, where they are as many as there are keypoints."""
+    names = _literal("kpt_names", metadata.get("kpt_names", "{}"))
+    found = next(iter(names.values()), None) if isinstance(names, dict) else names
+    return tuple(map(str, found)) if isinstance(found, list | tuple) and len(found) == count else None
+
+
+def _size(metadata: Metadata) -> Facts:
     if "imgsz" not in metadata:
         return {}
     sides = _literal("imgsz", metadata["imgsz"])
@@ -119,7 +201,7 @@ def _size(metadata: Mapping[str, str]) -> Facts:
     return {"size": (sides[1], sides[0])}
 
 
-def _stride(metadata: Mapping[str, str]) -> int:
+def _stride(metadata: Metadata) -> int:
     """The stride, which YOLOv5 writes as a number such as 32.0 or as a list; the largest counts."""
     stride = _literal("stride", metadata["stride"])
     strides = stride if isinstance(stride, list | tuple) else [stride]
