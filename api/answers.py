@@ -1,7 +1,7 @@
 """Predictions and job records -> HTTP answers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -15,38 +15,41 @@ from predictors.client import Prediction
 
 JSON = "application/json"
 DRAWINGS = ("image/png", "image/jpeg", "image/webp")
+TENSORS = ("application/x-npy", "application/octet-stream")
+KINDS = (JSON, *DRAWINGS, *TENSORS)
 PHASES = ("queue", "decode", "preprocess", "inference", "postprocess", "total")
 # Larger results are sent as they are, beside what surrounds them: to copy them together would hold up the event loop.
 JOINED_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """A result drawn on its image: an encoded file and its media type."""
+class File:
+    """A result as a file instead of JSON, drawn on its image or plain numbers: its media type, and headers about it."""
 
     kind: str
     data: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """The media type that a caller likes best, and whether JSON would do where nothing can be drawn."""
+    """The media type that a caller likes best, and whether JSON would do where the result has no such form."""
 
     kind: str = JSON
     or_json: bool = True
 
 
 def wanted(request: Request) -> Wanted:
-    """How a prediction is to be answered: JSON unless a drawing is liked better.
+    """How a prediction is to be answered: JSON unless a drawing, or plain numbers, are liked better.
 
     Raises:
         NotAcceptable.
     """
     if request.headers.get("Accept", "") in ("", "*/*") or not (accept := request.accept_mimetypes):
         return Wanted()
-    kind = accept.best_match((JSON, *DRAWINGS))
+    kind = accept.best_match(KINDS)
     if kind is None:
-        raise NotAcceptable(f"answers are written as {', '.join((JSON, *DRAWINGS))}")
+        raise NotAcceptable(f"answers are written as {', '.join(KINDS)}")
     return Wanted(kind, bool(accept[JSON]))
 
 
@@ -55,12 +58,12 @@ def json(document: Mapping[str, Any], http_status: int = 200) -> Response:
     return Response(orjson.dumps(document) + b"\n", http_status, content_type=JSON)
 
 
-def inline(request_id: str, model: str, prediction: Prediction, total_ms: float, drawing: Drawing | None) -> Response:
+def inline(request_id: str, model: str, prediction: Prediction, total_ms: float, file: File | None) -> Response:
     """200 for a prediction that was answered inline."""
     head = {"status": 200, "id": request_id, "model_type": model, "model_version": prediction.model_version,
             "route": "inline", "image": prediction.image,
             "timings_ms": _times(prediction.timings_ms, prediction.queue_ms, total_ms)}
-    return _prediction(head, prediction.result, drawing)
+    return _prediction(head, prediction.result, file)
 
 
 def accepted(record: JobRecord) -> Response:
@@ -79,7 +82,7 @@ def job(record: JobRecord, http_status: int = 200) -> Response:
     return _spliced(document, record.result, http_status)
 
 
-def result(record: JobRecord, drawing: Drawing | None = None) -> Response:
+def result(record: JobRecord, file: File | None = None) -> Response:
     """What a synchronous call would have answered; 202 while the job has not ended."""
     if not record.ended:
         return accepted(record)
@@ -89,7 +92,7 @@ def result(record: JobRecord, drawing: Drawing | None = None) -> Response:
     if not outcome.succeeded:
         return problems.render(problems.problem_of(outcome.kind), outcome.detail)
     head = {"status": 200, "id": record.id, "model_type": record.model_type.partition(":")[0], "route": "queue"}
-    return _prediction(head | _told(record), record.result, drawing)
+    return _prediction(head | _told(record), record.result, file)
 
 
 def _document(record: JobRecord) -> dict:
@@ -131,10 +134,10 @@ def _times(phases_ms: Mapping[str, float], queue_ms: float, total_ms: float) -> 
     return {"queue": round(queue_ms, 3), **phases_ms, "total": round(total_ms, 3)}
 
 
-def _prediction(head: dict, result: bytes, drawing: Drawing | None) -> Response:
+def _prediction(head: dict, result: bytes, file: File | None) -> Response:
     times = head["timings_ms"]
-    response = (_spliced(head, result, 200) if drawing is None else
-                Response(drawing.data, 200, content_type=drawing.kind))
+    response = (_spliced(head, result, 200) if file is None else
+                Response(file.data, 200, dict(file.headers), content_type=file.kind))
     response.headers["Server-Timing"] = ", ".join(f"{phase};dur={times[phase]}" for phase in PHASES)
     return response
 

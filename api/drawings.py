@@ -4,8 +4,8 @@ import time
 
 from flask import request
 
-from api.answers import JSON, Drawing, Wanted
-from api.inline import Attended, is_connected
+from api.answers import DRAWINGS, File, Wanted
+from api.inline import seen_through
 from api.services import Services
 from inference.errors import NotDrawable
 from inference.model_info import ModelInfo
@@ -16,38 +16,34 @@ from jobs.job import JobRecord
 
 def check(wanted: Wanted, model: ModelInfo) -> None:
     """Raises NotDrawable, before anything runs, for a task whose results cannot be drawn, where JSON would not do."""
-    if not wanted.or_json and model.spec.task not in DRAWABLE_TASKS:
+    if wanted.kind in DRAWINGS and not wanted.or_json and model.spec.task not in DRAWABLE_TASKS:
         raise NotDrawable(f"{model.spec.task} has nothing to draw: ask for application/json")
 
 
-def of_result(service: Services, wanted: Wanted, image: bytes, result: bytes, deadline: float) -> Drawing | None:
-    """The result drawn on its image by a predictor, or None for a caller who gets JSON.
+def of_result(service: Services, wanted: Wanted, image: bytes, result: bytes, deadline: float) -> File | None:
+    """The result drawn on its image by a predictor, or None for a caller who gets no drawing.
 
     Raises:
         NotDrawable: and JSON would not do. Overdue, CalledOff, PredictorsAway.
     """
-    if wanted.kind == JSON:
+    if wanted.kind not in DRAWINGS:
         return None
-    connection = request.environ.get("gunicorn.socket")
     run = service.predictors.draw(image, result, wanted.kind, deadline)
     try:
-        return Drawing(wanted.kind, Attended(run, lambda: is_connected(connection), deadline).result())
+        return File(wanted.kind, seen_through(run, request.environ.get("gunicorn.socket"), deadline))
     except NotDrawable:
         if not wanted.or_json:
             raise
         return None
-    except BaseException:
-        run.call_off()
-        raise
 
 
-def of_job(service: Services, wanted: Wanted, record: JobRecord) -> Drawing | None:
+def of_job(service: Services, wanted: Wanted, record: JobRecord) -> File | None:
     """A job's result drawn on the image that was kept, or None for a job that has no result.
 
     Raises:
         NotDrawable, ImageLost: and JSON would not do. Overdue, CalledOff, PredictorsAway.
     """
-    if wanted.kind == JSON or record.state != "succeeded":
+    if wanted.kind not in DRAWINGS or record.state != "succeeded":
         return None
     try:
         image = service.queue.ended_image(record.id)

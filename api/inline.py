@@ -63,6 +63,19 @@ class Attended(Generic[T]):
         raise reason
 
 
+def seen_through(run: Run[T], connection: socket.socket | None, deadline: float) -> T:
+    """What the run gives, or raises, while its caller waits at the other end of `connection`.
+
+    Raises:
+        Overdue, CalledOff: the run was called off.
+    """
+    try:
+        return Attended(run, lambda: is_connected(connection), deadline).result()
+    except BaseException:  # the end of this greenlet, too: nobody waits any more
+        run.call_off()
+        raise
+
+
 def is_connected(connection: socket.socket | None) -> bool:
     """Whether the caller has not hung up; what he may have sent meanwhile stays where it is. True without a
     connection to look at, as in tests."""

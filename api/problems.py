@@ -84,6 +84,7 @@ PROBLEMS: dict[str, Problem] = {
     MethodNotAllowed.__name__: Problem(405, "method-not-allowed", "The path does not take this method"),
     NotAcceptable.__name__: Problem(406, "not-acceptable", "No acceptable format"),
     inference_errors.NotDrawable.__name__: Problem(406, "not-acceptable", "The result cannot be drawn"),
+    inference_errors.NotOneTensor.__name__: Problem(406, "not-acceptable", "The result is not one tensor"),
     job_errors.JobExpired.__name__: Problem(410, "job-expired", "The job's result has expired"),
     job_errors.ImageLost.__name__: Problem(410, "job-expired", "The job's image is not kept any more"),
     JobCanceled.__name__: Problem(410, "job-canceled", "The job was canceled"),

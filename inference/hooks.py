@@ -80,11 +80,17 @@ def read_hooks(path: Path) -> Hooks:
 
 
 def plain(value: Any) -> Any:
-    """Values of numpy, and of classes of their own such as enums, as those of JSON; a number that is none becomes null.
+    """Values of classes of their own, such as enums, as those of JSON; a number that is none becomes null.
+
+    Arrays of numbers stay arrays: orjson writes them many times faster than lists, and FP32 in as few digits as it has.
 
     Raises:
         InferenceFailed: what JSON has no form for.
     """
+    if isinstance(value, np.ndarray) and value.ndim and value.dtype.kind in "biuf":
+        return np.ascontiguousarray(value, _written_as(value.dtype))
+    if isinstance(value, np.float32):
+        return value
     if isinstance(value, np.ndarray | np.generic):
         return plain(value.tolist())
     if isinstance(value, Mapping):
@@ -100,6 +106,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, int) and value.bit_length() < MAX_BITS:
         return int(value)
     raise InferenceFailed(f"{HOOKS_PY}: the result holds a {type(value).__name__}, which JSON has no form for")
+
+
+def _written_as(kind: np.dtype) -> np.dtype:
+    """The nearest type of numbers that orjson writes."""
+    if kind.kind == "f" and kind.itemsize not in (4, 8):
+        return np.dtype(np.float32 if kind.itemsize < 4 else np.float64)
+    return kind.newbyteorder("=")
 
 
 def _text(value: Any) -> str:

@@ -1,6 +1,7 @@
 """A loaded ONNX model. The only import of onnxruntime."""
 
 import os
+import re
 
 # Before the imports below, which read them. Telemetry starts a thread, and a process that forks with it dies by
 # SIGABRT; OpenBLAS would start one thread for each further core.
@@ -17,11 +18,16 @@ from numpy.typing import NDArray
 from inference import onnx_errors
 from inference.call_off import CallOff
 from inference.errors import InferenceError, InferenceFailed, ModelNotUsable
+from inference.model_names import forms
+from inference.onnx_graph import read_graph
 from inference.repository import may_be_weights
-from inference.spec import Interface, TensorInfo
+from inference.spec import MAPS, Interface, TensorInfo
 
 CPU = "CPUExecutionProvider"
 VERSION: str = ort.__version__
+# What skl2onnx's ZipMap makes, and Custom Vision: for each image a map from labels, or from their numbers, to scores.
+MAPS_TYPE = re.compile(r"seq\(map\((string|int64),tensor\((float|double)\)\)\)")
+DIGITS = re.compile(r"[0-9]{1,9}")
 QUIET = 3  # errors only: ORT's warnings about foreign models are no use to an operator
 # onnxruntime's names -> those of the Open Inference Protocol, which people know.
 DATATYPES = {"float": "FP32", "float16": "FP16", "double": "FP64", "uint8": "UINT8", "int8": "INT8",
@@ -47,12 +53,13 @@ class Session:
             self._session = ort.InferenceSession(str(path), options, providers=list(providers))
         except Exception as error:  # onnxruntime's exceptions share no base but Exception
             raise ModelNotUsable(onnx_errors.plain(str(error), path.name)) from error
+        written = self._session.get_modelmeta()
         self.interface = Interface(tuple(map(_tensor_info, self._session.get_inputs())),
                                    tuple(map(_tensor_info, self._session.get_outputs())),
-                                   self._session.get_modelmeta().custom_metadata_map)
+                                   written.custom_metadata_map, written.producer_name, read_graph(path))
 
     def run(self, feeds: Mapping[str, NDArray], call_off: CallOff | None = None) -> dict[str, NDArray[np.generic]]:
-        """The outputs by name, in the file's order, for one array per input.
+        """The outputs by name, in the file's order, for one array per input; a sequence of maps is an array of dicts.
 
         Raises:
             InferenceFailed: onnxruntime refused the feeds or the model failed on them.
@@ -67,7 +74,8 @@ class Session:
         except Exception as error:
             call_off.check()
             raise InferenceFailed(f"the model failed: {_first_line(error)}") from error
-        return dict(zip((output.name for output in self.interface.outputs), values, strict=True))
+        arrays = (value if isinstance(value, np.ndarray) else np.asarray(value, object) for value in values)
+        return dict(zip((output.name for output in self.interface.outputs), arrays, strict=True))
 
 
 def _options(threads: int) -> ort.SessionOptions:
@@ -86,7 +94,7 @@ def _weights_beside(path: Path) -> dict[str, bytes]:
     the model is served: a process dies by SIGBUS when such a file is overwritten in place."""
     others = [file for file in path.parent.iterdir() if file != path and may_be_weights(file) and file.is_file()]
     model = path.read_bytes() if others else b""
-    return {file.name: file.read_bytes() for file in others if os.fsencode(file.name) in model}
+    return {name: file.read_bytes() for file in others for name in forms(file.name) if os.fsencode(name) in model}
 
 
 def _check_providers(providers: Sequence[str]) -> None:
@@ -106,8 +114,19 @@ def _check_file(path: Path) -> None:
 
 
 def _tensor_info(node: ort.NodeArg) -> TensorInfo:
+    """Raises ModelNotUsable: what cannot be read as arrays."""
+    if MAPS_TYPE.fullmatch(node.type):
+        return TensorInfo(node.name, (), MAPS)
+    if not node.type.startswith("tensor("):
+        raise ModelNotUsable(f"'{node.name}' is no tensor but of the type {node.type}: export the model so that it "
+                             "takes and gives tensors alone")
     kind = node.type.removeprefix("tensor(").removesuffix(")")
-    return TensorInfo(node.name, tuple(node.shape), DATATYPES.get(kind, kind))
+    return TensorInfo(node.name, tuple(map(_side, node.shape)), DATATYPES.get(kind, kind))
+
+
+def _side(side: int | str | None) -> int | str | None:
+    """A dimension. Some exporters write the number of a fixed one as its name: "224"."""
+    return int(side) if isinstance(side, str) and DIGITS.fullmatch(side) else side
 
 
 def _first_line(error: Exception) -> str:

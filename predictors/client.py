@@ -30,9 +30,19 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Tensor:
+    """The one tensor of a result as a file of the media type that was asked for; `datatype` in the words of the Open
+    Inference Protocol."""
+
+    data: bytes
+    shape: Sequence[int]
+    datatype: str
+
+
+@dataclass(frozen=True)
 class Prediction:
-    """What a predictor answered: the contract's `result` object in JSON, and what it took. `samples` are for a
-    `CostModel`: a part of the work, amounts of it, milliseconds of a core."""
+    """What a predictor answered, and what it took: the contract's `result` object in JSON, or the `tensor` that was
+    asked for. `samples` are for a `CostModel`: a part of the work, amounts of it, milliseconds of a core."""
 
     result: bytes
     model_version: str
@@ -40,6 +50,7 @@ class Prediction:
     timings_ms: Mapping[str, float]
     queue_ms: float
     samples: Sequence[tuple[str, tuple[float, ...], float]]
+    tensor: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -61,11 +72,12 @@ class Predictors:
         self._poison, self._deaths = PoisonImages(state.poison), Deaths(state.deaths)
 
     def predict(self, route: Route, model_type: str, parameters: Mapping[str, Any], image: bytes,
-                deadline: float | None = None) -> "Run[Prediction]":
+                deadline: float | None = None, tensor_type: str = "") -> "Run[Prediction]":
         """Ask for a prediction by the model that is served under this name when a predictor takes the question.
 
         Args:
             deadline: of time.monotonic(); later nobody wants the result.
+            tensor_type: the media type of the `tensor` that is wanted instead of JSON.
 
         Raises:
             ModelNotFound, ModelLoading.
@@ -76,7 +88,7 @@ class Predictors:
             return DEVICE_ROUTES[route] if model.on_device else route, named
 
         head = {"kind": "predict", "parameters": parameters, "sizes": [len(image)], "deadline": deadline,
-                "sent_at": time.monotonic()}
+                "sent_at": time.monotonic(), "tensor_type": tensor_type}
         question = Question(head, [image], address, self._catalogue.model(model_type).fingerprint)
         return self._run(question, _prediction, deadline)
 
@@ -86,6 +98,12 @@ class Predictors:
                 "sent_at": time.monotonic()}
         question = Question(head, [image, result], lambda: ("long", {}), "drawing")
         return self._run(question, lambda message: message.body, deadline)
+
+    def tensor(self, result: bytes, media_type: str, deadline: float | None = None) -> "Run[Tensor]":
+        """Ask for the one tensor that a result, in JSON, holds: a file of this media type."""
+        head = {"kind": "tensor", "media_type": media_type, "sizes": [len(result)], "deadline": deadline,
+                "sent_at": time.monotonic()}
+        return self._run(Question(head, [result], lambda: ("long", {}), "tensor"), _tensor, deadline)
 
     def _run(self, question: Question, understood: Callable[[Message], T], deadline: float | None) -> "Run[T]":
         return Run(question, understood, deadline, self._state, self._poison, self._deaths)
@@ -264,4 +282,10 @@ _HEARD: Mapping[str, Callable[[Run, Message], None]] = {
 def _prediction(message: Message) -> Prediction:
     head = message.head
     samples = tuple((part, tuple(amounts), ms) for part, amounts, ms in head["samples"])
-    return Prediction(message.body, head["model_version"], head["image"], head["timings_ms"], head["queue_ms"], samples)
+    tensor = _tensor(message) if "tensor" in head else None
+    return Prediction(b"" if tensor else message.body, head["model_version"], head["image"], head["timings_ms"],
+                      head["queue_ms"], samples, tensor)
+
+
+def _tensor(message: Message) -> Tensor:
+    return Tensor(message.body, message.head["tensor"]["shape"], message.head["tensor"]["datatype"])

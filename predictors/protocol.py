@@ -5,7 +5,7 @@ has called the run off, or the predictor has died. The messages of a predictor, 
 
 - `begun` (`predictor`): it works on the question from now on.
 - `progress` (`done`, `total`): tiles of the image.
-- `answer`: the end; the body is a result in JSON, or a drawing.
+- `answer`: the end; the body is a result in JSON, a drawing, or plain numbers (`tensor`: their shape and datatype).
 - `error` (`error`, `detail`): the end; the name of an error of `inference.errors`, and its text.
 - `not-mine`: the end; this predictor does not hold the model that is asked for.
 """

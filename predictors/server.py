@@ -19,6 +19,7 @@ from inference.errors import InferenceError, InferenceFailed, Overdue
 from inference.image import OpenedImage, decode, decoded_bytes, open_image
 from inference.model import LoadedModel
 from inference.prediction import RunAll, predict
+from inference.tensor_bytes import plain_tensor
 from inference.workload import workload
 from predictors import priority
 from predictors.generation import Key
@@ -96,8 +97,8 @@ class Predictor:
             log.debug("the asker is gone: %s", error)
 
     def _is_mine(self, asked: Mapping[str, Any]) -> bool:
-        """Any predictor can draw; only one that holds the model can predict."""
-        return asked["kind"] == "draw" or _key(asked) in self.models
+        """Only a predictor that holds the model can predict; any can draw, or write a result in another form."""
+        return asked["kind"] != "predict" or _key(asked) in self.models
 
     def _answer(self, connection: socket.socket, question: Message) -> list[bytes]:
         try:
@@ -116,6 +117,8 @@ class Predictor:
         parts = split(question.body, question.head["sizes"])
         if question.head["kind"] == "draw":
             return self._drawing(question.head, parts[0], parts[1], call_off)
+        if question.head["kind"] == "tensor":
+            return self.run(lambda: _tensor(orjson.loads(parts[0]), question.head["media_type"], {"kind": "answer"}))
         return self._prediction(question.head, parts[0], _Progress(connection), call_off)
 
     def _prediction(self, asked: Mapping[str, Any], data: bytes, progress: "_Progress",
@@ -128,6 +131,8 @@ class Predictor:
             found = self.run(lambda: predict(model, image, parameters, call_off, progress, self.run_all))
         head = {"kind": "answer", "model_version": model.spec.version, "image": found.image.to_dict(),
                 "timings_ms": found.timings_ms, "queue_ms": queue_ms, "samples": work.samples(found.core_ms)}
+        if asked.get("tensor_type"):
+            return _tensor(found.result, asked["tensor_type"], head)
         return packed(head, [as_json(found.result)])
 
     def _drawing(self, asked: Mapping[str, Any], data: bytes, result: bytes, call_off: CallOff) -> list[bytes]:
@@ -164,6 +169,12 @@ def as_json(result: dict) -> bytes:
         return orjson.dumps(result, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
     except TypeError as error:
         raise InferenceFailed(f"the result cannot be written as JSON: {error}") from error
+
+
+def _tensor(result: Mapping[str, Any], media_type: str, head: Mapping[str, Any]) -> list[bytes]:
+    """The answer with this head whose body is the one tensor of a result."""
+    tensor = plain_tensor(result, media_type)
+    return packed({**head, "tensor": {"shape": tensor.shape, "datatype": tensor.datatype}}, tensor.pieces)
 
 
 def _drawn(image: OpenedImage, result: bytes, media_type: drawing.Kind, call_off: CallOff) -> bytes:

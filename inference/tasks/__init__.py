@@ -15,7 +15,18 @@ from pydantic import BaseModel
 
 from inference.geometry import Placement
 from inference.spec import ModelSpec
-from inference.tasks import classification, detection, features, image_to_image, instances, segmentation, tensor
+from inference.tasks import (
+    classification,
+    depth,
+    detection,
+    features,
+    image_to_image,
+    instances,
+    keypoints,
+    mask_queries,
+    segmentation,
+    tensor,
+)
 from inference.tiling import Tiles
 
 Outputs = Mapping[str, NDArray[np.generic]]  # of one image: each output by name, batch axis of 1 included
@@ -40,6 +51,8 @@ class Task:
 TASKS = {
     classification.NAME: Task(classification.read, classification.result, classification.merge),
     detection.NAME: Task(detection.read, detection.result, detection.merge),
+    keypoints.NAME: Task(keypoints.read, keypoints.result, keypoints.merge),
+    depth.NAME: Task(depth.read, depth.result),
     segmentation.NAME: Task(segmentation.read, segmentation.result, segmentation.merge),
     features.NAME: Task(features.read, features.result, features.merge),
     image_to_image.NAME: Task(image_to_image.read, image_to_image.result, image_to_image.merge,
@@ -47,8 +60,11 @@ TASKS = {
     tensor.NAME: Task(tensor.read, tensor.result),
 }
 INSTANCES = Task(instances.read, instances.result, instances.merge)
+MASK_QUERIES = Task(mask_queries.read, mask_queries.result)
 
 
 def task_of(spec: ModelSpec) -> Task:
-    """The task's functions; those of a segmenter that tells objects are its own."""
+    """The task's functions; those of a segmenter that tells objects, or has queries, are its own."""
+    if spec.has_mask_queries:
+        return MASK_QUERIES
     return INSTANCES if spec.tells_objects else TASKS[spec.task]

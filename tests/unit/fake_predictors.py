@@ -13,7 +13,7 @@ from inference.model_info import ModelInfo
 from inference.registry import Entry
 from inference.spec import Finding, InputSpec, ModelSpec, OutputSpec, TensorInfo
 from predictors.catalogue import Listing
-from predictors.client import Prediction
+from predictors.client import Prediction, Tensor
 
 T = TypeVar("T")
 LABELS = ("healthy", "scorched")
@@ -22,6 +22,7 @@ RESULT_JSON = json.dumps(RESULT, ensure_ascii=False).encode()
 PREDICTION = Prediction(RESULT_JSON, "1", {"width": 64, "height": 48, "format": "JPEG"},
                         {"decode": 1.5, "preprocess": 0.5, "inference": 3.0, "postprocess": 0.25}, 0.125, ())
 DRAWN = b"a drawing"
+TENSOR = Tensor(b"numbers", [1, 2], "FP32")
 LEAF = ModelInfo(
     ModelSpec("leaf", "1", "image-classification", LABELS, InputSpec("image", (32, 32)),
               OutputSpec({"scores": "logits"}), findings=(Finding("labels", list(LABELS), "labels.txt"),)),
@@ -73,22 +74,26 @@ class Question:
     model_type: str
     parameters: Mapping[str, Any]
     image: bytes
+    tensor_type: str = ""
 
 
 class FakePredictors:
-    """Ends each run with `answer`, each drawing with `drawing`; with None when the test tells it to."""
+    """Ends each run with `answer`, each drawing with `drawing`, each other form of a result with `converted`; with None
+    when the test tells it to."""
 
     def __init__(self) -> None:
         self.answer: Prediction | Exception | None = PREDICTION
         self.drawing: bytes | Exception = DRAWN
+        self.converted: Tensor | Exception = TENSOR
         self.begin = True
         self.asked: list[Question] = []
         self.runs: list[FakeRun[Prediction]] = []
         self.drawn: list[tuple[bytes, bytes, str]] = []
+        self.written: list[tuple[bytes, str]] = []
 
     def predict(self, route: str, model_type: str, parameters: Mapping[str, Any], image: bytes,
-                deadline: float | None = None) -> FakeRun[Prediction]:
-        self.asked.append(Question(route, model_type, parameters, image))
+                deadline: float | None = None, tensor_type: str = "") -> FakeRun[Prediction]:
+        self.asked.append(Question(route, model_type, parameters, image, tensor_type))
         run = FakeRun[Prediction](self.begin)
         self.runs.append(run)
         if self.answer is not None:
@@ -99,4 +104,10 @@ class FakePredictors:
         self.drawn.append((image, result, media_type))
         run = FakeRun[bytes]()
         run.end(self.drawing)
+        return run
+
+    def tensor(self, result: bytes, media_type: str, deadline: float | None = None) -> FakeRun[Tensor]:
+        self.written.append((result, media_type))
+        run = FakeRun[Tensor]()
+        run.end(self.converted)
         return run

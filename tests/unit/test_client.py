@@ -25,7 +25,7 @@ from inference.errors import (
 from inference.registry import Entry
 from predictors import catalogue, client, deaths
 from predictors.catalogue import Catalogue, Listing
-from predictors.client import MOST_LOST, Prediction, Predictors, Run
+from predictors.client import MOST_LOST, Prediction, Predictors, Run, Tensor
 from predictors.deaths import Deaths
 from predictors.protocol import Inbox, Message, packed
 from state_dir import StateDir
@@ -163,6 +163,24 @@ def test_a_drawing_is_asked_for_on_the_long_route(predictors: Predictors, state:
     assert run.wait(20)
     assert run.result() == b"drawn"
     assert (long.asked[0].head["sizes"], long.asked[0].body) == ([5, 2], b"image{}")
+    long.end()
+
+
+def test_plain_numbers_are_told_with_what_they_are(predictors: Predictors, quick: Scripted) -> None:
+    head = ANSWER | {"tensor": {"shape": [1, 2], "datatype": "FP32"}}
+    quick.start(lambda connection, question: tell(connection, head, b"numbers"))
+    found = ends(predictors.predict("quick", "leaf", {}, b"image", tensor_type="application/x-npy"))
+    assert quick.asked[0].head["tensor_type"] == "application/x-npy"
+    assert (found.result, found.tensor) == (b"", Tensor(b"numbers", [1, 2], "FP32"))
+
+
+def test_plain_numbers_of_a_result_are_asked_for_on_the_long_route(predictors: Predictors, state: StateDir) -> None:
+    long, head = Scripted(state, "long"), {"kind": "answer", "tensor": {"shape": [1, 2], "datatype": "FP32"}}
+    long.start(lambda connection, question: tell(connection, head, b"numbers"))
+    run = predictors.tensor(b"{}", "application/x-npy")
+    assert run.wait(20)
+    assert run.result() == Tensor(b"numbers", [1, 2], "FP32")
+    assert (long.asked[0].head["media_type"], long.asked[0].body) == ("application/x-npy", b"{}")
     long.end()
 
 

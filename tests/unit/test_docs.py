@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from inference.model_toml import ModelToml, SizeTable
-from inference.parameters import PARAMETERS, InstanceParameters
+from inference.parameters import PARAMETERS, InstanceParameters, MaskQueryParameters
 from tests.unit.images import encode
 from tests.unit.predicting import loaded, result
 
@@ -122,7 +122,8 @@ def test_no_key_is_documented_that_does_not_exist(block: str) -> None:
 
 @pytest.mark.parametrize(("row", "parameters"), [
     *((f"`{name}`", parameters) for name, parameters in PARAMETERS.items()),
-    ("`image-segmentation` of objects", InstanceParameters)])
+    ("`image-segmentation` of objects", InstanceParameters),
+    ("`image-segmentation` by queries", MaskQueryParameters)])
 def test_every_parameter_of_a_task_is_documented_with_its_default(row: str, parameters: type[BaseModel]) -> None:
     [line] = [line for line in section("## Tasks").splitlines() if line.startswith(f"| {row} |")]
     cell = line.split(" | ")[2]
@@ -133,13 +134,14 @@ def test_every_parameter_of_a_task_is_documented_with_its_default(row: str, para
 
 @pytest.mark.parametrize(("row", "parameters"), [
     *((f"`{name}`", parameters) for name, parameters in PARAMETERS.items()),
-    ("the same, of objects", InstanceParameters)])
+    ("the same, of objects", InstanceParameters), ("the same, by queries", MaskQueryParameters)])
 def test_every_parameter_of_a_task_stands_in_the_table_of_post_predict(row: str, parameters: type[BaseModel]) -> None:
     text = section("## POST /predict", API)
     [line] = [line for line in text.splitlines() if line.startswith(f"| {row} |")]
     assert {*re.findall(r"`(\w+)`", line.split("|")[2]), "tile"} == {*parameters.model_fields, "tile"}
-    assert "All but `tensor` also take `tile`" in text
-    assert ("tile" in parameters.model_fields) == (row != "`tensor`")
+    assert "All but `tensor`, depth and segmentation by queries also take `tile`" in text
+    untiled = ("`tensor`", "`depth-estimation`", "the same, by queries")
+    assert ("tile" in parameters.model_fields) == (row not in untiled)
 
 
 # Examples

@@ -31,6 +31,10 @@ def test_a_vector_is_told_as_a_list(shape: tuple[int, ...]) -> None:
     assert embedding({"y": VECTOR.reshape(shape)}, spec_of(layout)) == [3, 0, 4]
 
 
+def test_numbers_are_written_as_those_of_fp32_are() -> None:
+    assert embedding({"y": np.array([[0.1, 1 / 3]], np.float32)}, spec_of()) == [0.1, 0.33333334]
+
+
 def test_of_tokens_the_first_is_told() -> None:
     assert embedding({"y": np.arange(6.0).reshape(1, 3, 2)}, spec_of()) == [0, 1]
 

@@ -1,14 +1,18 @@
 """hooks.py: a model's own preprocessing and postprocessing."""
 
+import json
 import pickle
 from enum import Enum, IntEnum, StrEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 
 from inference.errors import InferenceFailed, ModelNotUsable
 from inference.hooks import plain
+from predictors.server import as_json
 from tests.onnx_models import classifier, classifier_logits
 from tests.unit import predicting
 from tests.unit.images import photo
@@ -20,7 +24,7 @@ def result(folder: Path, hooks: str, **parameters: object) -> dict:
     classifier(folder / "odd" / "model.onnx")
     (folder / "odd" / "hooks.py").write_text(hooks)
     (folder / "odd" / "labels.txt").write_text("0\n1\n")
-    return predicting.result(loaded(folder), photo((60, 40)), **parameters)
+    return orjson.loads(as_json(predicting.result(loaded(folder), photo((60, 40)), **parameters)))
 
 
 def test_postprocess_makes_the_result(tmp_path: Path) -> None:
@@ -82,7 +86,30 @@ def test_hooks_that_cannot_work_fail_the_model_with_a_reason(tmp_path: Path, hoo
 
 def test_numpy_values_become_those_of_json() -> None:
     values = {"a": np.float32(0.5), "b": np.arange(3), 1: [np.True_, None, "x"], "nan": [np.nan, float("inf")]}
-    assert plain(values) == {"a": 0.5, "b": [0, 1, 2], "1": [True, None, "x"], "nan": [None, None]}
+    assert orjson.loads(as_json(plain(values))) == {
+        "a": 0.5, "b": [0, 1, 2], "1": [True, None, "x"], "nan": [None, None]}
+
+
+@pytest.mark.parametrize("values", [
+    np.array([[1, np.nan], [0.1, -np.inf]], np.float32), np.array([0.5, np.nan], np.float16), np.ones((2, 0)),
+    np.array([1, 2], ">i4"), np.arange(12, dtype=np.uint8).reshape(3, 4)[:, ::2], np.array([True, False]),
+    np.array(7.5), np.array(["a", None], object), np.float32("nan"), np.float16(0.5)])
+def test_every_form_of_array_is_written(values: np.ndarray) -> None:
+    assert orjson.loads(as_json({"x": plain(values)})) == {"x": json.loads(json.dumps(shortest(values.tolist())))}
+
+
+def shortest(value: Any) -> Any:
+    """Numbers as those of FP32, none for those that are none."""
+    if isinstance(value, list):
+        return [shortest(item) for item in value]
+    if isinstance(value, float):
+        return float(str(np.float32(value))) if np.isfinite(value) else None
+    return value
+
+
+def test_a_large_array_stays_an_array() -> None:
+    found = plain({"x": [np.zeros((3, 4), np.float32), np.ones((3, 4), np.longdouble)]})
+    assert [values.dtype for values in found["x"]] == [np.float32, np.float64]
 
 
 def test_values_of_classes_of_their_own_become_those_of_json() -> None:

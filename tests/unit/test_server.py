@@ -1,5 +1,6 @@
 """What a predictor makes of one question."""
 
+import io
 import os
 import signal
 import socket
@@ -25,6 +26,7 @@ from predictors.hang_ups import HangUps
 from predictors.protocol import Inbox, Message, packed
 from predictors.reservations import DecodedBytes
 from predictors.server import Predictor, as_json
+from tests.onnx_models import classifier
 from tests.unit.conftest import LABELS, MAX_PIXELS
 from tests.unit.forks import forked
 from tests.unit.images import photo
@@ -221,6 +223,31 @@ def test_a_drawing_is_a_question_like_any_other(predictor: Predictor) -> None:
 def test_a_result_without_a_drawing_is_refused(predictor: Predictor) -> None:
     result = as_json({"task": "image-feature-extraction", "embedding": [1.0]})
     assert refusal(predictor, photo(), result, kind="draw", media_type="image/png")[0] == "NotDrawable"
+
+
+def test_the_one_output_of_a_model_is_answered_as_plain_numbers(predictor: Predictor, tmp_path: Path) -> None:
+    classifier(tmp_path / "raw" / "model.onnx")
+    (tmp_path / "raw" / "model.toml").write_text('task = "tensor"')
+    [files] = scan(tmp_path)
+    predictor.models = {("leaf", "1", "of-leaf"): load(files, "of-leaf")}
+    answer = told(predictor, photo(), tensor_type="application/x-npy")[-1]
+    assert answer.head["kind"] == "answer"
+    assert answer.head["tensor"] == {"shape": [1, 2], "datatype": "FP32"}
+    plain = orjson.loads(told(predictor, photo())[-1].body)
+    assert np.load(io.BytesIO(answer.body)).ravel().tolist() == pytest.approx(plain["outputs"][0]["data"])
+
+
+def test_a_result_that_is_no_tensor_is_refused_as_plain_numbers(predictor: Predictor) -> None:
+    assert refusal(predictor, photo(), tensor_type="application/x-npy")[0] == "NotOneTensor"
+
+
+def test_a_result_in_json_is_written_as_plain_numbers(predictor: Predictor) -> None:
+    predictor.models = {}
+    output = {"name": "y", "shape": [2], "datatype": "FP32", "data": [0.1, None]}
+    result = as_json({"task": "tensor", "outputs": [output]})
+    answer = told(predictor, result, kind="tensor", media_type="application/octet-stream")[-1]
+    assert answer.head == {"kind": "answer", "tensor": {"shape": [2], "datatype": "FP32"}}
+    assert answer.body == np.array([0.1, np.nan], np.float32).tobytes()
 
 
 @pytest.mark.parametrize(("value", "text"), [

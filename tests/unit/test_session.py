@@ -1,8 +1,12 @@
 import threading
 from pathlib import Path
+from typing import Literal
+from unicodedata import normalize
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from inference.call_off import CallOff
 from inference.errors import InferenceFailed, ModelNotUsable, Overdue
@@ -117,3 +121,22 @@ def test_a_file_that_is_no_model_is_told_in_one_line(tmp_path: Path, content: by
 def test_a_missing_provider_is_named(model: Path) -> None:
     with pytest.raises(ModelNotUsable, match="MoonExecutionProvider"):
         Session(model, ["MoonExecutionProvider"])
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_weights_are_found_in_both_forms_of_their_name(model: Path, form: Literal["NFC", "NFD"]) -> None:
+    """macOS changes the form of a file's name, and not what the model says of it."""
+    image = np.ones((1, 3, 32, 32), np.float32)
+    expected, name = Session(model).run({"image": image})["logits"], "딸기.onnx.data"
+    onnx.save(onnx.load(model), model, save_as_external_data=True, location=name, size_threshold=0)
+    (model.parent / name).rename(model.parent / normalize(form, name))
+    assert np.array_equal(Session(model).run({"image": image})["logits"], expected)
+
+
+def test_a_dimension_whose_name_is_a_number_is_that_number(tmp_path: Path) -> None:
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", "3", "224", "height"])
+    copy = helper.make_tensor_value_info("copy", TensorProto.FLOAT, ["batch", "3", "224", "height"])
+    graph = helper.make_graph([helper.make_node("Identity", ["image"], ["copy"])], "same", [image], [copy])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "m.onnx")
+    interface = Session(tmp_path / "m.onnx").interface
+    assert [tensor.shape for tensor in (*interface.inputs, *interface.outputs)] == [("batch", 3, 224, "height")] * 2
