@@ -7,11 +7,11 @@ from inference import looking
 from inference.calibration import encoded, synthetic_image
 from inference.errors import InferenceError, ModelNotUsable
 from inference.findings import constants_of, find_out, providers_of, threads_of
-from inference.hooks import HOOKS_PY, read_hooks
+from inference.hooks import HOOKS_PY, Hooks, read_hooks
 from inference.image import open_image
 from inference.model import LoadedModel
 from inference.model_info import ModelInfo, warm_up_size
-from inference.model_toml import MODEL_TOML, read_toml
+from inference.model_toml import MODEL_TOML, ModelToml, read_toml
 from inference.prediction import predict
 from inference.repository import ModelFiles
 from inference.session import CPU, Session
@@ -30,35 +30,37 @@ def try_out(files: ModelFiles, fingerprint: str) -> LoadedModel:
         ModelNotUsable: what is wrong with the files, in one sentence with what to do.
         FileNotFoundError: they were moved or removed in this moment.
     """
-    model = load(files, fingerprint)
+    toml, hooks, session = _opened(files)
+    found = find_out(files.name, files.version, files.folder, toml, session.interface, hooks.postprocess is not None,
+                     hooks.preprocess is not None, partial(looking.look, session, hooks))
+    providers, threads = providers_of(toml), threads_of(toml)
+    info = ModelInfo(
+        found.spec, fingerprint, session.interface.inputs, session.interface.outputs, bool(hooks),
+        hooks.preprocess is not None, on_device=providers != (CPU,), one_thread=threads == 1 and providers == (CPU,))
+    model = LoadedModel(info, session, task_of(info.spec), hooks, found.constants)
     try:
-        spec = replace(model.spec, warnings=(*model.spec.warnings, *suspicions(model)))
+        spec = replace(model.spec, warnings=(*model.spec.warnings, *suspicions(model, found.answers)))
         return replace(model, info=replace(model.info, spec=spec, run_ms=warm_up(model)))
     except InferenceError as error:
         raise ModelNotUsable(f"it cannot predict a test image: {error}") from error
 
 
-def load(files: ModelFiles, fingerprint: str, tried: ModelInfo | None = None) -> LoadedModel:
-    """Load a model without running it; what its trial found out counts more than what its files say.
+def load(files: ModelFiles, tried: ModelInfo) -> LoadedModel:
+    """Load a model without running it, as its trial found out that it is.
 
     Raises:
         ModelNotUsable, FileNotFoundError: as `try_out`.
     """
+    toml, hooks, session = _opened(files)
+    return LoadedModel(tried, session, task_of(tried.spec), hooks, constants_of(toml, session.interface, tried.spec))
+
+
+def _opened(files: ModelFiles) -> tuple[ModelToml, Hooks, Session]:
     if files.onnx is None:
         raise ModelNotUsable(files.reason)
     toml = read_toml(files.folder / MODEL_TOML)
     hooks = read_hooks(files.folder / HOOKS_PY)
-    providers, threads = providers_of(toml), threads_of(toml)
-    session = Session(files.onnx, providers, threads)
-    if tried is not None:
-        fed = constants_of(toml, session.interface, tried.spec)
-        return LoadedModel(tried, session, task_of(tried.spec), hooks, fed)
-    found = find_out(files.name, files.version, files.folder, toml, session.interface, hooks.postprocess is not None,
-                     partial(looking.look, session, hooks))
-    info = ModelInfo(
-        found.spec, fingerprint, session.interface.inputs, session.interface.outputs, bool(hooks),
-        hooks.preprocess is not None, on_device=providers != (CPU,), one_thread=threads == 1 and providers == (CPU,))
-    return LoadedModel(info, session, task_of(info.spec), hooks, found.constants)
+    return toml, hooks, Session(files.onnx, providers_of(toml), threads_of(toml))
 
 
 def reason_of(error: Exception) -> str:

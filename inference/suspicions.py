@@ -1,8 +1,10 @@
 """What looks wrong in a model's answers to a test image, in plain words: for its warnings."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inference.boxes.encodings import decode, sound
 from inference.boxes.rows import find_rows
@@ -24,13 +26,18 @@ WHOLE = 0.98  # of the image's area
 ONE_COLOR = 1.0  # grey levels
 
 
-def suspicions(model: LoadedModel) -> list[str]:
-    """Warnings about answers that cannot be meant. Raises InferenceFailed: the model cannot predict."""
+def suspicions(model: LoadedModel, answers: Mapping[str, NDArray[np.generic]] | None) -> list[str]:
+    """Warnings about answers that cannot be meant. `answers` are the outputs for a test image, None for the model to be
+    run on one.
+
+    Raises:
+        InferenceFailed: the model cannot predict.
+    """
     size, parameters = warm_up_size(model.spec), model.parameters({})
     if model.hooks or model.spec.task not in _SUSPECTS:
         return []
-    pixels, placement = Pixels(synthetic_image(size)), place(size, model.spec.input)
-    [outputs] = model.run(model.feeds(pixels, [placement]), 1, CallOff())
+    placement = place(size, model.spec.input)
+    outputs = answers or model.run(model.feeds(Pixels(synthetic_image(size)), [placement]), 1, CallOff())[0]
     return _SUSPECTS[model.spec.task](model, outputs, placement, parameters)
 
 

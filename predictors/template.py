@@ -234,7 +234,7 @@ def _loaded(candidate: Candidate) -> LoadedModel:
     Raises:
         ModelNotUsable. FileNotFoundError: its files are others by now; the parent will notice.
     """
-    model = load(candidate.files, candidate.info.fingerprint, candidate.info)
+    model = load(candidate.files, candidate.info)
     if Fingerprints().of(candidate.files) != candidate.info.fingerprint:
         raise FileNotFoundError(candidate.files.name)
     if candidate.info.run_ms <= WARM_UP_MS:

@@ -53,7 +53,7 @@ def with_inference(name: str, parameters: Mapping[str, str]) -> Predict:
 @cache
 def _loaded(name: str) -> LoadedModel:
     files = next(files for files in repository.scan(MODELS) if files.name == name)
-    return loading.load(files, fingerprint="")
+    return loading.try_out(files, fingerprint="")
 
 
 def _session(name: str) -> ort.InferenceSession:

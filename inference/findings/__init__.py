@@ -46,10 +46,12 @@ TOLD_VALUES = 16
 
 @dataclass(frozen=True)
 class Found:
-    """What was found out of a model, and the `constants` that its further inputs are fed, by the inputs' names."""
+    """What was found out of a model, and the `constants` that its further inputs are fed, by the inputs' names.
+    `answers` are the outputs for the first test image, where it was made as this spec says."""
 
     spec: ModelSpec
     constants: Mapping[str, NDArray[np.generic]]
+    answers: Mapping[str, NDArray[np.generic]] | None = None
 
 
 # Runs the model on test images that are made for an input, with these values of its further inputs.
@@ -57,15 +59,15 @@ Look = Callable[[InputSpec, Mapping[str, NDArray[np.generic]]], Evidence]
 
 
 def find_out(name: str, version: str, folder: Path, written: ModelToml, model: Interface,
-             own_result: bool = False, look: Look | None = None) -> Found:
+             own_result: bool = False, own_input: bool = False, look: Look | None = None) -> Found:
     """Decide every fact of a model from its files, and from what `look` shows of its answers to test images; with
-    `own_result`, of hooks.py, none about its outputs.
+    `own_result`, of hooks.py, none about its outputs, and with `own_input` none is assumed about its input.
 
     Raises:
         ModelNotUsable: facts cannot be found out, or two contradict each other; the text says what to do.
     """
     facts = Facts(list(_claims(folder, written, model)))
-    search = _Search(facts, written, model, own_result, look)
+    search = _Search(facts, written, model, own_result, own_input, look)
     try:
         found = search.found(name, version)
     except ModelNotUsable:
@@ -83,6 +85,7 @@ class _Search:
     written: ModelToml
     model: Interface
     own_result: bool
+    own_input: bool
     look: Look | None
 
     def found(self, name: str, version: str) -> Found:
@@ -101,14 +104,15 @@ class _Search:
             facts.pick(f"constants.{key}", (MODEL_TOML if key in self.written.constants else DEFAULT, _told(value)))
         tiling = _tiling(facts, self.written, task, image_spec, moves_with_image(seen))
         return Found(ModelSpec(name, version, task, labels, image_spec, output, tiling, tuple(facts.findings),
-                               tuple(facts.warnings)), fed)
+                               tuple(facts.warnings)), fed, seen.answers if seen.tested == image_spec else None)
 
     def _claim_by(self, task: TaskName, seen: Seen, image: ImageInput) -> None:
         """Add what is known once the task is: what the graph and test images show beats what files say, and shapes are
         asked after them."""
         own, *others = self.facts.claims
         self.facts.claims = [own, *shown_by(task, seen), *others, Claims(ONNX_SHAPES, outputs_of(task, seen))]
-        self.facts.claims = [*self.facts.claims, *usual_values(self.facts, task, self.model, image.tensor)]
+        if not self.own_input:
+            self.facts.claims = [*self.facts.claims, *usual_values(self.facts, task, self.model, image.tensor)]
 
     def _seen(self, image: ImageInput, layout: Layout) -> Seen:
         labels = self.facts.first("labels")
@@ -128,7 +132,7 @@ class _Search:
             evidence = look(spec, constants(self.written, self.model, image.tensor, spec.size))
         except InferenceError:
             return seen
-        return replace(seen, tested=spec.size, evidence=evidence)
+        return replace(seen, tested=spec, evidence=evidence)
 
 
 def constants_of(written: ModelToml, model: Interface, spec: ModelSpec) -> dict[str, NDArray[np.generic]]:

@@ -1,7 +1,9 @@
 """A model's files become a model that can predict, or a sentence about why they cannot."""
 
 import os
+import time
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -10,6 +12,7 @@ from onnx import helper
 from inference.errors import ModelNotUsable
 from inference.findings.sources import GRAPH
 from inference.loading import load, reason_of
+from inference.session import Session
 from tests.onnx_models import classifier, heavy
 from tests.unit.images import photo
 from tests.unit.predicting import files_of, loaded, result, scores
@@ -52,7 +55,7 @@ def test_it_is_told_what_survives_a_fork_and_what_runs_on_a_device(tmp_path: Pat
 def test_what_a_trial_found_out_is_not_found_out_again(tmp_path: Path) -> None:
     put(tmp_path)
     tried = loaded(tmp_path)
-    again = load(files_of(tmp_path), "another fingerprint", tried.info)
+    again = load(files_of(tmp_path), tried.info)
     assert again.info is tried.info
     assert result(again, photo()) == result(tried, photo())
 
@@ -89,3 +92,26 @@ def test_weights_beside_a_model_may_be_overwritten_while_it_serves(tmp_path: Pat
     (MemoryError(), "needs more memory than this machine has"), (ValueError("odd"), "ValueError: odd")])
 def test_whatever_a_models_files_bring_is_a_reason(error: Exception, reason: str) -> None:
     assert reason in reason_of(error)
+
+
+def test_a_slow_model_is_run_twice_only_in_its_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once to see what it answers, once to measure it: a trial has 120 s."""
+    put(tmp_path)
+    runs: list[float] = []
+    run = Session.run
+
+    def slow(self: Session, *arguments: Any) -> Any:
+        runs.append(time.monotonic())
+        time.sleep(0.2)
+        return run(self, *arguments)
+
+    monkeypatch.setattr(Session, "run", slow)
+    monkeypatch.setattr("inference.loading.WARM_UPS", 1)
+    loaded(tmp_path)
+    assert len(runs) == 2
+
+
+def test_a_model_that_prepares_its_own_input_is_not_warned_of_it(tmp_path: Path) -> None:
+    hook = "import numpy\ndef preprocess(image): return numpy.zeros((1, 3, 32, 32), numpy.float32)"
+    put(tmp_path, hooks_py=hook)
+    assert loaded(tmp_path).spec.warnings == ()

@@ -17,7 +17,7 @@ import orjson
 import pytest
 
 from inference.errors import InferenceError, InferenceFailed
-from inference.loading import load
+from inference.loading import try_out
 from inference.model import LoadedModel
 from inference.prediction import one_by_one
 from inference.repository import scan
@@ -38,7 +38,7 @@ Asked = Callable[..., list[Message]]
 @pytest.fixture(scope="module")
 def leaf(models_dir: Path) -> LoadedModel:
     [files] = [files for files in scan(models_dir) if files.name == "leaf"]
-    return load(files, "of-leaf")
+    return try_out(files, "of-leaf")
 
 
 @pytest.fixture
@@ -229,7 +229,7 @@ def test_the_one_output_of_a_model_is_answered_as_plain_numbers(predictor: Predi
     classifier(tmp_path / "raw" / "model.onnx")
     (tmp_path / "raw" / "model.toml").write_text('task = "tensor"')
     [files] = scan(tmp_path)
-    predictor.models = {("leaf", "1", "of-leaf"): load(files, "of-leaf")}
+    predictor.models = {("leaf", "1", "of-leaf"): try_out(files, "of-leaf")}
     answer = told(predictor, photo(), tensor_type="application/x-npy")[-1]
     assert answer.head["kind"] == "answer"
     assert answer.head["tensor"] == {"shape": [1, 2], "datatype": "FP32"}

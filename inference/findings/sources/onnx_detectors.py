@@ -111,7 +111,7 @@ def _separate(seen: Seen, boxes: str, scores: str) -> Facts:
 def _shown_boxes(seen: Seen, boxes: str) -> Facts:
     """Corners or not, pixels or shares, as test images show it. Whether sizes go with a centre does not show."""
     shown = seen.shown(seen.outputs[boxes])
-    found = BoxEvidence(np.empty((0, BOX)) if shown is None else rows_of(shown, BOX), seen.tested or (0, 0))
+    found = BoxEvidence(np.empty((0, BOX)) if shown is None else rows_of(shown, BOX), seen.size or (0, 0))
     if not found.are_corners:
         return {}
     return {"boxes": "xyxy", "units": "normalised" if found.are_shares else "pixels"}

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from inference.evidence import Evidence, Shown
 from inference.model_toml import Layout
-from inference.spec import Size, TensorInfo
+from inference.spec import InputSpec, Size, TensorInfo
 
 INTEGERS = ("INT64", "INT32", "UINT8", "INT8", "BOOL")
 Facts = dict[str, Any]
@@ -25,7 +28,13 @@ class Seen:
     size: Size | None
     labels: int | None
     evidence: Evidence = field(default_factory=dict)
-    tested: Size | None = None  # of the test images
+    tested: InputSpec | None = None  # how the test images were made
+
+    @property
+    def answers(self) -> Mapping[str, NDArray[np.generic]]:
+        """The outputs for the first test image, as if of a batch of one."""
+        batched = self.tested is not None and self.tested.batch not in (None, 1)
+        return {name: shown.values[0][:1] if batched else shown.values[0] for name, shown in self.evidence.items()}
 
     def shown(self, output: TensorInfo | None) -> Shown | None:
         """What an output showed on the test images; None where the model was not run."""

@@ -25,9 +25,10 @@ def moves_with_image(seen: Seen) -> bool:
     run, or its test images were too small to tell."""
     picture = image_output(seen)
     shown = seen.shown(picture)
-    if picture is None or shown is None or seen.tested is None:
+    size = None if seen.tested is None else seen.tested.size
+    if picture is None or shown is None or size is None:
         return True
-    return follows_shift(shown, channel_axis(picture, seen), seen.tested) is not False
+    return follows_shift(shown, channel_axis(picture, seen), size) is not False
 
 
 def _range(shown: Shown | None) -> list[Claims]:
