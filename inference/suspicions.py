@@ -18,7 +18,7 @@ from inference.model_info import warm_up_size
 from inference.spec import Finding
 from inference.tasks.classification import Classified
 from inference.tasks.depth import Depth
-from inference.tasks.detection import Detections
+from inference.tasks.detection import Detections, candidates
 
 TOLERANCE = 1e-3  # of scores; FP16 and quantised models leave 0..1 by a little
 MOST = 0.5  # of a detector's boxes
@@ -59,16 +59,13 @@ def _scores(scores: Any) -> list[str]:
 
 
 def _detector(model: LoadedModel, outputs: Any, placement: Placement, parameters: Any) -> list[str]:
-    if model.spec.task != "object-detection":
-        return []
-    rows = find_rows(outputs, model.spec, placement.input_size)
-    if not len(rows.boxes):
-        return []
-    boxes = decode(rows.boxes, np.arange(len(rows.boxes)), model.spec.output, placement.input_size)
-    boxes = boxes[(rows.boxes != 0).any(axis=1)]
-    if not len(boxes):
-        return []
-    found = [] if model.spec.output.activation != "none" else _scores(rows.scores.astype(np.float64))
+    """Of the boxes that a caller would be told: weights that are not trained give any boxes, with scores near 0."""
+    rows, output = find_rows(outputs, model.spec, placement.input_size), model.spec.output
+    found = [] if output.activation != "none" else _scores(rows.scores.astype(np.float64))
+    likely, _ = candidates(rows, output, output.threshold)
+    if not len(likely):
+        return found
+    boxes = decode(rows.boxes, likely, output, placement.input_size)
     if 1 - sound(boxes).mean() > MOST:
         return [*found, "most boxes have no positive width and height for a test image: look at [output] boxes and "
                         "columns"]

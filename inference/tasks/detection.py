@@ -96,7 +96,7 @@ def choose(rows: Rows, spec: ModelSpec, placement: Placement,
     Boxes are decoded after the threshold, suppressed as the model gave them and only then cut off at the image's rim,
     in the order of Ultralytics' predict.
     """
-    rows_seen, scores = _candidates(rows, spec.output, _or(wanted.threshold, spec.output.threshold))
+    rows_seen, scores = candidates(rows, spec.output, _or(wanted.threshold, spec.output.threshold))
     boxes = decode(rows.boxes, rows_seen, spec.output, placement.input_size)
     found = Detections(boxes, scores, _classes(rows, rows_seen, spec), _angled(boxes, rows, rows_seen, spec.output))
     usable = np.flatnonzero(sound(boxes) & (found.classes >= 0))
@@ -118,7 +118,7 @@ def merge_tiles(values: list[tuple[Placement, Detections]], spec: ModelSpec,
     return replace(found.of(best), boxes=boxes, turned=turned), groups
 
 
-def _candidates(rows: Rows, output: OutputSpec, threshold: float) -> tuple[Indices, Floats]:
+def candidates(rows: Rows, output: OutputSpec, threshold: float) -> tuple[Indices, Floats]:
     """The rows of at least `threshold` and their scores, the best if they are too many.
 
     Rows of score 0 are padding, also for threshold 0.
