@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 SUM_TOLERANCE = 2e-3
 SHARE_TOLERANCE = 1e-4  # FP16 and quantised models leave 0..1 by a little
-FEW = 16  # values: so few may lie in 0..1 by chance
+LEAST_SPREAD = 0.3
+ACTIVATIONS = ("Sigmoid", "Softmax", "HardSigmoid", "LogSoftmax")
 PLACES_REACH = 0.2  # of the input's side: some place lies beyond it
 OFFSETS_REACH = 16.0  # cells, and logarithms of sizes: no offset is larger
 PICTURE_SPARE = 0.1  # of the values' spread: a picture's overshoot at edges
@@ -45,14 +46,14 @@ class Shown:
 
     @property
     def are_scores(self) -> bool:
-        """Whether the values are scores already, and no logits: they lie in 0..1, which few numbers may do by chance
-        where an operator made them that an activation follows."""
-        if self.maker in ("Sigmoid", "Softmax", "HardSigmoid"):
+        """Whether the values of a map are scores already, and no logits: they lie in 0..1. Where an operator made them
+        that an activation follows, they have to use that range: weights that are not trained give small numbers."""
+        if self.maker in ACTIVATIONS:
             return True
         numbers = self.numbers
         if not numbers.size or not _lie_in(numbers, 0.0, 1.0):
             return False
-        return self.maker not in LINEAR or len(numbers) > FEW * len(self.values)
+        return self.maker not in LINEAR or bool(np.ptp(numbers) > LEAST_SPREAD)
 
     def sum_to_1(self, axis: int) -> bool:
         """Whether no value is below 0 and those along an axis sum to 1 in every image."""

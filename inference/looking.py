@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from inference.calibration import synthetic_image
 from inference.call_off import CallOff
@@ -24,7 +24,8 @@ ENOUGH_S = 0.1  # after so long no further test image is shown
 
 
 def look(session: Session, hooks: Hooks, wanted: InputSpec, constants: Mapping[str, NDArray[np.generic]]) -> Evidence:
-    """The answers to an image like a photograph, the same one shifted, and plain grey, of the input's own size.
+    """The answers to an image like a photograph of full contrast, the same one shifted, and plain grey, of the input's
+    own size.
 
     Raises:
         InferenceFailed: the model cannot run on the first of them.
@@ -43,6 +44,6 @@ def look(session: Session, hooks: Hooks, wanted: InputSpec, constants: Mapping[s
 
 def _images(size: tuple[int, int]) -> list[Image.Image]:
     (width, height), (across, down) = size, SHIFT
-    larger = synthetic_image((width + across, height + down))
+    larger = ImageOps.autocontrast(synthetic_image((width + across, height + down)))
     return [larger.crop((0, 0, *size)), larger.crop((across, down, width + across, height + down)),
             Image.new("RGB", size, GREY)]

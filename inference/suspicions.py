@@ -24,6 +24,7 @@ TOLERANCE = 1e-3  # of scores; FP16 and quantised models leave 0..1 by a little
 MOST = 0.5  # of a detector's boxes
 WHOLE = 0.98  # of the image's area
 ONE_COLOR = 1.0  # grey levels
+CUT_OFF = 0.2  # of the values of a produced image: overshoot at edges is less
 
 
 def suspicions(model: LoadedModel, answers: Mapping[str, NDArray[np.generic]] | None) -> list[str]:
@@ -77,11 +78,20 @@ def _detector(model: LoadedModel, outputs: Any, placement: Placement, parameters
 
 
 def _image(model: LoadedModel, outputs: Any, placement: Placement, parameters: Any) -> list[str]:
+    name = model.spec.output.names.get("image") or next(iter(outputs))
+    found = _beyond(outputs[name], *sorted(model.spec.output.range)) if outputs[name].dtype.kind == "f" else []
     pixels = model.task.read(outputs, model.spec, placement, parameters)
     if float(np.std(pixels, axis=(0, 1)).max()) < ONE_COLOR:
-        return ["the image that is made of a test image has one colour: look at [output] range and [input] scale, mean "
-                "and std"]
-    return []
+        found.append("the image that is made of a test image has one colour: look at [output] range and [input] scale, "
+                     "mean and std")
+    return found
+
+
+def _beyond(values: NDArray, black: float, white: float) -> list[str]:
+    if np.mean((values < black) | (values > white)) < CUT_OFF:
+        return []
+    return [f"what is made of a test image runs from {values.min():.3g} to {values.max():.3g}, beyond [output] range "
+            f"{black:g} to {white:g}: look at range, or at task, if it is no image"]
 
 
 def _segmenter(model: LoadedModel, outputs: Any, placement: Placement, parameters: Any) -> list[str]:

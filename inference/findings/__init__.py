@@ -31,7 +31,7 @@ from inference.findings.sources.onnx_graph import preprocessed_inside
 from inference.findings.sources.onnx_inputs import ImageInput, constants, image_input
 from inference.findings.sources.onnx_outputs import outputs_of, task_of
 from inference.findings.sources.seen import Seen
-from inference.findings.sources.test_images import moves_with_image, shown_by
+from inference.findings.sources.test_images import makes_mask, moves_with_image, shown_by
 from inference.geometry import rounded_up
 from inference.model_toml import MODEL_TOML, Layout, ModelToml, TaskName
 from inference.session import CPU
@@ -112,7 +112,8 @@ class _Search:
         own, *others = self.facts.claims
         self.facts.claims = [own, *shown_by(task, seen), *others, Claims(ONNX_SHAPES, outputs_of(task, seen))]
         if not self.own_input:
-            self.facts.claims = [*self.facts.claims, *usual_values(self.facts, task, self.model, image.tensor)]
+            self.facts.claims = [*self.facts.claims, *usual_values(self.facts, task, self.model, image.tensor,
+                                                                     makes_mask(task, seen))]
 
     def _seen(self, image: ImageInput, layout: Layout) -> Seen:
         labels = self.facts.first("labels")

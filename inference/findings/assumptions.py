@@ -14,10 +14,10 @@ WHOLE_NUMBERS = ("UINT8", "INT8")
 ASK = "write mean and std (and scale) below [input] in model.toml if the model was trained with others"
 
 
-def usual_values(facts: Facts, task: TaskName, model: Interface, image: TensorInfo) -> list[Claims]:
+def usual_values(facts: Facts, task: TaskName, model: Interface, image: TensorInfo, is_mask: bool) -> list[Claims]:
     """Mean and deviation where no source has them: those of Keras' families, of ImageNet for a PyTorch classifier,
-    segmenter or encoder, else none."""
-    if image.datatype in WHOLE_NUMBERS or task not in TRAINED_ON_IMAGENET:
+    segmenter or encoder, else none. `is_mask` tells an image-to-image model that makes one plane of colours."""
+    if image.datatype in WHOLE_NUMBERS or not (is_mask or task in TRAINED_ON_IMAGENET):
         return []
     if any(facts.first(fact) is not None for fact in ("mean", "std", "scale")):
         return []

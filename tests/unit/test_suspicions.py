@@ -27,6 +27,7 @@ def boxes(*box: float) -> NDArray:
     (ROWS + 'boxes = "xyxy"', boxes(1, 1, 9, 9) * 2, "scores run from 0.2 to 1.8"),
     ('task = "image-to-image"', np.full((1, 3, 64, 64), 0.5), "has one colour"),
     ('task = "depth-estimation"', np.full((1, 64, 64), 2.0), "equally deep everywhere"),
+    ('task = "image-to-image"', np.linspace(-9, 9, 3 * 64 * 64).reshape(1, 3, 64, 64), "runs from -9 to 9"),
     ('task = "image-segmentation"\n[output]\nactivation = "none"', np.full((1, 2, 64, 64), 7.0), "scores run from 7"),
 ], ids=["logits", "equal", "negative sizes", "whole image", "high scores", "one colour", "flat depth", "map of logits"])
 def test_an_answer_that_cannot_be_meant_is_a_warning(tmp_path: Path, toml: str, outputs: NDArray, told: str) -> None:

@@ -67,7 +67,7 @@ def test_one_logit_gets_its_sigmoid(tmp_path: Path) -> None:
     assert found["score"] == pytest.approx(1 / (1 + np.exp(-0.5)), abs=1e-6)
 
 
-@pytest.mark.parametrize(("inside", "outside", "found"), [(0.9, 0.1, 1), (0.4, 0.1, 0)])
+@pytest.mark.parametrize(("inside", "outside", "found"), [(0.9, 0.1, 1), (0.45, 0.05, 0)])
 def test_a_map_of_scores_gets_no_sigmoid(tmp_path: Path, inside: float, outside: float, found: int) -> None:
     """U2-Net, ISNet and other U-Nets give shares of an object, whatever made them."""
     scores = np.full((1, 1, 64, 64), outside)
@@ -75,6 +75,12 @@ def test_a_map_of_scores_gets_no_sigmoid(tmp_path: Path, inside: float, outside:
     answering(put(tmp_path / "m", 'task = "image-segmentation"\nlabels = ["object"]'), {"out": scores}, (1, 3, 64, 64))
     predictions = result(loaded(tmp_path), encode(plain((64, 64)), "PNG"))["predictions"]
     assert [one["score"] for one in predictions] == [pytest.approx(inside, abs=1e-4)] * found
+
+
+def test_small_logits_of_a_classifier_are_no_scores(tmp_path: Path) -> None:
+    """As of weights that are not trained, or behind a last ReLU (SqueezeNet)."""
+    answering(put(tmp_path / "m"), {"out": np.linspace(0.01, 0.2, 40)[np.newaxis]}, (1, 3, 8, 8))
+    assert loaded(tmp_path).spec.output.activation == "softmax"
 
 
 # Boxes
@@ -178,6 +184,14 @@ def test_the_range_of_a_produced_image_is_seen(tmp_path: Path, values: tuple, bl
 def test_a_plane_of_other_numbers_is_no_image(tmp_path: Path) -> None:
     depth = np.linspace(3, 40, 64 * 64).reshape(1, 1, 64, 64)
     assert loaded_spec(answering(put(tmp_path / "m"), {"out": depth}, (1, 3, 64, 64))).task == "tensor"
+
+
+def test_a_plane_of_shares_is_a_mask_whose_0_is_black(tmp_path: Path) -> None:
+    """RMBG, U-Net with one class: whatever the input's normalisation."""
+    mask = np.linspace(0, 1, 64 * 64).reshape(1, 1, 64, 64)
+    toml = "[input]\nscale = 0.0078431\nmean = 1"
+    spec = loaded_spec(answering(put(tmp_path / "m", toml), {"out": mask}, (1, 3, 64, 64)))
+    assert (spec.task, spec.output.range) == ("image-to-image", (0.0, 1.0))
 
 
 def image_to_image(tmp_path: Path, *nodes: onnx.NodeProto, weights: tuple = ()) -> ModelSpec:
