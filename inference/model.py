@@ -52,7 +52,7 @@ class LoadedModel:
         arrays = [to_array(look(pixels, placement, wanted), wanted) for placement in placements]
         arrays += [arrays[-1]] * ((wanted.batch or len(arrays)) - len(arrays))
         batch = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-        return {**self._constants(batch, placements), wanted.name: batch}
+        return {**self._constants(batch, placements), wanted.name: batch if wanted.batched else batch[0]}
 
     def run(self, feeds: dict[str, NDArray], count: int, call_off: CallOff) -> list[Outputs]:
         """The outputs of each of `count` images, as if of a batch of one.

@@ -74,7 +74,8 @@ class InputSpec:
     `size` is None where the model takes any: the image keeps its own, or `shortest_edge` and `longest_edge` bound it
     ("fit"). With "closest", too, each image has sides of its own, and `size` is what they come close to. Where a
     letterbox has a `multiple_of`, its image fits into `size` and is filled up to multiples alone, so that each image
-    has a rectangle of its own. `batch` is the number of images that one run takes, None where the model leaves it open.
+    has a rectangle of its own. `batch` is the number of images that one run takes, None where the model leaves it open;
+    an input that is not `batched` has no axis for it.
     `anchor` and `rounding` are None for what is usual with `resize`: `rounding` is how the sides of a letterboxed image
     become whole pixels, and those of a "fit" or "closest" one multiples. A `margin` surrounds a "closest" image,
     and one in a letterbox by that share of its sides.
@@ -99,6 +100,7 @@ class InputSpec:
     crop_down: bool = False  # Hugging Face rounds the crop's corner down, torchvision to the nearest
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    batched: bool = True
 
     @property
     def in_rectangles(self) -> bool:

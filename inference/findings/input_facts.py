@@ -51,7 +51,7 @@ def input_spec(facts: Facts, image: ImageInput, layout: Layout, any_size: bool) 
     size, resize = _size_and_resize(facts, image.sides(layout), any_size)
     around = canvas(facts, resize, size, open_sides=image.sides(layout) == (None, None))
     return InputSpec(
-        name=facts.pick("input", (_source_of_name(facts), image.tensor.name)), size=size,
+        name=facts.pick("input", (_source_of_name(facts), image.tensor.name)), batched=image.batched, size=size,
         datatype=facts.pick("datatype", (ONNX_SHAPES, image.tensor.datatype)), batch=_batch(facts, image),
         layout=layout, color=color, resize=resize, **edges(facts, size, resize), **around,
         resample=facts.decide("resample", (DEFAULT, "bilinear")), **_values(facts, image.tensor.datatype, channels))

@@ -244,3 +244,15 @@ def test_what_is_assumed_of_the_input_is_a_warning(tmp_path: Path, producer: str
     [warning] = spec.warnings
     assert spec.input.mean == mean
     assert "mean and std are not known" in warning and told in warning
+
+
+# Inputs without a batch axis
+
+
+def test_an_input_without_a_batch_axis_takes_the_image(tmp_path: Path) -> None:
+    """torchvision's detectors take a list of images, [3, height, width] each."""
+    outputs = {"boxes": np.array([[10.0, 20, 30, 40]]), "labels": np.array([2.0]), "scores": np.array([0.9])}
+    answering(put(tmp_path / "m", labels="__background__\na\nb"), outputs, (3, "height", "width"))
+    [found] = result(loaded(tmp_path), encode(plain((100, 80)), "PNG"))["predictions"]
+    assert (found["label"], found["score"], found["box"]) == (
+        "b", 0.9, {"xmin": 10.0, "ymin": 20.0, "xmax": 30.0, "ymax": 40.0})

@@ -24,10 +24,12 @@ NUMPY_TYPES: Mapping[str, type[np.generic]] = {
 
 @dataclass(frozen=True)
 class ImageInput:
-    """The input that takes the image; `layout` is None where the shape does not tell it."""
+    """The input that takes the image; `layout` is None where the shape does not tell it. `tensor` has a batch axis of 1
+    also where the input has none, as torchvision's detectors, which `batched` tells."""
 
     tensor: TensorInfo
     layout: Layout | None
+    batched: bool = True
 
     @property
     def batch(self) -> int | None:
@@ -50,13 +52,16 @@ def image_input(toml: ModelToml, model: Interface) -> ImageInput:
         ModelNotUsable: none or several could take it, or its type is not fed.
     """
     tensor = _named(toml.input.name, model) if toml.input.name else _only(toml, model)
+    batched = len(tensor.shape) != 3
+    if not batched:
+        tensor = _with_batch(tensor)
     if len(tensor.shape) != 4:
         raise ModelNotUsable(f"input {told(tensor)} cannot take an image: export the model with one input of "
                              "four dimensions, batch x channels x height x width")
     if tensor.datatype not in FED:
         raise ModelNotUsable(f"the type of input {tensor.name} is {tensor.datatype}; {', '.join(FED[:-1])} and "
                              f"{FED[-1]} are fed: export the model with one of these")
-    return ImageInput(tensor, _layout(tensor))
+    return ImageInput(tensor, _layout(tensor), batched)
 
 
 def constants(toml: ModelToml, model: Interface, image: TensorInfo,
@@ -92,6 +97,8 @@ def _only(toml: ModelToml, model: Interface) -> TensorInfo:
     free = [tensor for tensor in model.inputs
             if tensor.name not in toml.constants and model.graph.reads(tensor.name)]
     candidates = [tensor for tensor in free if _may_be_image(tensor)]
+    if not candidates:
+        candidates = [tensor for tensor in free if len(tensor.shape) == 3 and _layout(_with_batch(tensor)) is not None]
     if len(candidates) > 1:
         # A mask or a map beside the image has one channel where the image has three.
         candidates = [tensor for tensor in candidates if 3 in tensor.shape[1:]] or candidates
@@ -113,6 +120,10 @@ def _no_image(free: Sequence[TensorInfo]) -> str:
                 f'name = "{name}" and layout = "NCHW" below [input] in model.toml, else export it with such an input')
     return (f"no input can take an image; the model's inputs: {listed}: export the model with one input of four "
             "dimensions, batch x channels x height x width")
+
+
+def _with_batch(tensor: TensorInfo) -> TensorInfo:
+    return TensorInfo(tensor.name, (1, *tensor.shape), tensor.datatype)
 
 
 def _may_be_image(tensor: TensorInfo) -> bool:
