@@ -17,7 +17,8 @@ ASK = "write mean and std (and scale) below [input] in model.toml if the model w
 def usual_values(facts: Facts, task: TaskName, model: Interface, image: TensorInfo, is_mask: bool) -> list[Claims]:
     """Mean and deviation where no source has them: those of Keras' families, of ImageNet for a PyTorch classifier,
     segmenter or encoder, else none. `is_mask` tells an image-to-image model that makes one plane of colours."""
-    if image.datatype in WHOLE_NUMBERS or not (is_mask or task in TRAINED_ON_IMAGENET):
+    is_asked = is_mask or task in TRAINED_ON_IMAGENET or facts.first("values_are_open")
+    if image.datatype in WHOLE_NUMBERS or not is_asked:
         return []
     if any(facts.first(fact) is not None for fact in ("mean", "std", "scale")):
         return []
@@ -25,7 +26,7 @@ def usual_values(facts: Facts, task: TaskName, model: Interface, image: TensorIn
     if family is not None:
         facts.warn(f"mean and std are not known: those of Keras' {family} are assumed, by its layers' names; {ASK}")
         return [Claims(f"layers' names ({family})", KERAS[family])]
-    if model.producer == "pytorch" and facts.first("color") not in ("L", "Y"):
+    if model.producer == "pytorch" and task != "object-detection" and facts.first("color") not in ("L", "Y"):
         facts.warn(f"mean and std are not known: those of ImageNet are assumed; {ASK}")
         return [Claims(DEFAULT, IMAGENET)]
     facts.warn(f"mean and std are not known: 0 and 1 are assumed; {ASK}")

@@ -29,7 +29,7 @@ def put(folder: Path, toml: str = "", labels: str = "") -> Path:
     return folder / "model.onnx"
 
 
-def boxes(models: Path, size: tuple[int, int] = (640, 480)) -> list[tuple]:
+def boxes_of(models: Path, size: tuple[int, int] = (640, 480)) -> list[tuple]:
     """What a detector finds in a grey image: label, score and corners."""
     found = result(loaded(models), encode(plain(size), "PNG"))["predictions"]
     return [(one["label"], round(one["score"], 3), [round(side) for side in one["box"].values()]) for one in found]
@@ -98,7 +98,7 @@ def test_yolov6_is_no_yolox_though_it_has_a_row_for_each_cell(tmp_path: Path) ->
     """Its boxes are pixels, and its objectness is always 1; the image is in the letterbox's middle."""
     answering(put(tmp_path / "m", labels=NAMES), {"outputs": grid_rows(
         (320, 320, 160, 240, 1, 0, 0, 0.88), (100, 180, 80, 80, 1, 0.77, 0, 0))})
-    assert boxes(tmp_path) == [("dog", 0.88, [240, 120, 400, 360]), ("person", 0.77, [60, 60, 140, 140])]
+    assert boxes_of(tmp_path) == [("dog", 0.88, [240, 120, 400, 360]), ("person", 0.77, [60, 60, 140, 140])]
     spec = loaded(tmp_path).spec
     assert (spec.input.color, spec.input.anchor, spec.input.scale) == ("RGB", "center", 1 / 255)
 
@@ -106,7 +106,7 @@ def test_yolov6_is_no_yolox_though_it_has_a_row_for_each_cell(tmp_path: Path) ->
 def test_yolox_that_decodes_its_boxes_is_not_decoded_again(tmp_path: Path) -> None:
     answering(put(tmp_path / "m", labels=NAMES), {"output": grid_rows(
         (320, 320, 160, 240, 0.95, 0, 0, 0.9), (100, 180, 80, 80, 0.9, 0.8, 0, 0))})
-    assert boxes(tmp_path) == [("dog", 0.855, [240, 200, 400, 440]), ("person", 0.72, [60, 140, 140, 220])]
+    assert boxes_of(tmp_path) == [("dog", 0.855, [240, 200, 400, 440]), ("person", 0.72, [60, 140, 140, 220])]
     spec = loaded(tmp_path).spec
     assert (spec.input.color, spec.input.anchor, spec.input.scale) == ("BGR", "top-left", 1.0)
 
@@ -126,7 +126,7 @@ SEVEN = {"score class": np.array([[0, 160, 120, 320, 360, 0.9, 2], [0, 20, 40, 1
 @pytest.mark.parametrize("order", list(SEVEN))
 def test_rows_of_seven_tell_score_and_class_by_their_values(tmp_path: Path, order: str) -> None:
     answering(put(tmp_path / "m", labels=NAMES), {"rows": SEVEN[order]}, (1, 3, 480, 640), {"rows": ("n", 7)})
-    assert boxes(tmp_path) == [("dog", 0.9, [160, 120, 320, 360]), ("person", 0.6, [20, 40, 120, 160])]
+    assert boxes_of(tmp_path) == [("dog", 0.9, [160, 120, 320, 360]), ("person", 0.6, [20, 40, 120, 160])]
 
 
 def test_rows_of_seven_that_nothing_tells_apart_are_asked_for(tmp_path: Path) -> None:
@@ -244,6 +244,24 @@ def test_what_is_assumed_of_the_input_is_a_warning(tmp_path: Path, producer: str
     [warning] = spec.warnings
     assert spec.input.mean == mean
     assert "mean and std are not known" in warning and told in warning
+
+
+def test_an_anomaly_map_marks_what_is_unusual(tmp_path: Path) -> None:
+    scores = np.full((1, 1, 64, 64), 0.1)
+    scores[..., :16] = 0.8
+    answering(put(tmp_path / "m"), {"pred_score": np.array([0.8]), "anomaly_map": scores}, (1, 3, 64, 64))
+    [found] = result(loaded(tmp_path), encode(plain((64, 64)), "PNG"))["predictions"]
+    assert (found["label"], found["score"]) == ("anomaly", pytest.approx(0.8, abs=1e-4))
+
+
+def test_a_detector_of_two_outputs_is_read_by_its_boxes_and_scores(tmp_path: Path) -> None:
+    """As UltraFace: corners as shares of the input, and a score for the background first."""
+    boxes = np.array([[[0.25, 0.25, 0.5, 0.75], *[[0.1, 0.1, 0.2, 0.2]] * 9]])
+    scores = np.array([[[0.1, 0.9], *[[0.99, 0.01]] * 9]])
+    answering(put(tmp_path / "m", labels="face"), {"scores": scores, "boxes": boxes}, (1, 3, 64, 64))
+    assert boxes_of(tmp_path) == [("face", 0.9, [160, 120, 320, 360])]
+    [warning] = loaded(tmp_path).spec.warnings
+    assert "mean and std are not known" in warning
 
 
 # Inputs without a batch axis

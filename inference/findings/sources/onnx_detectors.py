@@ -100,7 +100,7 @@ def _any_separate(seen: Seen) -> Facts | None:
 
 
 def _separate(seen: Seen, boxes: str, scores: str) -> Facts:
-    facts: Facts = {"names": {"boxes": boxes, "scores": scores}} | _shown_boxes(seen, boxes)
+    facts: Facts = {"names": {"boxes": boxes, "scores": scores}, "values_are_open": True} | _shown_boxes(seen, boxes)
     classes = last(seen.outputs[scores])
     if classes is not None and seen.labels == classes - 1:
         return facts | {"background": _shown_background(seen, scores) or "first"}

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from inference.evidence import picture_range
+from inference.findings.sources.onnx_anomalies import anomaly_facts
 from inference.findings.sources.onnx_depth import depth_facts, tells_depth
 from inference.findings.sources.onnx_detectors import detected_classes, detection_facts, detector_facts
 from inference.findings.sources.onnx_inputs import Dimension
@@ -27,7 +28,7 @@ def task_of(seen: Seen) -> TaskName | None:
         return "keypoint-detection"
     if mask_facts(seen) is not None:
         return "image-segmentation"
-    if query_facts(seen) is not None:
+    if query_facts(seen) is not None or anomaly_facts(seen) is not None:
         return "image-segmentation"
     if tells_depth(seen):
         return "depth-estimation"
@@ -191,8 +192,9 @@ def _segmentation(seen: Seen) -> Facts:
     objects = mask_facts(seen)
     if objects is not None:
         return objects
-    if (queries := query_facts(seen)) is not None:
-        return queries
+    named = query_facts(seen) or anomaly_facts(seen)
+    if named is not None:
+        return named
     maps = [tensor for tensor in seen.outputs.values() if len(tensor.shape) in (3, 4)]
     rows = [tensor for tensor in maps if len(tensor.shape) == 3 and tensor.datatype not in INTEGERS]
     if not maps:
