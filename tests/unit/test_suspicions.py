@@ -29,7 +29,8 @@ def boxes(*box: float) -> NDArray:
     ('task = "depth-estimation"', np.full((1, 64, 64), 2.0), "equally deep everywhere"),
     ('task = "image-to-image"', np.linspace(-9, 9, 3 * 64 * 64).reshape(1, 3, 64, 64), "runs from -9 to 9"),
     ('task = "image-segmentation"\n[output]\nactivation = "none"', np.full((1, 2, 64, 64), 7.0), "scores run from 7"),
-], ids=["logits", "equal", "negative sizes", "whole image", "high scores", "one colour", "flat depth", "map of logits"])
+], ids=["logits", "equal", "negative sizes", "whole image", "high scores", "one colour", "flat depth", "no image",
+        "map of logits"])
 def test_an_answer_that_cannot_be_meant_is_a_warning(tmp_path: Path, toml: str, outputs: NDArray, told: str) -> None:
     answering(put(tmp_path / "m", toml), {"out": outputs}, (1, 3, 64, 64))
     assert any(told in warning for warning in loaded(tmp_path).spec.warnings)
