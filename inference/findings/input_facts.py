@@ -14,6 +14,7 @@ from inference.spec import CHANNELS, InputSpec, Size
 
 INTEGERS = ("UINT8", "INT8")
 INT8_MEAN = 128.0
+STAND_IN: Size = (224, 224)  # for a size that is missing, until all that is missing is known
 SIZE_ADVICE = "add size = 224 (the model's, in pixels) below [input] in model.toml"
 
 
@@ -21,7 +22,7 @@ def layout_of(facts: Facts, image: ImageInput) -> Layout:
     """Raises ModelNotUsable where neither the shape nor a file tells it, or the channels are not 1 or 3."""
     written = [claim for claim in facts.known("layout") if claim[0] == MODEL_TOML]
     layout: Layout = facts.pick("layout", *written, (ONNX_SHAPES, image.layout), *facts.known("layout"),
-                                advice='add layout = "NCHW" (or "NHWC") below [input] in model.toml')
+                                advice='add layout = "NCHW" (or "NHWC") below [input] in model.toml', stand_in="NCHW")
     channels = image.channels(layout)
     if channels not in (*CHANNEL_COUNTS, None):
         raise ModelNotUsable(f"input {told(image.tensor)} has {channels} channels in the layout {layout}; 1 or 3 are "
@@ -113,7 +114,7 @@ def _open_size(facts: Facts, sides: tuple[int | None, int | None], any_size: boo
         return None, resize
     known = [*facts.known("size"), *([] if any_size else facts.known("image_size"))]
     recommended = [(source, _with_sides(sides, size)) for source, size in known]
-    size: Size = facts.pick("size", *recommended, advice=SIZE_ADVICE)
+    size: Size = facts.pick("size", *recommended, advice=SIZE_ADVICE, stand_in=STAND_IN)
     _check_served(size)
     return size, _resize_to(facts, size, open_sides=sides == (None, None))
 

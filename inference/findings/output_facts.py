@@ -87,7 +87,7 @@ def given_labels(facts: Facts) -> tuple[str, ...]:
 
 def _all_labels(facts: Facts, classes: int | None) -> tuple[str, ...]:
     numbered = None if classes is None else tuple(map(str, range(classes)))
-    return tuple(facts.decide("labels", (NUMBERED, numbered), advice=LABELS_ADVICE))
+    return tuple(facts.decide("labels", (NUMBERED, numbered), advice=LABELS_ADVICE, stand_in=("?",)))
 
 
 def _of_detector(facts: Facts, output: OutputSpec, classes: int | None) -> tuple[str, ...]:

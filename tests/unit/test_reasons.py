@@ -50,6 +50,8 @@ FOLDERS = {
     "std of 0": Folder(LOGITS, "[input]\nstd = 0", ("std", "none of them 0"), "[input]\nstd = 1"),
     "boxes of two outputs": Folder(TWO, DETECTOR, ("boxes and units", 'boxes = "xyxy"', 'units = "pixels"', "[output]"),
                                    DETECTOR + '[output]\nboxes = "xyxy"\nunits = "pixels"'),
+    "size and boxes": Folder(TWO, DETECTOR, ("size, boxes and units", "size = 224", 'boxes = "xyxy"'),
+                             DETECTOR + '[input]\nsize = 224\n[output]\nboxes = "xyxy"\nunits = "pixels"', image=OPEN),
     "another name": Folder(TWO, DETECTOR + '[output.names]\nboxes = "c"\nscores = "b"', ('no output "c"', "a, b"),
                            DETECTOR + '[output]\nboxes = "xyxy"\nunits = "pixels"\n[output.names]\nboxes = "a"\n'
                            'scores = "b"'),
