@@ -3,6 +3,7 @@
 import http.client
 import itertools
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from tests.integration.images import leaf
 from tests.integration.server import Server, wait_until
 from tests.onnx_models import classifier
 
-SWAPS = 50
+SWAPS = int(os.environ.get("PUNNET_TEST_REPLACEMENTS", "20"))
 CLIENTS = 8
 PAUSE_S = 0.02  # of a client between two requests: 300 a second in all, and a processor that is not all taken
 CLASSES = (2, 3, 4)  # each good model has another number of them than the one before
@@ -102,7 +103,7 @@ def classes_told(server: Server) -> list[int]:
     return sorted({len(answer.json["result"]["predictions"]) for answer in answers})
 
 
-def test_50_replacements_under_load_fail_no_request(own: Server, swapped: Path, load: Load, tmp_path: Path) -> None:
+def test_replacements_under_load_fail_no_request(own: Server, swapped: Path, load: Load, tmp_path: Path) -> None:
     puts: Iterator[Callable[[Path, Path], None]] = itertools.cycle([by_copy, by_copy, by_rename, by_rename])
     broken, numbers = broken_files(tmp_path, swapped.read_bytes()), itertools.cycle(CLASSES[1:] + CLASSES[:1])
     before = CLASSES[0]
