@@ -21,9 +21,6 @@ Written by `python -m bench --report` from `bench/results`; not to be edited by 
 Each figure is the median of the rounds. Within a round the things that are compared take turns, and ratios are taken
 before the median is, because a shared machine's speed drifts: trust ratios, and no gap under 20 %. Clients are light
 single processes on the same machine, so they take some of the cores from every server alike.
-
-What was measured before 2026-11-27 is of Punnet's first design, which computed quick images in threads of gunicorn.
-[The quick route in a process](decisions/quick-route-in-a-process.md) compares the two.
 """
 PEERS = """\
 ## How the other servers were set up

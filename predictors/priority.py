@@ -8,7 +8,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 # docs/decisions/background-priority.md has what each of these does to quick requests, and what slow work keeps.
-NICENESS = {"long": 12, "job": 10}
+NICENESS = {"long": 12, "job": 7}
 LEAST_SHARE = 0.2  # of a core: who gets less in the idle thread leaves it
 AMPLE_SHARE = 0.5  # who gets so much outside goes back
 

@@ -30,7 +30,7 @@ def starve(seconds: float) -> int:
 def test_each_group_has_its_priority(group: str) -> None:
     def life(say_ready: object) -> None:
         become_background(group)
-        assert os.getpriority(os.PRIO_PROCESS, 0) == {"quick": 0, "long": 12, "job": 10}[group]
+        assert os.getpriority(os.PRIO_PROCESS, 0) == {"quick": 0, "long": 12, "job": 7}[group]
 
     assert forked(life).status() == 0
 
