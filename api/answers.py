@@ -6,17 +6,14 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from flask import Request, Response
+from flask import Response
 
 from api import problems
-from api.problems import JobCanceled, NotAcceptable
+from api.accept import JSON
+from api.problems import JobCanceled
 from jobs.job import JobRecord, Outcome, retry_after_s
 from predictors.client import Prediction
 
-JSON = "application/json"
-DRAWINGS = ("image/png", "image/jpeg", "image/webp")
-TENSORS = ("application/x-npy", "application/octet-stream")
-KINDS = (JSON, *DRAWINGS, *TENSORS)
 PHASES = ("queue", "decode", "preprocess", "inference", "postprocess", "total")
 # Larger results are sent as they are, beside what surrounds them: to copy them together would hold up the event loop.
 JOINED_BYTES = 1 << 16
@@ -29,28 +26,6 @@ class File:
     kind: str
     data: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """The media type that a caller likes best, and whether JSON would do where the result has no such form."""
-
-    kind: str = JSON
-    or_json: bool = True
-
-
-def wanted(request: Request) -> Wanted:
-    """How a prediction is to be answered: JSON unless a drawing, or plain numbers, are liked better.
-
-    Raises:
-        NotAcceptable.
-    """
-    if request.headers.get("Accept", "") in ("", "*/*") or not (accept := request.accept_mimetypes):
-        return Wanted()
-    kind = accept.best_match(KINDS)
-    if kind is None:
-        raise NotAcceptable(f"answers are written as {', '.join(KINDS)}")
-    return Wanted(kind, bool(accept[JSON]))
 
 
 def json(document: Mapping[str, Any], http_status: int = 200) -> Response:
@@ -139,6 +114,7 @@ def _prediction(head: dict, result: bytes, file: File | None) -> Response:
     response = (_spliced(head, result, 200) if file is None else
                 Response(file.data, 200, dict(file.headers), content_type=file.kind))
     response.headers["Server-Timing"] = ", ".join(f"{phase};dur={times[phase]}" for phase in PHASES)
+    response.headers["Vary"] = "Accept"
     return response
 
 

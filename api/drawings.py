@@ -4,7 +4,8 @@ import time
 
 from flask import request
 
-from api.answers import DRAWINGS, File, Wanted
+from api.accept import DRAWINGS, Wanted
+from api.answers import File
 from api.inline import seen_through
 from api.services import Services
 from inference.errors import NotDrawable

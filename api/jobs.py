@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response, request
 
-from api import answers, drawings, preferences, tensors
+from api import accept, answers, drawings, preferences, tensors
 from api.problems import NotImplementedYet
 from api.services import services
 from jobs.job import JobRecord
@@ -17,7 +17,8 @@ def show(job_id: str) -> Response:
 
 @blueprint.get("/jobs/<job_id>/result")
 def result(job_id: str) -> Response:
-    service, wanted, record = services(), answers.wanted(request), _waited_for(job_id)
+    service, wanted = services(), accept.wanted(request.headers.get("Accept", ""))
+    record = _waited_for(job_id)
     return answers.result(record, drawings.of_job(service, wanted, record) or tensors.of_job(service, wanted, record))
 
 

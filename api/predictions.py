@@ -9,13 +9,13 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 from pydantic import BaseModel
 
-from api import answers, drawings, preferences, tensors
-from api.answers import DRAWINGS, TENSORS, Wanted
+from api import accept, answers, drawings, preferences, tensors
+from api.accept import DRAWINGS, TENSORS, Wanted
 from api.body import release
 from api.inline import NEVER, Attended, is_connected
 from api.intake import LOOP_BYTES
 from api.preferences import Preference
-from api.problems import BadRequest, NotImplementedYet
+from api.problems import BadRequest, NotImplementedYet, UnsupportedMediaType
 from api.routing import Backlog, Decision, decide
 from api.services import Services, services
 from inference.errors import TooManyPixels
@@ -84,8 +84,15 @@ class Accepted:
         return cls(record, call.preference.wait_s, call.wanted, call.deadline)
 
 
-@blueprint.post("/predict")
-@blueprint.post("/models/<model_type>/predict")
+@blueprint.route("/predict", methods=["OPTIONS"], provide_automatic_options=False)
+@blueprint.route("/models/<model_type>/predict", methods=["OPTIONS"], provide_automatic_options=False)
+def options(model_type: str | None = None) -> Response:
+    """What may be sent here."""
+    return Response(headers={"Allow": "OPTIONS, POST", **UnsupportedMediaType.headers})
+
+
+@blueprint.post("/predict", provide_automatic_options=False)
+@blueprint.post("/models/<model_type>/predict", provide_automatic_options=False)
 def predict(model_type: str | None = None) -> Response:
     service = services()
     call = parse(service, model_type, time.monotonic())
@@ -103,7 +110,7 @@ def parse(service: Services, path_model: str | None, arrived: float) -> Call:
     """The request as a Call; everything that can be refused without decoding a pixel is refused here."""
     service.drain.check()
     service.check_started()
-    wanted = answers.wanted(request)
+    wanted = accept.wanted(request.headers.get("Accept", ""))
     fields = service.forms.fields(request)
     values = fields.values
     _refuse_later(values)

@@ -2,7 +2,9 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import orjson
 from flask import Flask, Response, g, request
@@ -20,6 +22,8 @@ RETRY_AFTER_S = 2  # of a 503: as long as it takes until a supervised process is
 class ApiError(Exception):
     """Base of what the HTTP side itself refuses; the text is the problem's `detail`."""
 
+    headers: ClassVar[Mapping[str, str]] = {}
+
 
 class BadRequest(ApiError):
     """The request does not say what it wants, or says it twice."""
@@ -27,6 +31,8 @@ class BadRequest(ApiError):
 
 class Unauthorized(ApiError):
     """No key, or a wrong one."""
+
+    headers: ClassVar = {"WWW-Authenticate": "Bearer"}
 
 
 class ImageNotFound(ApiError):
@@ -36,13 +42,28 @@ class ImageNotFound(ApiError):
 class NotAcceptable(ApiError):
     """The caller accepts no format that this server writes."""
 
+    headers: ClassVar = {"Vary": "Accept"}
+
 
 class TooLarge(ApiError):
     """The body or the image is larger than allowed."""
 
 
+class TooSlow(ApiError):
+    """The body comes more slowly than PUNNET_MIN_UPLOAD_KBPS."""
+
+
 class UnsupportedMediaType(ApiError):
     """The body's content type is none that carries an image."""
+
+    headers: ClassVar = {"Accept-Post": "multipart/form-data, application/json, application/x-www-form-urlencoded, "
+                                        "application/octet-stream, image/*"}
+
+
+class UnsupportedCoding(UnsupportedMediaType):
+    """The body is compressed in a way that is not unpacked here."""
+
+    headers: ClassVar = {"Accept-Encoding": "gzip, deflate"}
 
 
 class NotImplementedYet(ApiError):
@@ -85,6 +106,7 @@ PROBLEMS: dict[str, Problem] = {
     NotAcceptable.__name__: Problem(406, "not-acceptable", "No acceptable format"),
     inference_errors.NotDrawable.__name__: Problem(406, "not-acceptable", "The result cannot be drawn"),
     inference_errors.NotOneTensor.__name__: Problem(406, "not-acceptable", "The result is not one tensor"),
+    TooSlow.__name__: Problem(408, "too-slow", "The body comes too slowly"),
     job_errors.JobExpired.__name__: Problem(410, "job-expired", "The job's result has expired"),
     job_errors.ImageLost.__name__: Problem(410, "job-expired", "The job's image is not kept any more"),
     JobCanceled.__name__: Problem(410, "job-canceled", "The job was canceled"),
@@ -92,6 +114,7 @@ PROBLEMS: dict[str, Problem] = {
     TooLarge.__name__: Problem(413, "too-large", "The image is too large"),
     inference_errors.UnsupportedImage.__name__: Problem(415, "unsupported-image", "The image cannot be read"),
     UnsupportedMediaType.__name__: Problem(415, "unsupported-media-type", "The content type carries no image"),
+    UnsupportedCoding.__name__: Problem(415, "unsupported-media-type", "The content coding is not unpacked here"),
     inference_errors.TooManyPixels.__name__: Problem(422, "too-many-pixels", "The image has too many pixels"),
     inference_errors.BadParameter.__name__: Problem(422, "bad-parameter", "A parameter is wrong"),
     job_errors.QueueFull.__name__: Problem(429, "queue-full", "The queue is full"),
@@ -145,8 +168,7 @@ def _answer(error: Exception) -> Response:
     response = render(problem, _detail(error))
     if problem.status in (429, 503):
         response.headers["Retry-After"] = str(round(getattr(error, "retry_after_s", RETRY_AFTER_S)))
-    if problem.status == 401:
-        response.headers["WWW-Authenticate"] = "Bearer"
+    response.headers.update(getattr(error, "headers", {}))
     if isinstance(error, MethodNotAllowed):
         response.headers["Allow"] = ", ".join(error.valid_methods or ())
     return response

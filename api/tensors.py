@@ -5,7 +5,8 @@ import time
 from flask import request
 from pydantic import BaseModel
 
-from api.answers import TENSORS, File, Wanted
+from api.accept import TENSORS, Wanted
+from api.answers import File
 from api.inline import seen_through
 from api.problems import NotAcceptable
 from api.services import Services

@@ -208,6 +208,27 @@ def test_a_result_is_drawn_for_a_caller_who_likes_images(client: FlaskClient, pr
     assert predictors.drawn == [(photo(), PREDICTION.result, kind)]
 
 
+@pytest.mark.parametrize("accept", ["", "image/png", "text/csv"])
+def test_the_answer_tells_that_it_depends_on_accept(client: FlaskClient, accept: str) -> None:
+    assert post(client, headers={"Accept": accept}).headers["Vary"] == "Accept"
+
+
+@pytest.mark.parametrize("path", ["/predict", "/models/leaf/predict"])
+def test_what_may_be_posted_is_told(client: FlaskClient, path: str) -> None:
+    asked = client.options(path)
+    assert (asked.status_code, asked.headers["Allow"]) == (200, "OPTIONS, POST")
+    assert "image/*" in asked.headers["Accept-Post"]
+    refused = client.post(path, data="x", content_type="text/plain")
+    assert (refused.status_code, refused.headers["Accept-Post"]) == (415, asked.headers["Accept-Post"])
+    packed = client.post(path, data="x", content_type="image/png", headers={"Content-Encoding": "br"})
+    assert (packed.status_code, packed.headers["Accept-Encoding"]) == (415, "gzip, deflate")
+
+
+def test_a_drawing_is_not_meant_where_a_page_or_anything_would_do_too(client: FlaskClient) -> None:
+    java = {"Accept": "text/html, image/gif, image/jpeg, */*; q=0.2"}
+    assert post(client, headers=java).mimetype == "application/json"
+
+
 @pytest.mark.parametrize(("accept", "status"), [("image/png, application/json;q=0.1", 200), ("image/png", 406)])
 def test_what_cannot_be_drawn_is_json_where_that_would_do(client: FlaskClient, predictors: FakePredictors,
                                                           accept: str, status: int) -> None:
