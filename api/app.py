@@ -1,8 +1,6 @@
 """create_app: the only place where the parts are put together."""
 
 import encodings.idna  # noqa: F401  werkzeug imports it at the first request: here all processes share it
-import re
-import secrets
 import time
 
 from flask import Flask, Response, g, request
@@ -16,6 +14,7 @@ from api.drain import Drain
 from api.form import Forms
 from api.intake import Intake
 from api.promotion import Promotions
+from api.request_id import request_id
 from api.routing import Limits
 from api.services import Services
 from api.waiting import Waiting
@@ -27,8 +26,6 @@ from jobs.store import make_store
 from predictors.catalogue import Catalogue
 from predictors.client import Predictors
 from settings import MEGA, Settings
-
-REQUEST_ID = re.compile(r"[A-Za-z0-9._:@+/=-]{1,128}")
 
 
 def create_app(settings: Settings) -> Flask:
@@ -67,8 +64,7 @@ def _register_hooks(app: Flask, service: Services) -> None:
         service.drain.count(1)
         g.counted = True
         request.environ[ARRIVED_KEY] = time.perf_counter()
-        given = request.environ.get("HTTP_X_REQUEST_ID", "")
-        g.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+        g.request_id = request_id(request.environ.get("HTTP_X_REQUEST_ID", ""))
         request.environ["punnet.request-id"] = g.request_id
         if request.blueprint != predictions.blueprint.name:  # those yield while they wait, or in problems.py
             time.sleep(0)  # under gevent this yields: a busy keep-alive connection lets the others in
