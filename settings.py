@@ -61,6 +61,7 @@ class Settings(BaseSettings):
     reload: bool = Field(False, description="set by ./start.sh --reload: follow changes of code and models")
     max_upload_mb: float = Field(32, gt=0, le=2048, description="of one image, in MB of 1,000,000 bytes")
     max_megapixels: float = Field(100, gt=0, le=2000)
+    min_upload_kbps: float = Field(8, gt=0, description="kB a second at which a body comes on average, at least")
     inflight_mb: float = Field(256, gt=0, description="reserved for request bodies by one web process")
     decoded_mb: float = Field(1024, ge=16, description="reserved for decoded images by all predictors")
     queue_max_jobs: int = Field(1000, ge=1)

@@ -11,16 +11,16 @@ from typing import Any
 
 from flask import Request
 
-from api.problems import BadRequest, Busy, TooLarge
+from api.problems import ApiError, BadRequest, Busy, TooLarge
 
 STEP_BYTES = 1 << 18
 # gunicorn parses chunks in Python, down to one byte each: a yield comes sooner.
 CHUNKED_STEP_BYTES = 1 << 13
-IDLE_BODY_S = 20.0
 # A timer, so that the event loop looks at its sockets before it comes back: after 0 seconds it may go through 50
 # callbacks first, each a step of another body.
 YIELD_S = 1e-6
 READ_KEY, RESERVED_KEY = "punnet.body-read", "punnet.reserved-bytes"
+BROKEN_KEY = "punnet.body-broken"  # nothing more of the body is wanted: its sender is too slow, or talks nonsense
 # A refused body up to this size is read to its end, and the connection kept; a larger one costs it.
 SMALL_BYTES = 1 << 16
 LINGER_S = 5.0
@@ -36,43 +36,74 @@ class InFlight:
         self._left = limit_bytes
         self.turn = threading.Lock()
 
-    def reserve(self, size: int) -> None:
-        """Raises Busy where there is no room."""
+    def check(self, size: int) -> None:
+        """Raises Busy where there is no room just now."""
         if size > self._left:
             raise Busy("this process has no room for the request's body just now (PUNNET_INFLIGHT_MB)")
+
+    def reserve(self, size: int) -> None:
+        """Raises Busy where there is no room."""
+        self.check(size)
         self._left -= size
 
     def release(self, size: int) -> None:
         self._left += size
 
 
-def receive(request: Request, limit_bytes: int, in_flight: InFlight, copies: int = 1) -> Iterator[bytes]:
-    """The body in steps, each followed by a yield to the other connections. Its bytes are reserved in `in_flight`
+def admit(request: Request, limit_bytes: int, in_flight: InFlight, copies: int = 1) -> None:
+    """Refuse a body by its announced length, before it is read.
+
+    Raises:
+        TooLarge.
+        Busy: no room for it just now. None is reserved: what is announced may never come.
+    """
+    announced = request.content_length or 0
+    if announced > limit_bytes:
+        raise TooLarge(f"the body has {announced} bytes, at most {limit_bytes} are taken (PUNNET_MAX_UPLOAD_MB)")
+    in_flight.check(copies * announced)
+
+
+def receive(request: Request, limit_bytes: int) -> Iterator[bytes]:
+    """The body in steps, as it was sent.
+
+    Raises:
+        TooLarge: a chunked body has more than `limit_bytes`.
+        TooSlow: it comes more slowly than PUNNET_MIN_UPLOAD_KBPS, or not at all for 20 s.
+        BadRequest: the client stopped before its announced length, or its chunks are malformed or absurdly small.
+    """
+    environ, announced, received = request.environ, request.content_length, 0
+    read = _reader(environ, chunked=announced is None)
+    while received != announced and (step := read(_step_bytes(announced, received))):
+        received += len(step)
+        if received > limit_bytes:
+            raise _over(limit_bytes)
+        environ[READ_KEY] = received == announced
+        yield step
+    if announced is not None and received < announced:
+        raise BadRequest(f"the body ended after {received} of its announced {announced} bytes")
+    environ[READ_KEY] = True
+
+
+def counted(steps: Iterable[bytes], request: Request, limit_bytes: int, in_flight: InFlight,
+            copies: int = 1) -> Iterator[bytes]:
+    """The steps of a body, with a yield to the other connections between them. What arrived is reserved in `in_flight`
     until `release`, `copies` times where its reader will hold it so often.
 
     Raises:
-        TooLarge: more than `limit_bytes`, announced or found while reading.
-        BadRequest: the client stopped before its announced length, or sends nothing for 20 s.
+        TooLarge: more than `limit_bytes`, also of a body that was unpacked.
         Busy: no room in this process.
     """
-    announced, received = request.content_length, 0
-    if announced is not None and announced > limit_bytes:
-        raise TooLarge(f"the body has {announced} bytes, at most {limit_bytes} are taken (PUNNET_MAX_UPLOAD_MB)")
-    reserve(request.environ, copies * (announced or 0), in_flight)
-    while received != announced and (step := _read(request.environ, _step_bytes(announced, received), IDLE_BODY_S)):
-        received += len(step)
-        if received > limit_bytes:
-            raise TooLarge(f"the body has more than {limit_bytes} bytes (PUNNET_MAX_UPLOAD_MB)")
-        if announced is None:
-            reserve(request.environ, copies * received, in_flight)
-        request.environ[READ_KEY] = received == announced
-        yield step
-        if received != announced:
+    received, is_first = 0, True
+    for step in steps:
+        if not is_first:
             with in_flight.turn:
                 time.sleep(YIELD_S)
-    if announced is not None and received < announced:
-        raise BadRequest(f"the body ended after {received} of its announced {announced} bytes")
-    request.environ[READ_KEY] = True
+        received, is_first = received + len(step), False
+        if received > limit_bytes:
+            raise _over(limit_bytes)
+        reserve(request.environ, copies * received, in_flight)
+        if step:
+            yield step
 
 
 def release(environ: Environ, in_flight: InFlight) -> None:
@@ -90,22 +121,28 @@ def _step_bytes(announced: int | None, received: int) -> int:
     return CHUNKED_STEP_BYTES if announced is None else min(STEP_BYTES, announced - received)
 
 
-def _read(environ: Environ, size: int, idle_s: float) -> bytes:
-    """Up to `size` bytes of the body.
+def _over(limit_bytes: int) -> TooLarge:
+    return TooLarge(f"the body has more than {limit_bytes} bytes (PUNNET_MAX_UPLOAD_MB)")
 
-    Raises:
-        BadRequest: nothing came for `idle_s`, the client is gone, or its chunks are malformed.
-    """
-    connection = environ.get("gunicorn.socket")
-    try:
-        if connection is not None:
-            connection.settimeout(idle_s)
-        return environ["wsgi.input"].read(size)
-    except Exception as error:  # gunicorn's own exceptions for malformed chunks, and the socket's
-        raise BadRequest(f"the body cannot be read: {error or type(error).__name__}") from error
-    finally:
-        if connection is not None:
-            connection.settimeout(None)
+
+def _reader(environ: Environ, chunked: bool) -> Callable[[int], bytes]:
+    """Reads up to so many bytes of the body. Raises TooSlow, BadRequest."""
+    connection, read = environ.get("gunicorn.socket"), environ["wsgi.input"].read
+    if connection is None:  # as in tests
+        return read
+    arrival = connection.arrival(chunked)
+
+    def read_within_limits(size: int) -> bytes:
+        try:
+            return connection.read_body(read, size, arrival)
+        except ApiError:
+            environ[BROKEN_KEY] = True
+            raise
+        except Exception as error:  # gunicorn's own exceptions for malformed chunks, and the socket's
+            environ[BROKEN_KEY] = True
+            raise BadRequest(f"the body cannot be read: {error or type(error).__name__}") from error
+
+    return read_within_limits
 
 
 class RefusedBodies:
@@ -126,7 +163,7 @@ class RefusedBodies:
             _close_after(start_response)
         if not _has_unread_body(environ):
             return answer
-        if int(environ.get("CONTENT_LENGTH") or STEP_BYTES) <= SMALL_BYTES:
+        if int(environ.get("CONTENT_LENGTH") or STEP_BYTES) <= SMALL_BYTES and not environ.get(BROKEN_KEY):
             return _then(answer, lambda: _read_rest(environ))
         _close_after(start_response)
         return _then(answer, lambda: discard(environ.get("gunicorn.socket")))
@@ -156,8 +193,8 @@ def _then(answer: Iterable[bytes], afterwards: Callable[[], None]) -> Iterator[b
 def _read_rest(environ: Environ) -> None:
     """A small body, so that the connection can be kept; one that does not come costs it."""
     try:
-        _read(environ, SMALL_BYTES, LINGER_S)
-    except BadRequest:
+        _reader(environ, chunked=False)(SMALL_BYTES)
+    except ApiError:
         discard(environ.get("gunicorn.socket"))
 
 

@@ -10,25 +10,32 @@ from urllib.parse import parse_qsl
 
 from flask import Request
 
-from api.body import InFlight, receive, reserve
+from api.body import InFlight, admit, counted, receive, reserve
 from api.fields import (
+    FORM_MARKS,
     HOW_TO,
+    JSON_MARKS,
     Fields,
     Image,
     ImagePath,
-    MultipartBody,
+    Marks,
     WholeBody,
+    crowded_form,
+    crowded_json,
     parse_form,
     parse_json,
     parse_raw,
 )
 from api.intake import Intake
+from api.parts import MultipartBody
 from api.problems import BadRequest, ImageNotFound, TooLarge, UnsupportedMediaType
+from api.unpacking import unpacked
 from settings import Settings
 
 # Multipart headers, JSON punctuation and fields beside the image.
 OVERHEAD_BYTES = 1 << 16
 PIECE = 1 << 16  # characters of base64 that are decoded at a time: each step makes a copy of them
+MAX_SCHEME = 1 << 10  # characters of a data: URL before its comma
 PADDING = 8  # characters at the end of base64 that may be "="
 BASE64_TABLE = bytes.maketrans(b"-_ =", b"+/+!")  # URL-safe, '+' that a form turned to a space; padding is taken off
 LINE_BREAKS = b"\t\n\v\f\r"
@@ -47,10 +54,12 @@ class Forms:
         """Read and parse the body and the query.
 
         Raises:
-            BadRequest, TooLarge, UnsupportedMediaType, Busy.
+            BadRequest, TooLarge, TooSlow, UnsupportedMediaType, Busy.
         """
         body, limit = self._body_of(request)
-        for step in receive(request, limit, self._in_flight, body.copies):
+        admit(request, limit, self._in_flight, body.copies)
+        steps = unpacked(receive(request, limit), request.environ.get("HTTP_CONTENT_ENCODING", ""))
+        for step in counted(steps, request, limit, self._in_flight, body.copies):
             body.feed(step)
         reserve(request.environ, body.peak_bytes, self._in_flight)
         fields = self._intake.off_loop(body.text_bytes, body.fields)
@@ -83,9 +92,9 @@ class Forms:
             limit = self._max_bytes + OVERHEAD_BYTES
             return MultipartBody(request.mimetype_params.get("boundary", ""), limit), limit
         if media == "application/json":
-            return WholeBody(parse_json, copies=2), encoded_limit
+            return WholeBody(parse_json, 2, Marks(JSON_MARKS, crowded_json).count), encoded_limit
         if media == "application/x-www-form-urlencoded":
-            return WholeBody(parse_form, copies=3), encoded_limit
+            return WholeBody(parse_form, 3, Marks(FORM_MARKS, crowded_form).count), encoded_limit
         if not media or media == "application/octet-stream" or media.startswith("image/"):
             return WholeBody(parse_raw, copies=1), self._max_bytes
         raise UnsupportedMediaType(f"content type {media} carries no image: {HOW_TO}")
@@ -110,19 +119,31 @@ def decode_text(text: str) -> bytes:
     Raises:
         BadRequest: anything else; http URLs are not fetched.
     """
-    if text.startswith(("http://", "https://")):
-        raise BadRequest("image URLs are not fetched: send the image itself")
-    text, begin = text.strip(), 0
-    if text.startswith("data:"):
-        head, _, _ = text[:PIECE].partition(",")
-        if not head.endswith(";base64"):
-            raise BadRequest("a data: URL should be in base64")
-        begin = len(head) + 1
-    tail = text[-PADDING:]
+    text = text.strip()
+    begin, tail = _after_scheme(text), text[-PADDING:]
     try:
         return _decoded(text, begin, len(text) - len(tail) + len(tail.rstrip("=")))
     except (binascii.Error, ValueError) as error:
         raise BadRequest(f"the image's text is not base64: {error}") from error
+
+
+def _after_scheme(text: str) -> int:
+    """Where the base64 begins: behind the comma of a data: URL, whose words may be in capitals, with blanks between.
+
+    Raises:
+        BadRequest: a URL of another kind.
+    """
+    head, comma, _ = text[:MAX_SCHEME].partition(",")
+    words = "".join(head.split()).lower()
+    if words.startswith(("http://", "https://")):
+        raise BadRequest("image URLs are not fetched: send the image itself")
+    if not words.startswith("data:"):
+        return 0
+    if not comma or not words.endswith(";base64"):
+        raise BadRequest("a data: URL should be in base64")
+    begin = len(head) + 1
+    follows = text[begin:begin + MAX_SCHEME]
+    return begin + len(follows) - len(follows.lstrip())
 
 
 def _decoded(text: str, begin: int, end: int) -> bytes:

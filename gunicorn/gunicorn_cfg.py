@@ -62,5 +62,13 @@ def post_request(worker: Any, request: Any, environ: dict[str, Any], response: A
 
 
 def post_worker_init(worker: Any) -> None:
-    """The app is imported and this is its process: threads and connections may start."""
+    """The app is imported and this is its process: threads and connections may start.
+
+    Two methods of the worker are replaced by ours, on this object alone: how it handles a connection, which gets limits
+    of time, and how it tells what it refuses.
+    """
+    from api.connection import limited  # not before the fork: with --reload nothing of ours is to be imported there
+    from api.refusals import handle_error
+    worker.handle = limited(worker.handle, _settings.min_upload_kbps)
+    worker.handle_error = handle_error
     worker.wsgi.extensions["punnet"].start()

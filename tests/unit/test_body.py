@@ -8,14 +8,27 @@ from flask import Request
 from werkzeug.test import EnvironBuilder
 
 from api import body as body_module
-from api.body import READ_KEY, SMALL_BYTES, STEP_BYTES, YIELD_S, InFlight, RefusedBodies, release, reserve
-from api.problems import BadRequest, Busy, TooLarge
+from api.body import (
+    BROKEN_KEY,
+    READ_KEY,
+    RESERVED_KEY,
+    SMALL_BYTES,
+    STEP_BYTES,
+    YIELD_S,
+    InFlight,
+    RefusedBodies,
+    release,
+    reserve,
+)
+from api.problems import BadRequest, Busy, TooLarge, TooSlow
 
 LIMIT = 3 * STEP_BYTES
 
 
 def receive(request: Request, limit_bytes: int, in_flight: InFlight, copies: int = 1) -> bytes:
-    return b"".join(body_module.receive(request, limit_bytes, in_flight, copies))
+    body_module.admit(request, limit_bytes, in_flight, copies)
+    steps = body_module.receive(request, limit_bytes)
+    return b"".join(body_module.counted(steps, request, limit_bytes, in_flight, copies))
 
 
 def announced(body: bytes, length: int | None = None) -> Request:
@@ -81,7 +94,7 @@ def test_what_is_reserved_no_more_is_room_again() -> None:
 def test_a_body_that_was_read_to_its_end_keeps_the_connection_also_where_it_is_refused() -> None:
     """As a multipart body is whose last step shows that it is malformed."""
     request = announced(b"x" * (STEP_BYTES + 1))
-    steps = body_module.receive(request, LIMIT, InFlight(LIMIT))
+    steps = body_module.receive(request, LIMIT)
     next(steps)
     assert not request.environ[READ_KEY]
     next(steps)
@@ -94,6 +107,61 @@ def test_a_body_over_the_limit_is_refused_before_it_is_read() -> None:
     with pytest.raises(TooLarge):
         receive(request, LIMIT, InFlight(LIMIT))
     assert not request.environ.get(READ_KEY)
+
+
+def test_what_is_announced_and_does_not_come_takes_no_room() -> None:
+    """A few clients that announce large bodies and send nothing keep nobody out."""
+    in_flight = InFlight(LIMIT)
+    request = announced(b"x" * STEP_BYTES, length=LIMIT)
+    body_module.admit(request, LIMIT, in_flight)
+    steps = body_module.counted(body_module.receive(request, LIMIT), request, LIMIT, in_flight)
+    next(steps)
+    assert request.environ[RESERVED_KEY] == STEP_BYTES
+    assert receive(announced(b"x" * (LIMIT - STEP_BYTES)), LIMIT, in_flight)
+
+
+def test_an_unpacked_body_is_limited_and_counted_by_what_comes_out() -> None:
+    request, in_flight = announced(b"small"), InFlight(10 * LIMIT)
+    grown = (bytes(STEP_BYTES) for _ in range(100))
+    with pytest.raises(TooLarge):
+        for number, _ in enumerate(body_module.counted(grown, request, LIMIT, in_flight), 1):
+            assert request.environ[RESERVED_KEY] == number * STEP_BYTES
+
+
+def test_empty_steps_let_others_in_and_are_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    yields: list[float] = []
+    monkeypatch.setattr("time.sleep", yields.append)
+    assert list(body_module.counted([b"a", b"", b"", b"b"], announced(b"x"), LIMIT, InFlight(LIMIT))) == [b"a", b"b"]
+    assert yields == [YIELD_S] * 3
+
+
+class LimitedConnection:
+    """A connection that refuses, as api/connection.py does, or gives what is read through it."""
+
+    def __init__(self, refusal: Exception | None) -> None:
+        self.refusal = refusal
+
+    def arrival(self, chunked: bool) -> bool:
+        return chunked
+
+    def read_body(self, read: Callable[[int], bytes], size: int, arrival: bool) -> bytes:
+        if self.refusal:
+            raise self.refusal
+        return read(size)
+
+
+@pytest.mark.parametrize(("refusal", "told"), [
+    (None, None), (TooSlow("slow"), TooSlow), (OSError("reset"), BadRequest), (BadRequest("tiny chunks"), BadRequest),
+    (type("InvalidChunkSize", (Exception,), {})("of gunicorn"), BadRequest)])
+def test_a_body_that_cannot_be_read_costs_the_connection(refusal: Exception | None, told: Any) -> None:
+    request = announced(b"abc")
+    request.environ["gunicorn.socket"] = LimitedConnection(refusal)
+    if told is None:
+        assert receive(request, LIMIT, InFlight(LIMIT)) == b"abc"
+    else:
+        with pytest.raises(told, match=str(refusal)):
+            receive(request, LIMIT, InFlight(LIMIT))
+    assert bool(request.environ.get(BROKEN_KEY)) == (told is not None)
 
 
 def test_a_client_that_stops_early_is_told() -> None:
@@ -139,6 +207,7 @@ def answered(app: Callable[..., Iterable[bytes]], environ: dict, draining: bool 
 @pytest.mark.parametrize(("app", "environ", "closes"), [
     (take, {"CONTENT_LENGTH": "500000"}, False), (refuse, {"CONTENT_LENGTH": "500000"}, True),
     (refuse, {"HTTP_TRANSFER_ENCODING": "chunked"}, True), (refuse, {"CONTENT_LENGTH": "5"}, False),
+    (refuse, {"CONTENT_LENGTH": "5", BROKEN_KEY: True}, True),
     (refuse, {"CONTENT_LENGTH": "0"}, False), (refuse, {"CONTENT_LENGTH": ""}, False), (refuse, {}, False),
 ])
 def test_only_a_large_unread_body_costs_the_connection(app: Callable[..., Iterable[bytes]], environ: dict,

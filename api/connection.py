@@ -1,0 +1,132 @@
+"""A caller's connection, with limits to how slowly he may send a body and read his answer.
+
+gunicorn reads and writes it. A limit has to be where it waits: it asks for a step of a body, and waits until all of it
+is there, however slowly it comes.
+"""
+
+import errno
+import socket
+import struct
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from api.problems import BadRequest, TooSlow
+
+GRACE_S = 10.0  # of a body, before its average counts
+IDLE_BODY_S = 20.0  # a body of which nothing comes for so long is given up, however fast it was before
+SEND_S = 10.0  # for the next piece of an answer to be taken
+PIECE_BYTES = 1 << 16
+# The kernel keeps no more of an answer that the caller does not take. Without this it may be 4 MB, taken in lumps.
+UNSENT_BYTES = 1 << 17
+# gunicorn parses each chunk in Python, which takes 9 microseconds: one byte a chunk would be 9 seconds a megabyte.
+MIN_CHUNK_BYTES = 64
+FREE_CHUNKS = 1000  # a caller who sends a few short lines as chunks is no burden
+RESET_AT_CLOSE = struct.pack("ii", 1, 0)
+
+
+@dataclass
+class Arrival:
+    """How one body arrives. Only the time counts that was spent waiting for the caller."""
+
+    least_kbps: float
+    chunked: bool = False
+    waited_s: float = 0.0
+    received: int = 0
+    line_ends: int = field(default=0, init=False)
+
+    def patience_s(self) -> float:
+        """How long to wait for what comes next. Raises TooSlow."""
+        allowed_s = max(GRACE_S, self.received / (1000 * self.least_kbps))
+        left_s = min(IDLE_BODY_S, allowed_s - self.waited_s)
+        if left_s <= 0:
+            raise self.too_slow()
+        return left_s
+
+    def count(self, data: bytes, waited_s: float) -> None:
+        """Raises BadRequest for chunks that are absurdly small."""
+        self.waited_s += waited_s
+        self.received += len(data)
+        if self.chunked:
+            self.line_ends += data.count(b"\r\n")  # two a chunk
+            chunks = self.line_ends // 2
+            if chunks > FREE_CHUNKS and self.received < MIN_CHUNK_BYTES * chunks:
+                raise BadRequest(f"the body's chunks have fewer than {MIN_CHUNK_BYTES} bytes on average: send larger "
+                                 "ones")
+
+    def too_slow(self) -> TooSlow:
+        return TooSlow(f"{self.received} bytes of the body came in {self.waited_s:.0f} s: at least "
+                       f"{self.least_kbps:g} kB a second are wanted (PUNNET_MIN_UPLOAD_KBPS), and a pause of at most "
+                       f"{IDLE_BODY_S:g} s")
+
+
+def limited(handle: Callable[..., None], least_kbps: float) -> Callable[..., None]:
+    """gunicorn's `handle(listener, socket, address)` of a connection, with our limits."""
+    return lambda listener, connected, address: handle(listener, Connection(connected, least_kbps), address)
+
+
+class Connection:
+    """A socket, and what gunicorn's worker and our code do with it. What is not limited goes to the socket itself."""
+
+    def __init__(self, connected: socket.socket, least_kbps: float) -> None:
+        self._socket, self._least_kbps = connected, least_kbps
+        self._arrival: Arrival | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+    def arrival(self, chunked: bool) -> Arrival:
+        """For a new body."""
+        return Arrival(self._least_kbps, chunked)
+
+    def read_body(self, read: Callable[[int], bytes], size: int, arrival: Arrival) -> bytes:
+        """What `read` reads from this connection, a part of the body that is arriving.
+
+        Raises:
+            TooSlow, BadRequest: and what `read` raises.
+        """
+        self._arrival = arrival
+        try:
+            return read(size)
+        finally:
+            self._arrival = None
+            self._socket.settimeout(None)
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        if self._arrival is None:
+            return self._socket.recv(size, flags)
+        return self._recv_body(size, self._arrival)
+
+    def _recv_body(self, size: int, arrival: Arrival) -> bytes:
+        self._socket.settimeout(arrival.patience_s())
+        began = time.monotonic()
+        try:
+            data = self._socket.recv(size)
+        except TimeoutError as error:
+            arrival.waited_s += time.monotonic() - began
+            raise arrival.too_slow() from error
+        arrival.count(data, time.monotonic() - began)
+        return data
+
+    def sendall(self, data: bytes, flags: int = 0) -> None:
+        """Send an answer, or a part of it.
+
+        Raises:
+            ConnectionResetError: the caller does not read it; the connection is of no use any more.
+        """
+        pieces = (data,) if len(data) <= PIECE_BYTES else self._pieces(data)
+        self._socket.settimeout(SEND_S)
+        try:
+            for piece in pieces:
+                self._socket.sendall(piece)
+        except TimeoutError as error:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)  # else the kernel tries on
+            raise ConnectionResetError(errno.ECONNRESET, "the caller does not read his answer") from error
+        finally:
+            self._socket.settimeout(None)
+
+    def _pieces(self, data: bytes) -> list[memoryview]:
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+        whole = memoryview(data)
+        return [whole[at:at + PIECE_BYTES] for at in range(0, len(whole), PIECE_BYTES)]
