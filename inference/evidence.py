@@ -51,10 +51,14 @@ class Shown:
         that an activation follows, they have to use that range: weights that are not trained give small numbers."""
         if self.maker in ACTIVATIONS:
             return True
-        numbers = self.numbers
-        if not numbers.size or not _lie_in(numbers, 0.0, 1.0):
+        if not self.lie_in_0_to_1:
             return False
-        return self.maker not in LINEAR or bool(np.ptp(numbers) > LEAST_SPREAD)
+        return self.maker not in LINEAR or bool(np.ptp(self.numbers) > LEAST_SPREAD)
+
+    @property
+    def lie_in_0_to_1(self) -> bool:
+        numbers = self.numbers
+        return bool(numbers.size) and _lie_in(numbers, 0.0, 1.0)
 
     def sum_to_1(self, axis: int) -> bool:
         """Whether no value is below 0 and those along an axis sum to 1 in every image."""

@@ -41,7 +41,7 @@ def try_out(files: ModelFiles, fingerprint: str) -> LoadedModel:
     try:
         spec = replace(model.spec, warnings=(*model.spec.warnings, *suspicions(model, found.answers)))
         return replace(model, info=replace(model.info, spec=spec, run_ms=warm_up(model)))
-    except InferenceError as error:
+    except (InferenceError, ValueError) as error:  # the latter from outputs of another form than the task expects
         raise ModelNotUsable(f"it cannot predict a test image: {error}") from error
 
 

@@ -21,17 +21,21 @@ Rounding = Literal["nearest", "down", "up"]
 Mirror = Literal["mirror"]
 Resample = Literal["nearest", "box", "linear", "bilinear", "hamming", "bicubic", "lanczos"]
 Columns = Literal["box scores", "box objectness scores", "box score class", "batch box class score",
-                  "batch box score class"]
-Boxes = Literal["xyxy", "xywh", "cxcywh", "yxyx", "grid", "ltrb"]
+                  "batch box score class", "scores box", "objectness box scores"]
+Boxes = Literal["xyxy", "xywh", "cxcywh", "yxyx", "grid", "ltrb", "dfl", "tanh"]
+Point = Literal["center", "corner"]
+Combined = Literal["product", "root"]
 Units = Literal["pixels", "normalised"]
 Background = Literal["none", "first", "last"]
 Nms = Literal["per-class", "all", "none"]
 MAX_SIDE = 8192  # pixels of a model's input
 MOST_MARGIN = 10  # times the root of half a side
+MAX_BINS = 256  # numbers of the distribution that a distance is told by
 MODEL_TOML = "model.toml"
 Side = Annotated[int, Field(gt=0, le=MAX_SIDE)]
 Share = Annotated[float, Field(ge=0, le=1)]
 KeypointCount = Annotated[int, Field(ge=1, le=1000)]
+Names = str | tuple[str, ...]  # of one output, or of several of the same role, one a stride
 PerChannel = float | tuple[float, ...]
 
 
@@ -68,16 +72,17 @@ class InputTable(_Table):
 
 
 class OutputNames(_Table):
-    """`[output.names]`: which of several outputs is what."""
+    """`[output.names]`: which of several outputs is what. What a detector tells of its boxes may stand in several
+    outputs, one for each stride, in the order of the strides."""
 
-    boxes: str | None = None
-    scores: str | None = None
-    classes: str | None = None
-    objectness: str | None = None
+    boxes: Names | None = None
+    scores: Names | None = None
+    classes: Names | None = None
+    objectness: Names | None = None
     masks: str | None = None
     depth: str | None = None
-    keypoints: str | None = None
-    keypoint_scores: str | None = None
+    keypoints: Names | None = None
+    keypoint_scores: Names | None = None
     heatmaps: str | None = None
     queries: str | None = None
     embedding: str | None = None
@@ -94,6 +99,9 @@ class OutputTable(_Table):
     units: Units | None = None
     background: Background | None = None
     strides: tuple[Side, ...] | None = None
+    point: Point | None = None
+    bins: Annotated[int, Field(ge=2, le=MAX_BINS)] | None = None
+    combined: Combined | None = None
     keypoints: tuple[KeypointCount, Literal[2, 3]] | None = None
     keypoint_labels: tuple[str, ...] | None = None
     oriented: bool | None = None
@@ -153,6 +161,7 @@ _EXPECTED = {
     "providers": "a list of texts, such as [\"CPUExecutionProvider\"]",
     "strides": "a list of whole numbers, such as [8, 16, 32]",
     "range": "a list of two numbers, the values for black and white",
+    "names": "the name of an output, or, where each stride has one, a list of names",
 }
 _TYPES = {"bool": "true or false", "dict": "a table", "float": "a number", "int": "a whole number",
           "list": "a list", "model": "a table", "string": "a text", "tuple": "a list"}

@@ -11,9 +11,11 @@ from inference.model_toml import (
     Boxes,
     Color,
     Columns,
+    Combined,
     Layout,
     Mirror,
     Nms,
+    Point,
     Resample,
     Resize,
     Rounding,
@@ -113,8 +115,11 @@ class OutputSpec:
     """What the model's numbers mean; each task reads the fields that concern it.
 
     `names` maps a role ("boxes", "scores", "classes", "objectness", "masks", "depth", "keypoints", "keypoint_scores",
-    "heatmaps", "queries", "embedding", "image") to an output. `keypoints` is how many of them a row has, and of how
+    "heatmaps", "queries", "embedding", "image") to an output; one of `stacks` to that many outputs, one a stride, which
+    are laid one behind the other under the name that `names` has (`boxes/stacks.py`). Distances from a cell count from
+    its `point`; each of a "dfl" box is told by `bins` numbers. `keypoints` is how many of them a row has, and of how
     many numbers each is: x, y and maybe a score. The rows of an `oriented` detector end with an angle.
+    `combined` is how an objectness and a class's score make the score of a box.
     `range` is the pair of values that stand for black and white in a produced image.
     """
 
@@ -125,6 +130,10 @@ class OutputSpec:
     units: Units = "pixels"
     background: Background = "none"
     strides: tuple[int, ...] = ()
+    stacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    point: Point = "center"
+    bins: int = 0
+    combined: Combined = "product"
     keypoints: tuple[int, int] | None = None
     keypoint_labels: tuple[str, ...] = ()
     oriented: bool = False

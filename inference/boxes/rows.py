@@ -7,10 +7,12 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.boxes.encodings import grid_size
+from inference.boxes.encodings import BOX, box_numbers, grid_size
+from inference.boxes.stacks import stacked
 from inference.spec import ModelSpec, OutputSpec, Size
 
-LEADING = {"box scores": 4, "box objectness scores": 5}  # numbers of a row before the scores of its classes
+# Numbers of a row beside its box, the scores of its classes, and what ends it
+BESIDE = {"box scores": 0, "scores box": 0, "box objectness scores": 1, "objectness box scores": 1}
 # Numbers of a row that names its class
 FIXED = {"box score class": 6, "batch box class score": 7, "batch box score class": 7}
 
@@ -19,9 +21,9 @@ FIXED = {"box score class": 6, "batch box class score": 7, "batch box score clas
 class Rows:
     """What a detector says about each of n places, before any is chosen: views of its outputs where possible.
 
-    `boxes` (n, 4) are in the model's own encoding, `scores` (n, c) without activation and with the background's
-    column, (n, 1) where `classes` (n,) names each row's class. `extra` (n, m) are further columns: mask coefficients,
-    keypoints, an angle.
+    `boxes` (n, `box_numbers`) are in the model's own encoding, `scores` (n, c) without activation and with the
+    background's column, (n, 1) where `classes` (n,) names each row's class. `extra` (n, m) are further columns: mask
+    coefficients, keypoints, an angle.
     """
 
     boxes: NDArray
@@ -39,7 +41,7 @@ def find_rows(outputs: Mapping[str, NDArray], spec: ModelSpec, input_size: Size)
     """
     if not spec.labels and not spec.output.names_classes:
         raise ValueError("the model's classes have no names: set labels in model.toml")
-    floats = {name: _wide(values) for name, values in outputs.items()}
+    floats = {name: _wide(values) for name, values in stacked(outputs, spec.output, input_size).items()}
     if spec.output.columns is None:
         return _separate(floats, spec)
     extra = _mask_numbers(floats, spec.output) + own_numbers(spec.output)
@@ -86,7 +88,9 @@ def _width(spec: ModelSpec, extra: int) -> int:
     """How many numbers a joined row has."""
     columns = spec.output.columns
     assert columns is not None
-    return FIXED[columns] + extra if columns in FIXED else LEADING[columns] + class_columns(spec) + extra
+    if columns in FIXED:
+        return FIXED[columns] + extra
+    return BESIDE[columns] + box_numbers(spec.output) + class_columns(spec) + extra
 
 
 def _matrix(output: NDArray, spec: ModelSpec, extra: int) -> NDArray:
@@ -119,12 +123,16 @@ def _map_of(maps: list[NDArray], stride: int, spec: ModelSpec, extra: int, input
 
 
 def _split(rows: NDArray, spec: ModelSpec) -> Rows:
-    columns, end = spec.output.columns, _width(spec, 0)
+    columns, end, box = spec.output.columns, _width(spec, 0), box_numbers(spec.output)
     extra = rows[:, end:]
     if columns == "box scores":
-        return Rows(rows[:, :4], rows[:, 4:end], extra=extra)
+        return Rows(rows[:, :box], rows[:, box:end], extra=extra)
+    if columns == "scores box":
+        return Rows(rows[:, end - box:end], rows[:, :end - box], extra=extra)
     if columns == "box objectness scores":
-        return Rows(rows[:, :4], rows[:, 5:end], objectness=rows[:, 4], extra=extra)
+        return Rows(rows[:, :box], rows[:, box + 1:end], objectness=rows[:, box], extra=extra)
+    if columns == "objectness box scores":
+        return Rows(rows[:, 1:box + 1], rows[:, box + 1:end], objectness=rows[:, 0], extra=extra)
     if columns == "box score class":
         return Rows(rows[:, :4], rows[:, 4:5], classes=rows[:, 5], extra=extra)
     if columns == "batch box score class":
@@ -137,7 +145,7 @@ def _separate(outputs: Mapping[str, NDArray], spec: ModelSpec) -> Rows:
     boxes, scores = _output(outputs, spec.output, "boxes"), None
     if "scores" not in spec.output.names and boxes.shape[-1:] == (5,):  # MMDetection's dets: a box and its score
         boxes, scores = boxes[..., :4], boxes[..., 4]
-    boxes = _four_wide(boxes)
+    boxes = _as_wide(boxes, box_numbers(spec.output))
     scores = _per_row(_output(outputs, spec.output, "scores") if scores is None else scores, "scores", len(boxes),
                       1 if "classes" in spec.output.names else class_columns(spec))
     classes, objectness = (
@@ -154,14 +162,15 @@ def _output(outputs: Mapping[str, NDArray], output: OutputSpec, role: str) -> ND
     return outputs[name]
 
 
-def _four_wide(boxes: NDArray) -> NDArray:
-    """[1, N, 4], [N, 4], [1, N, 1, 4] or [1, 4, N] -> a view (N, 4)."""
-    if boxes.shape[-1:] == (4,):
-        return boxes.reshape(-1, 4)
-    if boxes.ndim >= 2 and boxes.shape[-2] == 4 and prod(boxes.shape[:-2]) == 1:
-        return boxes.reshape(4, boxes.shape[-1]).T
-    raise ValueError(f"output of shape {list(boxes.shape)} does not hold 4 box numbers a row: "
-                     "set boxes in [output.names], or [output] columns, in model.toml")
+def _as_wide(boxes: NDArray, width: int) -> NDArray:
+    """[1, N, 4], [N, 4], [1, N, 1, 4] or [1, 4, N] -> a view (N, 4), for boxes of another `width` likewise."""
+    if boxes.shape[-1:] == (width,):
+        return boxes.reshape(-1, width)
+    if boxes.ndim >= 2 and boxes.shape[-2] == width and prod(boxes.shape[:-2]) == 1:
+        return boxes.reshape(width, boxes.shape[-1]).T
+    bins = "" if width == BOX else ", [output] bins"
+    raise ValueError(f"output of shape {list(boxes.shape)} does not hold {width} box numbers a row: "
+                     f"set boxes in [output.names]{bins}, or [output] columns, in model.toml")
 
 
 def _per_row(values: NDArray, role: str, rows: int, columns: int) -> NDArray:
@@ -182,9 +191,10 @@ def _unfit(output: NDArray, spec: ModelSpec, extra: int) -> ValueError:
 
 def _described(spec: ModelSpec, extra: int) -> str:
     """The numbers of a joined row in words."""
-    classes = f"{class_columns(spec)} scores"
-    parts = {"box scores": ["4 box numbers", classes],
-             "box objectness scores": ["4 box numbers", "objectness", classes],
+    classes, box = f"{class_columns(spec)} scores", f"{box_numbers(spec.output)} box numbers"
+    parts = {"box scores": [box, classes], "scores box": [classes, box],
+             "box objectness scores": [box, "objectness", classes],
+             "objectness box scores": ["objectness", box, classes],
              "box score class": ["4 box numbers", "a score", "a class"],
              "batch box class score": ["a batch number", "4 box numbers", "a class", "a score"],
              "batch box score class": ["a batch number", "4 box numbers", "a score", "a class"],

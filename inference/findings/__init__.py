@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from inference.errors import InferenceError, ModelNotUsable
 from inference.evidence import Evidence
-from inference.findings.assumptions import usual_values
+from inference.findings.assumptions import usual_values, warn_of_family
 from inference.findings.facts import Facts
 from inference.findings.input_facts import channels_of, input_spec, layout_of, size_claimed
 from inference.findings.output_facts import given_labels, labels_of, output_spec
@@ -114,6 +114,7 @@ class _Search:
         if not self.own_input:
             self.facts.claims = [*self.facts.claims, *usual_values(self.facts, task, self.model, image.tensor,
                                                                      makes_mask(task, seen))]
+            warn_of_family(self.facts)
 
     def _seen(self, image: ImageInput, layout: Layout) -> Seen:
         labels = self.facts.first("labels")

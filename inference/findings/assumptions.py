@@ -1,5 +1,7 @@
 """What is taken for granted where nothing tells it, with a warning that says so."""
 
+from typing import Any
+
 from inference.findings.facts import Facts
 from inference.findings.sources import DEFAULT, IMAGENET, Claims
 from inference.model_toml import TaskName
@@ -31,3 +33,19 @@ def usual_values(facts: Facts, task: TaskName, model: Interface, image: TensorIn
         return [Claims(DEFAULT, IMAGENET)]
     facts.warn(f"mean and std are not known: 0 and 1 are assumed; {ASK}")
     return []
+
+
+def warn_of_family(facts: Facts) -> None:
+    """Say that pixels go in as a family of detectors takes them, by the names and shapes of its outputs alone, unless a
+    person wrote how they do."""
+    family = facts.first("family")
+    own, *_ = facts.claims
+    if family is None or any(own.facts.get(fact) is not None for fact in ("color", "scale", "mean", "std")):
+        return
+    told = ", ".join(f"{fact} {_told(facts.first(fact))}" for fact in ("color", "scale", "mean", "std"))
+    facts.warn(f"it is taken for {family} by the names and shapes of its outputs, and its pixels go in as those of "
+               f"{family}: {told}; write these below [input] in model.toml if the model was trained with others")
+
+
+def _told(value: Any) -> str:
+    return str(list(value)) if isinstance(value, tuple) else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -47,6 +47,10 @@ def _count(facts: Facts, names: Mapping[str, str], seen: Seen) -> tuple[int, int
         count, numbers = facts.decide("keypoints", advice=KEYPOINTS_ADVICE, stand_in=(17, 3))
         return count, numbers
     shape = seen.outputs[own].shape
+    if "keypoints" in names and isinstance(shape[-1], int) and shape[-1] not in (2, 3):
+        pairs = shape[-1] // 2 if shape[-1] % 2 == 0 and shape[-1] % 3 else None  # no number more for a score
+        told = facts.decide("keypoints", (ONNX_SHAPES, pairs and (pairs, 2)), advice=KEYPOINTS_ADVICE, stand_in=(5, 2))
+        return told[0], told[1]
     side = shape[1] if "heatmaps" in names else shape[-2] if len(shape) > 1 else None
     last = shape[-1] if "keypoints" in names and shape[-1] in (2, 3) else 2
     seen_here: Candidate = (ONNX_SHAPES, (side, last) if isinstance(side, int) else None)

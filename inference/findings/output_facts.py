@@ -4,8 +4,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from inference.boxes.encodings import ON_A_GRID
 from inference.boxes.rows import own_numbers
+from inference.boxes.stacks import stack_name
 from inference.errors import ModelNotUsable
+from inference.findings.cell_facts import Stacks, cell_facts, laid_together
 from inference.findings.facts import Candidate, Facts
 from inference.findings.keypoint_facts import keypoint_output, label_of_image
 from inference.findings.sources import DEFAULT, LABELS_TXT
@@ -16,11 +19,10 @@ from inference.spec import InputSpec, OutputSpec
 
 BACKGROUNDS = ("background", "__background__", "_background_", "n/a", "no-object", "no object", "no_object")
 NUMBERED = "numbered"
-ON_GRIDS = ("grid", "ltrb")
-YOLO_STRIDES = (8, 16, 32)
 LABELS_ADVICE = f'write one label a line into {LABELS_TXT}, or add labels = ["…"] to model.toml'
 COLUMNS_ADVICE = ('add columns = "box scores" (or "box objectness scores", "box score class") below [output] in '
                   'model.toml, or boxes = "…" and scores = "…" below [output.names] where they are two outputs')
+ON_CELLS_ADVICE = 'add boxes = "ltrb" (or "grid", "dfl", "xyxy", "cxcywh") below [output] in model.toml'
 ADVICE = {
     "boxes": 'add boxes = "xyxy" (or "xywh", "cxcywh", "yxyx") below [output] in model.toml',
     "units": 'add units = "pixels" (or "normalised") below [output] in model.toml',
@@ -37,13 +39,14 @@ def output_spec(facts: Facts, task: TaskName, image: InputSpec, seen: Seen) -> O
     Raises:
         ModelNotUsable: a fact cannot be found out, or model.toml names an output that the model has not.
     """
-    names = _names(facts, seen) if task not in ("tensor", "image-classification") else {}
+    names, stacks = _names(facts, seen) if task not in ("tensor", "image-classification") else ({}, {})
+    seen = laid_together(seen, stacks)
     if task == "keypoint-detection":
-        boxes = {} if "heatmaps" in names else _detection(facts, names)
+        boxes = {} if "heatmaps" in names else _detection(facts, names, stacks, seen)
         return OutputSpec(names, **boxes, **keypoint_output(facts, names, seen))
     objects = OutputSpec(names, columns=facts.first("columns")).tells_objects
     if task == "object-detection" or (task == "image-segmentation" and objects):
-        return OutputSpec(names, **_detection(facts, names))
+        return OutputSpec(names, **_detection(facts, names, stacks, seen))
     if task == "image-segmentation" and "queries" in names:
         return OutputSpec(names, **_queries(facts))
     if task == "image-segmentation":
@@ -68,7 +71,8 @@ def labels_of(facts: Facts, task: TaskName, output: OutputSpec, seen: Seen) -> t
         return ()
     if "heatmaps" in output.names:
         return label_of_image(facts, output)
-    meaning: dict[str, Any] = {"names": output.names, "further": own_numbers(output)}
+    seen = laid_together(seen, output.stacks)
+    meaning: dict[str, Any] = {"names": output.names, "further": own_numbers(output), "bins": output.bins}
     meaning |= {"columns": output.columns} if output.columns else {}
     classes = class_count(task, meaning, seen)
     if task == "image-segmentation" and not output.tells_objects and "queries" not in output.names:
@@ -114,39 +118,52 @@ def _is_background(label: str) -> bool:
     return label.strip().lower() in BACKGROUNDS
 
 
-def _names(facts: Facts, seen: Seen) -> Mapping[str, str]:
-    """Which output is what: those that a person names, the others from the next source."""
+def _names(facts: Facts, seen: Seen) -> tuple[Mapping[str, str], Stacks]:
+    """Which output is what: those that a person names, the others from the next source. Several of one role are a
+    stack, which gets a name of its own."""
     known = facts.known("names")
     for source, names in known:
-        for role, name in names.items():
-            if name not in seen.outputs:
-                raise ModelNotUsable(f'{source}, output.names.{role}: the model has no output "{name}"; it has '
-                                     f"{', '.join(seen.outputs)}")
-    merged = {role: name for _, names in reversed(known) for role, name in names.items()}
-    return facts.pick("names", (known[0][0], merged)) if known else {}
+        for role, named in names.items():
+            for name in _listed(named):
+                if name not in seen.outputs:
+                    raise ModelNotUsable(f'{source}, output.names.{role}: the model has no output "{name}"; it has '
+                                         f"{', '.join(seen.outputs)}")
+    merged = {role: named for _, names in reversed(known) for role, named in names.items()}
+    if known:
+        facts.pick("names", (known[0][0], {role: list(named) if isinstance(named, tuple) else named
+                                           for role, named in merged.items()}))
+    stacks = {role: named for role, named in merged.items() if isinstance(named, tuple)}
+    return {role: stack_name(role) if role in stacks else named for role, named in merged.items()}, stacks
+
+
+def _listed(named: str | tuple[str, ...]) -> tuple[str, ...]:
+    return named if isinstance(named, tuple) else (named,)
 
 
 # Detection
 
 
-def _detection(facts: Facts, names: Mapping[str, str]) -> dict[str, Any]:
+def _detection(facts: Facts, names: Mapping[str, str], stacks: Stacks, seen: Seen) -> dict[str, Any]:
     """The facts of boxes. Rows of a joined output have YOLO's conventions; two outputs have none to rely on."""
     columns = _columns(facts, names)
     done = OutputSpec(names, columns=columns).names_classes
+    are_open = names.get("scores") == "logits" or facts.first("activation_is_open")
     usual: dict[str, Any] = {"boxes": None, "units": None, "background": "none", "threshold": 0.25,
-                             "activation": None if names.get("scores") == "logits" else "none",
+                             "activation": None if are_open else "none",
                              "nms": "none" if done else "per-class"}
     if columns:
         usual |= {"boxes": "xyxy" if done else "cxcywh", "units": "pixels"}
-    found = {fact: facts.decide(fact, (DEFAULT, value), advice=ADVICE.get(fact, ""), stand_in=STAND_INS.get(fact))
+    if facts.first("boxes") in ON_A_GRID:
+        usual["units"] = "pixels"
+    advice = ADVICE | ({"boxes": ON_CELLS_ADVICE} if stacks else {})
+    found = {fact: facts.decide(fact, (DEFAULT, value), advice=advice.get(fact, ""), stand_in=STAND_INS.get(fact))
              for fact, value in usual.items()}
     if found["nms"] != "none":
         found["iou"] = facts.decide("iou", (DEFAULT, 0.7))
-    if found["boxes"] in ON_GRIDS or facts.first("strides") is not None:
-        found["strides"] = tuple(facts.decide("strides", (DEFAULT, YOLO_STRIDES)))
+    found |= cell_facts(facts, names, stacks, columns, found["boxes"], seen)
     if facts.first("oriented"):
         found["oriented"] = facts.decide("oriented")
-    return found | {"columns": columns}
+    return found | {"columns": columns, "stacks": stacks}
 
 
 def _columns(facts: Facts, names: Mapping[str, str]) -> Columns | None:

@@ -137,8 +137,10 @@ def _scored(rows: Rows, output: OutputSpec, threshold: float) -> tuple[Indices, 
     objectness = rows.objectness.astype(np.float64)
     if output.activation == "sigmoid":
         objectness = activate(objectness, "sigmoid")
-    likely = np.flatnonzero(objectness >= threshold)  # a class's score is at most 1
-    return likely, objectness[likely] * _best_of(rows.scores[likely], rows, output)
+    least = threshold ** 2 if output.combined == "root" else threshold
+    likely = np.flatnonzero(objectness >= least)  # a class's score is at most 1
+    products = objectness[likely] * _best_of(rows.scores[likely], rows, output)
+    return likely, np.sqrt(np.maximum(products, 0)) if output.combined == "root" else products
 
 
 def _best_of(scores: NDArray, rows: Rows, output: OutputSpec) -> Floats:

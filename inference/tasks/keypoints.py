@@ -1,5 +1,5 @@
 """keypoint-detection: a detection's boxes, each with named points (Ultralytics' pose models, torchvision's Keypoint
-R-CNN); or one set of points of the whole image, from a heat map for each (ViTPose)."""
+R-CNN, YuNet and SCRFD); or one set of points of the whole image, from a heat map for each (ViTPose)."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from inference.boxes.encodings import ON_A_GRID, points_on_cells
 from inference.boxes.placing import points_to_image
 from inference.boxes.rows import Rows, find_rows, keypoint_numbers
+from inference.boxes.stacks import stacked
 from inference.geometry import Placement
 from inference.heatmaps import peaks
 from inference.parameters import DetectionParameters, HeatmapParameters
@@ -43,9 +45,12 @@ def read(outputs: Mapping[str, NDArray], spec: ModelSpec, placement: Placement, 
     """
     if "heatmaps" in spec.output.names:
         return _of_heatmaps(outputs, spec, placement, cast(HeatmapParameters, parameters).threshold)
-    rows = find_rows(outputs, spec, placement.input_size)
+    laid = stacked(outputs, spec.output, placement.input_size)
+    rows = find_rows(laid, spec, placement.input_size)
     detections, chosen = choose(rows, spec, placement, cast(DetectionParameters, parameters))
-    points, scores = _chosen(outputs, rows, chosen, spec.output)
+    points, scores = _chosen(laid, rows, chosen, spec.output)
+    if spec.output.boxes in ON_A_GRID:
+        points = points_on_cells(points, len(rows.boxes), chosen, spec.output, placement.input_size)
     if spec.output.units == "normalised":
         points = points * placement.input_size
     return Poses(detections, points_to_image(placement, points), scores)
@@ -96,10 +101,13 @@ def _chosen(outputs: Mapping[str, NDArray], rows: Rows, chosen: Indices,
 
 
 def _separate(outputs: Mapping[str, NDArray], chosen: Indices, output: OutputSpec) -> tuple[Floats, Floats | None]:
-    """Points of an output of their own, [n, k, 2 or 3]. torchvision's third number is always 1; what tells how sure it
-    is of a point is the height of the heat map that it was found in, of which a sigmoid makes a score."""
+    """Points of an output of their own, [n, k, 2 or 3] or with these numbers in one axis. torchvision's third number is
+    always 1; what tells how sure it is of a point is the height of the heat map that it was found in, of which a
+    sigmoid makes a score."""
     points = outputs[output.names["keypoints"]]
-    points = points.reshape(-1, *points.shape[-2:])[chosen].astype(np.float64)
+    told = output.keypoints
+    flat = told is not None and points.shape[-1] == told[0] * told[1]
+    points = points.reshape(-1, *(told if flat and told else points.shape[-2:]))[chosen].astype(np.float64)
     if "keypoint_scores" in output.names:
         heights = outputs[output.names["keypoint_scores"]].reshape(-1, points.shape[1])[chosen]
         return points[:, :, :2], activate(heights.astype(np.float64), "sigmoid")

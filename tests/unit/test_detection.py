@@ -169,10 +169,11 @@ MISFITS: dict[str, tuple[Outputs, ModelSpec, str]] = {
         "output of shape [1, 60, 3] does not hold 2 scores for each of 60 boxes: "
         "set labels, [output] background, or scores in [output.names], in model.toml"),
     "no strides": ({"o": with_scores(JOINED)}, spec(**BOX_SCORES, boxes="grid"),
-                   "60 boxes are not one for each of the 0 cells that strides [] make of an input of 64x48: "
+                   "60 boxes are not one or two for each of the 0 cells that strides [] make of an input of 64x48: "
                    "set [output] strides, or [output] boxes, in model.toml"),
     "other strides": ({"o": with_scores(JOINED)}, spec(**BOX_SCORES, boxes="ltrb", strides=(8, 32)),
-                      "60 boxes are not one for each of the 52 cells that strides [8, 32] make of an input of 64x48: "
+                      "60 boxes are not one or two for each of the 52 cells that strides [8, 32] make of an input of "
+                      "64x48: "
                       "set [output] strides, or [output] boxes, in model.toml"),
     "maps of other strides": (
         dict(zip("ab", maps(with_scores(JOINED)[0]), strict=True)), spec(**BOX_SCORES, strides=(8, 32)),

@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from inference.boxes.rows import BESIDE
 from inference.evidence import BoxEvidence, rows_of
 from inference.findings.sources import IMAGENET
+from inference.findings.sources.onnx_grids import grid_facts
 from inference.findings.sources.onnx_rows import BOX, any_joined, row_facts
+from inference.findings.sources.onnx_strides import stride_facts
 from inference.findings.sources.seen import Facts, Seen, last
 from inference.model_toml import Background
 from inference.spec import TensorInfo
@@ -19,7 +22,8 @@ from inference.spec import TensorInfo
 
 def detection_facts(seen: Seen) -> Facts | None:
     """The facts of a detector whose outputs can be nothing else."""
-    for recognise in (_detr, _tensorflow, _boxes_labels_scores, _dets_labels, _rf_detr, _boxes_scores, row_facts):
+    for recognise in (_detr, _tensorflow, _boxes_labels_scores, _dets_labels, _rf_detr, grid_facts, _boxes_scores,
+                      stride_facts, row_facts):
         facts = recognise(seen)
         if facts is not None:
             return facts
@@ -128,9 +132,10 @@ def _shown_background(seen: Seen, scores: str) -> Background | None:
 
 def detected_classes(facts: Mapping[str, Any], seen: Seen) -> int | None:
     names, columns = facts.get("names", {}), facts.get("columns")
-    if columns in ("box scores", "box objectness scores"):
-        taken = BOX + (columns == "box objectness scores") + _mask_coefficients(names, seen) + facts.get("further", 0)
-        return _classes_beside(taken, _joined_output(names, seen), seen.labels)
+    if columns in BESIDE:
+        box = BOX * (facts.get("bins") or 1)
+        taken = box + BESIDE[columns] + _mask_coefficients(names, seen) + facts.get("further", 0)
+        return _classes_beside(taken, _joined_output(names, seen), seen)
     if columns or "classes" in names or names.get("scores") not in seen.outputs:
         return None
     scores = seen.outputs[names["scores"]]
@@ -141,14 +146,18 @@ def _joined_output(names: Mapping[str, str], seen: Seen) -> TensorInfo | None:
     if names.get("boxes") in seen.outputs:
         return seen.outputs[names["boxes"]]
     return next((tensor for name, tensor in seen.outputs.items()
-                 if name not in names.values() and len(tensor.shape) == 3), None)
+                 if name not in names.values() and len(tensor.shape) in (3, 4)), None)
 
 
-def _classes_beside(taken: int, tensor: TensorInfo | None, labels: int | None) -> int | None:
-    """Classes of an output with `taken` further columns: columns are the axis that fits the labels, or the shorter."""
-    sides = [side for side in tensor.shape[1:] if isinstance(side, int)] if tensor is not None else []
-    if labels is not None and taken + labels in sides:
-        return labels
+def _classes_beside(taken: int, tensor: TensorInfo | None, seen: Seen) -> int | None:
+    """Classes of an output with `taken` further columns: columns are the channels of a map; else the axis that fits the
+    labels, or the shorter."""
+    shape = () if tensor is None else tensor.shape[1:]
+    if len(shape) == 3:
+        shape = shape[:1] if seen.layout == "NCHW" else shape[2:]
+    sides = [side for side in shape if isinstance(side, int)]
+    if seen.labels is not None and taken + seen.labels in sides:
+        return seen.labels
     shorter = min(sides, default=0)
     return shorter - taken if shorter > taken else None
 

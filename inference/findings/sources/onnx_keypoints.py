@@ -1,5 +1,6 @@
 """Models of keypoints, and of objects with a mask each, by the names of their outputs."""
 
+from inference.findings.sources.onnx_strides import stride_facts
 from inference.findings.sources.seen import Facts, Seen
 
 # torchvision's detectors name what they give; its keypoints' scores have either name.
@@ -13,6 +14,9 @@ def keypoint_facts(seen: Seen) -> Facts | None:
     """The facts of a model of keypoints whose outputs can be nothing else."""
     if HEATMAPS in seen.outputs and len(seen.outputs[HEATMAPS].shape) == 4:
         return {"names": {"heatmaps": HEATMAPS}, "threshold": 0.0}
+    strided = stride_facts(seen)
+    if strided is not None and "keypoints" in strided["names"]:
+        return strided
     return _torchvision(seen, {"keypoints": 3, **dict.fromkeys(KEYPOINT_SCORES, 2)}, "keypoints")
 
 
