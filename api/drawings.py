@@ -16,8 +16,9 @@ from jobs.job import JobRecord
 
 
 def check(wanted: Wanted, model: ModelInfo) -> None:
-    """Raises NotDrawable, before anything runs, for a task whose results cannot be drawn, where JSON would not do."""
-    if wanted.kind in DRAWINGS and not wanted.or_json and model.spec.task not in DRAWABLE_TASKS:
+    """Raises NotDrawable, before anything runs, for a task whose results cannot be drawn, where JSON would not do. What
+    hooks.py makes of the outputs is known only after the run."""
+    if wanted.kind in DRAWINGS and not wanted.or_json and model.spec.task not in DRAWABLE_TASKS and not model.has_hooks:
         raise NotDrawable(f"{model.spec.task} has nothing to draw: ask for application/json")
 
 

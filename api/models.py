@@ -39,5 +39,6 @@ def _details(model: ModelInfo) -> dict[str, Any]:
     return {"inputs": [tensor.to_dict() for tensor in model.inputs],
             "outputs": [tensor.to_dict() for tensor in model.outputs],
             "labels": list(model.spec.labels),
+            "parameters": [parameter.to_dict() for parameter in model.spec.parameters],
             "warnings": list(model.spec.warnings),
             "findings": [finding.to_dict() for finding in model.spec.findings]}

@@ -10,36 +10,43 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from inference.boxes.placing import to_image
 from inference.errors import InferenceFailed, ModelNotUsable
+from inference.findings.sources import HOOKS_PY
 from inference.geometry import Placement
+from inference.own_decoding import Decoder
 from inference.spec import ModelSpec, Size
+from inference.tasks import image_to_image
 
-HOOKS_PY = "hooks.py"
 MAX_BITS = 64  # of a whole number: more is no number to most readers of JSON
 NAMES = ("preprocess", "postprocess")
+CHANNELS = (1, 3)  # of a picture: grey or RGB
 
 
 @dataclass(frozen=True)
 class Context:
-    """What `postprocess` may need beside the outputs. `to_image` maps boxes (n, 4) xyxy from pixels of the model's
-    input to pixels of the image; `image_size` is (width, height)."""
+    """What `postprocess` may need beside the outputs. `input_size` and `image_size` are (width, height); `to_image`
+    maps boxes (n, 4) xyxy from pixels of the model's input to pixels of the image. `decode` reads outputs as a built-in
+    task does, `decode(outputs, task, columns="box scores", …)` with the keys of `[output]`, and gives the result."""
 
     image_size: Size
+    input_size: Size
     labels: tuple[str, ...]
     parameters: Mapping[str, Any]
     to_image: Callable[[NDArray], NDArray]
+    decode: Decoder
 
 
 @dataclass(frozen=True)
 class Hooks:
     """`preprocess(image) -> inputs`: (height, width, 3) uint8 RGB, upright and at full size -> the image input's
     array, or all inputs by name. `postprocess(outputs, context) -> result`: each output by name -> a list of
-    predictions, or the result as a dict, of plain values or numpy's."""
+    predictions, or the result as a dict, of plain values or numpy's; or a picture."""
 
     preprocess: Callable[[NDArray[np.uint8]], NDArray | dict[str, NDArray]] | None = None
-    postprocess: Callable[[dict[str, NDArray], Context], list | dict] | None = None
+    postprocess: Callable[[dict[str, NDArray], Context], Any] | None = None
 
     def __bool__(self) -> bool:
         return self.preprocess is not None or self.postprocess is not None
@@ -54,9 +61,9 @@ class Hooks:
                parameters: Mapping[str, Any]) -> dict:
         """Raises InferenceFailed with what `postprocess` raised, or where it gave what JSON has no form for."""
         assert self.postprocess is not None
-        context = Context(placement.image_size, spec.labels, parameters, partial(to_image, placement))
-        found = plain(_called("postprocess", self.postprocess, dict(outputs), context))
-        return {"task": spec.task} | (found if isinstance(found, dict) else {"predictions": found})
+        context = Context(placement.image_size, placement.input_size, spec.labels, parameters,
+                          partial(to_image, placement), Decoder(spec, placement, parameters))
+        return _as_result(_called("postprocess", self.postprocess, dict(outputs), context), spec, placement)
 
 
 def read_hooks(path: Path) -> Hooks:
@@ -77,6 +84,34 @@ def read_hooks(path: Path) -> Hooks:
     if not found:
         raise ModelNotUsable(f"{HOOKS_PY} defines neither preprocess(image) nor postprocess(outputs, context)")
     return Hooks(**found)
+
+
+def _as_result(found: Any, spec: ModelSpec, placement: Placement) -> dict:
+    """What `postprocess` gave as a task's result; a picture, alone or as `image` of a dict, is told as
+    image-to-image.
+
+    Raises:
+        InferenceFailed: an array that is no picture, of a model whose task is to make one.
+    """
+    pixels = _pixels(found.get("image") if isinstance(found, Mapping) else found)
+    if pixels is not None:
+        beside = {key: value for key, value in found.items() if key != "image"} if isinstance(found, Mapping) else {}
+        return image_to_image.result(pixels, spec, placement.image_size) | plain(beside)
+    if spec.task == image_to_image.NAME and isinstance(found, np.ndarray):
+        raise InferenceFailed(f"{HOOKS_PY}: a picture is an array (height, width) or (height, width, 3) of uint8, or "
+                              f"an image of Pillow; this is {list(found.shape)} {found.dtype}")
+    told = plain(found)
+    return {"task": spec.task} | (told if isinstance(told, dict) else {"predictions": told})
+
+
+def _pixels(value: Any) -> NDArray[np.uint8] | None:
+    """The pixels (height, width, 1 or 3) of a picture, None for what is none."""
+    if isinstance(value, Image.Image):
+        value = np.asarray(value if value.mode == "L" else value.convert("RGB"))
+    if not isinstance(value, np.ndarray) or value.dtype != np.uint8 or not value.size:
+        return None
+    pixels = value[:, :, np.newaxis] if value.ndim == 2 else value
+    return np.ascontiguousarray(pixels) if pixels.ndim == 3 and pixels.shape[2] in CHANNELS else None
 
 
 def plain(value: Any) -> Any:

@@ -7,7 +7,8 @@ from inference import looking
 from inference.calibration import encoded, synthetic_image
 from inference.errors import InferenceError, ModelNotUsable
 from inference.findings import constants_of, find_out, providers_of, threads_of
-from inference.hooks import HOOKS_PY, Hooks, read_hooks
+from inference.findings.sources import HOOKS_PY
+from inference.hooks import Hooks, read_hooks
 from inference.image import open_image
 from inference.model import LoadedModel
 from inference.model_info import ModelInfo, warm_up_size
@@ -52,7 +53,8 @@ def load(files: ModelFiles, tried: ModelInfo) -> LoadedModel:
         ModelNotUsable, FileNotFoundError: as `try_out`.
     """
     toml, hooks, session = _opened(files)
-    return LoadedModel(tried, session, task_of(tried.spec), hooks, constants_of(toml, session.interface, tried.spec))
+    fed = constants_of(toml, session.interface, tried.spec, own_input=hooks.preprocess is not None)
+    return LoadedModel(tried, session, task_of(tried.spec), hooks, fed)
 
 
 def _opened(files: ModelFiles) -> tuple[ModelToml, Hooks, Session]:

@@ -44,15 +44,21 @@ class LoadedModel:
         """Check what a caller gave for the model's task. Raises BadParameter."""
         return self.info.parameters(given)
 
-    def feeds(self, pixels: Pixels, placements: Sequence[Placement]) -> dict[str, NDArray]:
-        """Every input by name; the image's input is filled up to the batch that the model takes."""
+    def feeds(self, pixels: Pixels, placements: Sequence[Placement],
+              parameters: BaseModel | None = None) -> dict[str, NDArray]:
+        """Every input by name; the image's input is filled up to the batch that the model takes.
+
+        Raises:
+            InferenceFailed: `preprocess` of hooks.py raised an error, or left an input out.
+        """
+        further = {**self.constants, **self._asked(parameters)}
         if self.hooks.preprocess is not None:
-            return {**self.constants, **self.hooks.inputs(np.asarray(pixels.image), self.spec)}
+            return self._complete({**further, **self.hooks.inputs(np.asarray(pixels.image), self.spec)})
         wanted = self.spec.input
         arrays = [to_array(look(pixels, placement, wanted), wanted) for placement in placements]
         arrays += [arrays[-1]] * ((wanted.batch or len(arrays)) - len(arrays))
         batch = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-        return {**self._constants(batch, placements), wanted.name: batch if wanted.batched else batch[0]}
+        return {**self._further(further, batch, placements), wanted.name: batch if wanted.batched else batch[0]}
 
     def run(self, feeds: dict[str, NDArray], count: int, call_off: CallOff) -> list[Outputs]:
         """The outputs of each of `count` images, as if of a batch of one.
@@ -62,7 +68,7 @@ class LoadedModel:
         """
         outputs = self.session.run(feeds, call_off)
         batch = self.spec.input.batch or count
-        if batch == 1:
+        if batch == 1 or self.hooks.preprocess is not None:
             return [outputs]
         if any(value.shape[:1] != (batch,) for value in outputs.values()):
             raise InferenceFailed(f"of {batch} images in one run the outputs do not tell which is whose: export the "
@@ -76,13 +82,27 @@ class LoadedModel:
             return value
         return self.task.with_image(value, pixels.image, self.spec, placement)
 
-    def _constants(self, batch: NDArray, placements: Sequence[Placement]) -> dict[str, NDArray]:
+    def _asked(self, parameters: BaseModel | None) -> dict[str, NDArray]:
+        """The further inputs that a caller sets, each in the form of its usual value."""
+        return {own.input: np.full_like(self.constants[own.input], getattr(parameters, own.name))
+                for own in self.spec.parameters if own.input and parameters is not None}
+
+    def _complete(self, feeds: dict[str, NDArray]) -> dict[str, NDArray]:
+        """What hooks.py made, once every input has a value."""
+        missing = [tensor.name for tensor in self.info.inputs if tensor.name not in feeds]
+        if missing:
+            raise InferenceFailed(f"hooks.py, preprocess: input {missing[0]} has no value: return all inputs by name, "
+                                  f"or write {missing[0]} = 0 (its value) below [constants] in model.toml")
+        return feeds
+
+    def _further(self, values: Mapping[str, NDArray], batch: NDArray,
+                 placements: Sequence[Placement]) -> dict[str, NDArray]:
         """The extra inputs: a row for each image where their rows are open; DETR's pixel_mask by where the image is."""
         open_rows = {tensor.name for tensor in self.info.inputs
                      if tensor.shape and not isinstance(tensor.shape[0], int)}
         return {name: _mask(value, len(batch), placements) if name == PIXEL_MASK and value.ndim in (0, 3)
                 else np.repeat(value, len(batch), axis=0) if name in open_rows and len(value) == 1 else value
-                for name, value in self.constants.items()}
+                for name, value in values.items()}
 
 
 def _mask(value: NDArray, count: int, placements: Sequence[Placement]) -> NDArray:

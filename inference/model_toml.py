@@ -32,10 +32,13 @@ MAX_SIDE = 8192  # pixels of a model's input
 MOST_MARGIN = 10  # times the root of half a side
 MAX_BINS = 256  # numbers of the distribution that a distance is told by
 MODEL_TOML = "model.toml"
+PARAMETER_NAME = r"^[a-z][a-z0-9_]{0,63}$"
 Side = Annotated[int, Field(gt=0, le=MAX_SIDE)]
 Share = Annotated[float, Field(ge=0, le=1)]
 KeypointCount = Annotated[int, Field(ge=1, le=1000)]
 Names = str | tuple[str, ...]  # of one output, or of several of the same role, one a stride
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+ParameterName = Annotated[str, Field(pattern=PARAMETER_NAME)]
 PerChannel = float | tuple[float, ...]
 
 
@@ -120,6 +123,16 @@ class TilingTable(_Table):
     batch: Annotated[int, Field(ge=1, le=64)] | None = None
 
 
+class ParameterTable(_Table):
+    """`[parameters.<name>]`: what a caller may set in a request: the value of a further input of one number, of this
+    name or the one that `input` tells; or, beside hooks.py, what its `context.parameters` has."""
+
+    default: bool | int | Finite
+    minimum: Finite | None = None
+    maximum: Finite | None = None
+    input: str | None = None
+
+
 class ModelToml(_Table):
     """The keys of `model.toml`."""
 
@@ -131,6 +144,7 @@ class ModelToml(_Table):
     output: OutputTable = OutputTable()
     tiling: TilingTable | None = None
     constants: dict[str, Any] = {}
+    parameters: dict[ParameterName, ParameterTable] = {}
 
 
 def read_toml(path: Path) -> ModelToml:
@@ -162,6 +176,7 @@ _EXPECTED = {
     "strides": "a list of whole numbers, such as [8, 16, 32]",
     "range": "a list of two numbers, the values for black and white",
     "names": "the name of an output, or, where each stride has one, a list of names",
+    "default": "a number, or true or false",
 }
 _TYPES = {"bool": "true or false", "dict": "a table", "float": "a number", "int": "a whole number",
           "list": "a list", "model": "a table", "string": "a text", "tuple": "a list"}
@@ -192,6 +207,10 @@ def _expectation(first: Any, keys: list[str]) -> str:
     known = next((_EXPECTED[key] for key in reversed(keys) if key in _EXPECTED), None)
     if known:
         return f"expected {known}"
+    if kind == "missing":
+        return f"write {first['loc'][-1]}, too"
+    if kind == "string_pattern_mismatch":
+        return "expected a name of small letters, digits and _, that begins with a letter"
     if kind == "literal_error":
         return f"expected {context['expected']}"
     wanted = _TYPES.get(kind.removesuffix("_parsing").removesuffix("_type").removesuffix("_from_float"))

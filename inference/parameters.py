@@ -1,11 +1,13 @@
 """What a caller may ask of each task: a pydantic model with a field for each parameter."""
 
+import functools
 from collections.abc import Mapping
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, create_model
 
 from inference.model_toml import TaskName
-from inference.spec import ModelSpec
+from inference.spec import CallerParameter, ModelSpec
 
 MAX_CLASSES, MAX_TILE = 1_000_000, 1_000_000
 MAX_BOXES, MAX_MERGED = 300, 10_000  # boxes of one run, as Ultralytics (max_det), and of all tiles of an image
@@ -93,9 +95,32 @@ PARAMETERS: Mapping[TaskName, type[Parameters]] = {
 
 
 def parameters_of(spec: ModelSpec) -> type[Parameters]:
+    """What a caller may ask of a model: what its task takes, and what it takes of its own."""
+    kind = task_parameters(spec)
+    own = tuple((parameter, _TYPES[type(parameter.default)]) for parameter in spec.parameters)
+    return _with_own(kind, own) if own else kind
+
+
+def task_parameters(spec: ModelSpec) -> type[Parameters]:
     """What a caller may ask of a model's task."""
     if spec.has_mask_queries:
         return MaskQueryParameters
     if "heatmaps" in spec.output.names:
         return HeatmapParameters
     return InstanceParameters if spec.tells_objects else PARAMETERS[spec.task]
+
+
+@functools.cache
+def _with_own(kind: type[Parameters], own: tuple[tuple[CallerParameter, Any], ...]) -> type[Parameters]:
+    """The types are part of what is remembered, as 1, 1.0 and True are equal."""
+    fields: dict[str, Any] = {parameter.name: (type_, _field(parameter)) for parameter, type_ in own}
+    return create_model(kind.__name__, __base__=kind, **fields)
+
+
+_TYPES: Mapping[type, Any] = {bool: bool, int: int, float: FiniteFloat}
+
+
+def _field(parameter: CallerParameter) -> Any:
+    if isinstance(parameter.default, bool):
+        return Field(parameter.default)
+    return Field(parameter.default, ge=parameter.minimum, le=parameter.maximum)

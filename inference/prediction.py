@@ -148,7 +148,7 @@ class _Steps:
     def _outputs(self, pixels: Pixels, placements: Sequence[Placement]) -> tuple[list, Phases]:
         began = time.perf_counter()
         self.call_off.check()
-        feeds = self.model.feeds(pixels, placements)
+        feeds = self.model.feeds(pixels, placements, self.parameters)
         self.call_off.check()
         fed = time.perf_counter()
         outputs = self.model.run(feeds, len(placements), self.call_off)

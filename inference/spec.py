@@ -164,6 +164,21 @@ class TilingSpec:
 
 
 @dataclass(frozen=True)
+class CallerParameter:
+    """A number that a caller may set in a request: the value of a further `input` of the model, or, where that is "",
+    what hooks.py reads by `name`. A bool as `default` takes true and false, a whole number only whole ones."""
+
+    name: str
+    input: str
+    default: bool | int | float
+    minimum: float | None = None
+    maximum: float | None = None
+
+    def to_dict(self) -> dict:
+        return {"name": self.name, "default": self.default, "minimum": self.minimum, "maximum": self.maximum}
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """Everything that is decided about a model before it runs; `warnings` name what was assumed, or looks wrong."""
 
@@ -176,6 +191,7 @@ class ModelSpec:
     tiling: TilingSpec | None = None
     findings: tuple[Finding, ...] = ()
     warnings: tuple[str, ...] = ()
+    parameters: tuple[CallerParameter, ...] = ()
 
     @property
     def tells_objects(self) -> bool:

@@ -14,8 +14,10 @@ from inference.findings.assumptions import usual_values, warn_of_family
 from inference.findings.facts import Facts
 from inference.findings.input_facts import channels_of, input_spec, layout_of, size_claimed
 from inference.findings.output_facts import given_labels, labels_of, output_spec
+from inference.findings.parameter_facts import caller_parameters, record, values_of
 from inference.findings.sources import (
     DEFAULT,
+    HOOKS_PY,
     ONNX_SHAPES,
     TEST_IMAGE,
     Claims,
@@ -28,14 +30,14 @@ from inference.findings.sources import (
     ultralytics,
 )
 from inference.findings.sources.onnx_graph import preprocessed_inside
-from inference.findings.sources.onnx_inputs import ImageInput, constants, image_input
+from inference.findings.sources.onnx_inputs import ImageInput, constants, image_input, own_image_input
 from inference.findings.sources.onnx_outputs import outputs_of, task_of
 from inference.findings.sources.seen import Seen
 from inference.findings.sources.test_images import makes_mask, moves_with_image, shown_by
 from inference.geometry import rounded_up
 from inference.model_toml import MODEL_TOML, Layout, ModelToml, TaskName
 from inference.session import CPU
-from inference.spec import InputSpec, Interface, ModelSpec, OutputSpec, TilingSpec
+from inference.spec import CallerParameter, InputSpec, Interface, ModelSpec, OutputSpec, TilingSpec
 from inference.tiling import OVERLAP_SHARE
 
 NO_OTHER_TASK = "the outputs fit no other task: set task in model.toml"
@@ -61,7 +63,7 @@ Look = Callable[[InputSpec, Mapping[str, NDArray[np.generic]]], Evidence]
 def find_out(name: str, version: str, folder: Path, written: ModelToml, model: Interface,
              own_result: bool = False, own_input: bool = False, look: Look | None = None) -> Found:
     """Decide every fact of a model from its files, and from what `look` shows of its answers to test images; with
-    `own_result`, of hooks.py, none about its outputs, and with `own_input` none is assumed about its input.
+    `own_result`, of hooks.py, none about its outputs, and with `own_input` none about its input.
 
     Raises:
         ModelNotUsable: facts cannot be found out, or two contradict each other; the text says what to do.
@@ -89,22 +91,56 @@ class _Search:
     look: Look | None
 
     def found(self, name: str, version: str) -> Found:
-        facts, image = self.facts, image_input(self.written, self.model)
-        own, *others = facts.claims
-        facts.claims = [own, *preprocessed_inside(self.model, image.tensor.name), *others]
+        facts, image = self.facts, self._image()
         layout = layout_of(facts, image)
         seen = self._seen(image, layout)
         task: TaskName = facts.decide("task", (ONNX_SHAPES, task_of(seen)), (NO_OTHER_TASK, "tensor"))
         self._claim_by(task, seen, image)
-        image_spec = input_spec(facts, image, layout, any_size=task == "image-to-image")
+        image_spec = self._input_spec(image, layout, any_size=task == "image-to-image")
         output = OutputSpec({}) if self.own_result else output_spec(facts, task, image_spec, seen)
         labels = given_labels(facts) if self.own_result else labels_of(facts, task, output, seen)
-        fed = constants(self.written, self.model, image.tensor, image_spec.size)
+        fed = self._constants(image, image_spec)
+        has_hooks = self.own_result or self.own_input
+        tiling = None if has_hooks else _tiling(facts, self.written, task, image_spec, moves_with_image(seen))
+        spec = ModelSpec(name, version, task, labels, image_spec, output, tiling, parameters=self._parameters(image))
+        record(facts, spec, self.written)
+        spec = replace(spec, findings=tuple(facts.findings), warnings=tuple(facts.warnings))
+        return Found(spec, fed, seen.answers if seen.tested == image_spec else None)
+
+    def _image(self) -> ImageInput:
+        """The input that takes the image, with what is known of what it takes."""
+        facts, (own, *others) = self.facts, self.facts.claims
+        if self.own_input:
+            image = own_image_input(self.written, self.model)
+            open_sides = {"resize": "fit"} if facts.first("size") is None else {}
+            facts.claims = [own, *others, Claims(HOOKS_PY, {"layout": "NCHW", **open_sides})]
+            return image
+        image = image_input(self.written, self.model)
+        facts.claims = [own, *preprocessed_inside(self.model, image.tensor.name), *others]
+        return image
+
+    def _input_spec(self, image: ImageInput, layout: Layout, any_size: bool) -> InputSpec:
+        """What hooks.py makes is believed: of how it becomes the input nothing is told or warned of but what a person
+        wrote."""
+        if not self.own_input:
+            return input_spec(self.facts, image, layout, any_size)
+        believed = Facts(self.facts.claims, missing=self.facts.missing)
+        spec = input_spec(believed, image, layout, any_size)
+        self.facts.findings += [finding for finding in believed.findings
+                                if finding.source == MODEL_TOML or finding.fact in ("input", "size")]
+        return spec
+
+    def _parameters(self, image: ImageInput) -> tuple[CallerParameter, ...]:
+        return caller_parameters(self.written, self.model, image.tensor.name, self.own_result or self.own_input)
+
+    def _constants(self, image: ImageInput, spec: InputSpec) -> dict[str, NDArray[np.generic]]:
+        parameters = self._parameters(image)
+        fed = constants(self.written, self.model, image.tensor, spec.size, values_of(parameters), self.own_input)
         for key, value in fed.items():
-            facts.pick(f"constants.{key}", (MODEL_TOML if key in self.written.constants else DEFAULT, _told(value)))
-        tiling = _tiling(facts, self.written, task, image_spec, moves_with_image(seen))
-        return Found(ModelSpec(name, version, task, labels, image_spec, output, tiling, tuple(facts.findings),
-                               tuple(facts.warnings)), fed, seen.answers if seen.tested == image_spec else None)
+            if key not in values_of(parameters):
+                source = MODEL_TOML if key in self.written.constants else DEFAULT
+                self.facts.pick(f"constants.{key}", (source, _told(value)))
+        return fed
 
     def _claim_by(self, task: TaskName, seen: Seen, image: ImageInput) -> None:
         """Add what is known once the task is: what the graph and test images show beats what files say, and shapes are
@@ -131,16 +167,18 @@ class _Search:
         usual = Claims(DEFAULT, {"size": (USUAL_TEST_SIDE, USUAL_TEST_SIDE)})
         try:
             spec = input_spec(Facts([*self.facts.claims, usual]), image, seen.layout, any_size=False)
-            evidence = look(spec, constants(self.written, self.model, image.tensor, spec.size))
+            values = values_of(self._parameters(image))
+            evidence = look(spec, constants(self.written, self.model, image.tensor, spec.size, values, self.own_input))
         except InferenceError:
             return seen
         return replace(seen, tested=spec, evidence=evidence)
 
 
-def constants_of(written: ModelToml, model: Interface, spec: ModelSpec) -> dict[str, NDArray[np.generic]]:
+def constants_of(written: ModelToml, model: Interface, spec: ModelSpec,
+                 own_input: bool) -> dict[str, NDArray[np.generic]]:
     """What the further inputs of a model are fed whose facts are decided. Raises ModelNotUsable."""
     image = next(tensor for tensor in model.inputs if tensor.name == spec.input.name)
-    return constants(written, model, image, spec.input.size)
+    return constants(written, model, image, spec.input.size, values_of(spec.parameters), own_input)
 
 
 def providers_of(written: ModelToml) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ def with_image(value: Pixels, image: Image.Image, spec: ModelSpec, placement: Pl
     return np.asarray(merged.convert("RGB"))
 
 
-def result(value: Pixels, spec: ModelSpec, image_size: Size, parameters: BaseModel) -> dict:
+def result(value: Pixels, spec: ModelSpec, image_size: Size, parameters: BaseModel | None = None) -> dict:
     """The produced image as the data URL of a PNG."""
     buffer = io.BytesIO()
     Image.fromarray(value[:, :, 0] if value.shape[2] == 1 else value).save(buffer, "PNG", compress_level=1)

@@ -31,6 +31,7 @@ SIDE, STRIDE = 64, 4  # pixels of the example's input, and of a cell of its heat
 LABELS = ("person", "bicycle")
 IMAGE_SIZE = (100, 60)
 Key = tuple[str, ...]
+CHOSEN: Mapping[str, Key] = {"parameters": ("strength",)}
 
 
 def section(heading: str, document: str = DOCUMENT) -> str:
@@ -56,11 +57,11 @@ def tables(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def keys(table: type[BaseModel], above: Key = ()) -> Iterator[tuple[Key, FieldInfo]]:
-    """Every key below a table, with its path."""
+    """Every key below a table, with its path; of tables whose names a person chooses the reference has one."""
     for name, field in table.model_fields.items():
         yield (*above, name), field
         for inner in tables(field.annotation):
-            yield from keys(inner, (*above, name))
+            yield from keys(inner, (*above, name, *CHOSEN.get(name, ())))
 
 
 def literals(annotation: Any) -> Iterator[str]:

@@ -9,20 +9,26 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
+from onnx import helper, numpy_helper
 
+from inference import drawing
 from inference.errors import InferenceFailed, ModelNotUsable
 from inference.hooks import plain
+from inference.spec import ModelSpec
 from predictors.server import as_json
+from tests.answering import saved
 from tests.onnx_models import classifier, classifier_logits
 from tests.unit import predicting
 from tests.unit.images import photo
+from tests.unit.images import plain as plain_image
 from tests.unit.predicting import loaded
 
 
-def result(folder: Path, hooks: str, **parameters: object) -> dict:
+def result(folder: Path, hooks: str, toml: str = "", **parameters: object) -> dict:
     """What a classifier of 32 pixels with these hooks makes of a 60x40 image."""
     classifier(folder / "odd" / "model.onnx")
     (folder / "odd" / "hooks.py").write_text(hooks)
+    (folder / "odd" / "model.toml").write_text(toml)
     (folder / "odd" / "labels.txt").write_text("0\n1\n")
     return orjson.loads(as_json(predicting.result(loaded(folder), photo((60, 40)), **parameters)))
 
@@ -56,6 +62,114 @@ def preprocess(image):
     logits = classifier_logits(np.full((1, 3, 32, 32), 0.25))[0]
     assert found["predictions"][0]["label"] == str(logits.argmax())
     assert found["predictions"][0]["score"] == pytest.approx(np.exp(logits.max()) / np.exp(logits).sum(), abs=1e-5)
+
+
+ROWS = """
+import numpy as np
+from inference.hook_tools import boxes_of, nms, sigmoid, softmax
+ROWS = np.array([[[8, 16, 16, 32, 0.9, 0.1], [8, 16, 16, 30, 0.8, 0.1], [24, 16, 8, 8, 0.2, 0.7]]])
+"""
+
+
+@pytest.mark.parametrize(("asked", "scores"), [({}, [0.9, 0.7]), ({"threshold": 0.8}, [0.9])])
+def test_a_hook_lets_a_built_in_task_read_its_rows(tmp_path: Path, asked: dict, scores: list[float]) -> None:
+    found = result(tmp_path, ROWS + """
+def postprocess(outputs, context):
+    return context.decode({"rows": ROWS}, "object-detection", columns="box scores", boxes="cxcywh")
+""", 'task = "object-detection"', **asked)
+    assert [one["score"] for one in found["predictions"]] == scores
+    assert found["predictions"][0] == {"label": "0", "score": 0.9,
+                                       "box": {"xmin": 0.0, "ymin": 0.0, "xmax": 30.0, "ymax": 40.0}}
+
+
+def test_a_hook_calls_the_suppression_and_the_decoders_of_boxes(tmp_path: Path) -> None:
+    found = result(tmp_path, ROWS + """
+def postprocess(outputs, context):
+    boxes = boxes_of(ROWS[0, :, :4], "cxcywh", context.input_size)
+    kept = nms(boxes, ROWS[0, :, 4:].max(axis=1), iou=0.5)
+    cells = boxes_of(np.zeros((4, 64)), "dfl", context.input_size, strides=(16,))
+    return {"kept": kept, "box": context.to_image(boxes[kept])[0], "first": cells[0],
+            "sigmoid": sigmoid(0), "softmax": softmax([0, 0])}
+""")
+    assert found["kept"] == [0, 2]
+    assert found["box"] == [0, 0, 30, 40]
+    assert found["first"] == [8 - 7.5 * 16, 8 - 7.5 * 16, 8 + 7.5 * 16, 8 + 7.5 * 16]
+    assert (found["sigmoid"], found["softmax"]) == (0.5, [0.5, 0.5])
+
+
+@pytest.mark.parametrize(("keys", "told"), [
+    ('colums="box scores"', "colums: there is no such key"), ('boxes="xywy"', "boxes: expected"),
+    ('columns="scores box", boxes="dfl"', "bins: how many numbers"),
+    ('columns="box scores class"', "columns: expected")])
+def test_a_wrong_key_of_a_hooks_call_is_told(tmp_path: Path, keys: str, told: str) -> None:
+    with pytest.raises(ModelNotUsable, match=told):
+        result(tmp_path, f"{ROWS}\ndef postprocess(outputs, context):\n"
+                         f"    return context.decode({{'rows': ROWS}}, 'object-detection', {keys})")
+
+
+@pytest.mark.parametrize("picture", [
+    "np.full((20, 30, 3), (255, 0, 0), np.uint8)", "{'image': np.full((20, 30, 3), (255, 0, 0), np.uint8), 'note': 1}",
+    "Image.new('RGB', (30, 20), (255, 0, 0))"])
+def test_a_picture_is_told_as_image_to_image(tmp_path: Path, picture: str) -> None:
+    found = result(tmp_path, f"""
+import numpy as np
+from PIL import Image
+def postprocess(outputs, context):
+    return {picture}
+""")
+    assert (found["task"], found["width"], found["height"]) == ("image-to-image", 30, 20)
+    assert ("note" in found) == ("note" in picture)
+    drawn = drawing.draw(plain_image((60, 40)), found)
+    assert (drawn.size, drawn.getpixel((5, 5))) == ((30, 20), (255, 0, 0))
+
+
+def test_a_grey_picture_is_a_picture_of_one_channel(tmp_path: Path) -> None:
+    found = result(tmp_path, "import numpy as np\ndef postprocess(o, c): return np.full((2, 3), 128, np.uint8)")
+    assert drawing.draw(plain_image(), found).getpixel((0, 0)) == (128, 128, 128)
+
+
+def test_an_array_that_is_no_picture_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotUsable, match=r"a picture is an array .* this is \[3, 4, 4\] float32"):
+        result(tmp_path, "import numpy as np\ndef postprocess(o, c): return np.zeros((3, 4, 4), np.float32)",
+               'task = "image-to-image"')
+
+
+# Inputs of their own
+
+
+def own_input(tmp_path: Path, shapes: dict[str, tuple], preprocess: str, toml: str = "") -> ModelSpec:
+    """A model that adds up all numbers of its inputs."""
+    nodes = [helper.make_node("ReduceSum", [name], [f"sum of {name}"], keepdims=0) for name in shapes]
+    nodes += [helper.make_node("Sum", [f"sum of {name}" for name in shapes], ["sum"]),
+              helper.make_node("Reshape", ["sum", "form"], ["out"])]
+    saved(tmp_path / "odd" / "model.onnx", nodes, [numpy_helper.from_array(np.array([1, 1]), "form")], shapes,
+          {"out": (1, 1)})
+    (tmp_path / "odd" / "hooks.py").write_text("import numpy as np\ndef preprocess(image):\n    return " + preprocess)
+    (tmp_path / "odd" / "model.toml").write_text(toml or 'task = "tensor"')
+    model = loaded(tmp_path)
+    [output] = predicting.result(model, photo((60, 40)))["outputs"]
+    assert output["data"].tolist() == pytest.approx([6], abs=1e-4)
+    return model.spec
+
+
+@pytest.mark.parametrize(("shapes", "preprocess"), [
+    ({"frames": (1, 2, 3, 8, 8)}, "np.full((1, 2, 3, 8, 8), 6 / 384, np.float32)"),
+    ({"bands": (1, 4, 8, 8)}, "np.full((1, 4, 8, 8), 6 / 256, np.float32)"),
+    ({"numbers": ("batch", 6)}, "np.ones((1, 6), np.float32)"),
+    ({"image": (1, 3, "height", "width")}, "np.full((1, 3, 2, 1), 1, np.float32)"),
+    ({"left": (1, 3, 8, 8), "right": (1, 3, 8, 8)}, "{n: np.full((1, 3, 8, 8), 3 / 192, np.float32) for n in "
+                                                   "('left', 'right')}"),
+    ({"image": (1, 3, 8, 8), "more": (1, 5)}, "{'image': np.full((1, 3, 8, 8), 1 / 192, np.float32), "
+                                             "'more': np.ones((1, 5), np.float32)}")])
+def test_an_input_that_a_hook_makes_is_believed(tmp_path: Path, shapes: dict, preprocess: str) -> None:
+    spec = own_input(tmp_path, shapes, preprocess)
+    assert spec.warnings == ()
+    assert not {finding.fact for finding in spec.findings} & {"mean", "std", "scale", "color", "resize"}
+
+
+def test_an_input_that_a_hook_forgets_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotUsable, match="preprocess: input more has no value"):
+        own_input(tmp_path, {"image": (1, 3, 8, 8), "more": (1, 5)}, "np.zeros((1, 3, 8, 8), np.float32)")
 
 
 @pytest.mark.parametrize(("body", "told"), [

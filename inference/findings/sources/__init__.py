@@ -18,6 +18,7 @@ ONNX_SHAPES = "ONNX shapes"
 GRAPH = "graph"
 TEST_IMAGE = "test image"
 DEFAULT = "default"
+HOOKS_PY = "hooks.py"
 IMAGENET: Mapping[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 

@@ -14,6 +14,7 @@ from inference.spec import Interface, Size, TensorInfo
 Dimension = int | str | None
 FED = ("FP32", "FP16", "UINT8", "INT8")
 CHANNEL_COUNTS = (1, 3)
+NO_VALUES: Mapping[str, Any] = {}
 PIXEL_VALUES = "pixel_values"  # Hugging Face's name for an image, always NCHW
 PIXEL_MASK = "pixel_mask"  # DETR: 1 where the input shows the image, 0 where it is filled up
 TARGET_SIZES = "orig_target_sizes"  # RT-DETR, D-FINE: boxes come out in pixels of this size (width, height)
@@ -64,9 +65,10 @@ def image_input(toml: ModelToml, model: Interface) -> ImageInput:
     return ImageInput(tensor, _layout(tensor), batched)
 
 
-def constants(toml: ModelToml, model: Interface, image: TensorInfo,
-              size: Size | None) -> dict[str, NDArray[np.generic]]:
-    """An array for each input but the image, from model.toml or by the name that an exporter gives it.
+def constants(toml: ModelToml, model: Interface, image: TensorInfo, size: Size | None,
+              values: Mapping[str, Any] = NO_VALUES, own_input: bool = False) -> dict[str, NDArray[np.generic]]:
+    """An array for each input but the image, from model.toml, from the usual `values` of parameters, or by the name
+    that an exporter gives it. With `own_input`, of hooks.py, that makes what has none of these.
 
     Raises:
         ModelNotUsable: an input has no value, or a value does not fit its input.
@@ -76,8 +78,31 @@ def constants(toml: ModelToml, model: Interface, image: TensorInfo,
         if name not in others:
             raise ModelNotUsable(f'model.toml, constants.{name}: the model has no further input of this name; it has '
                                  f'{", ".join(others) or "none"}')
-    return {name: _constant(tensor, toml.constants.get(name), size) if model.graph.reads(name) else _anything(tensor)
-            for name, tensor in others.items()}
+    written = {**values, **toml.constants}
+    return {name: _constant(tensor, written.get(name), size) if model.graph.reads(name) else _anything(tensor)
+            for name, tensor in others.items()
+            if not own_input or not model.graph.reads(name) or name in written
+            or _known(tensor, np.float32, size) is not None}
+
+
+def own_image_input(toml: ModelToml, model: Interface) -> ImageInput:
+    """The input that a hooks.py makes: the one that takes an image, as above; else the first, which is believed to get
+    what it takes, whatever its form.
+
+    Raises:
+        ModelNotUsable: there is no such input.
+    """
+    if toml.input.name:
+        tensor = _named(toml.input.name, model)
+    else:
+        read = [tensor for tensor in model.inputs if model.graph.reads(tensor.name)] or list(model.inputs)
+        images = [tensor for tensor in read if _may_be_image(tensor) and tensor.datatype in FED]
+        if not read:
+            raise ModelNotUsable("the model has no inputs: export it with one that takes an image")
+        tensor = (images or read)[0]
+    if len(tensor.shape) == 4 and tensor.datatype in FED and _layout(tensor) is not None:
+        return ImageInput(tensor, _layout(tensor))
+    return ImageInput(TensorInfo(tensor.name, (None, 3, None, None), tensor.datatype), "NCHW")
 
 
 def told(tensor: TensorInfo) -> str:
