@@ -1,16 +1,15 @@
 """Every knob of Punnet: typed, read once from the environment or `.env`, a wrong value is one clear line."""
 
-import ipaddress
 import os
 import re
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+import setting_values
 from state_dir import StateDir
 
 ROOT = Path(__file__).resolve().parent
@@ -18,6 +17,7 @@ PREFIX = "PUNNET_"
 # sockaddr_un holds 107 bytes; a temporary name beside the socket needs the rest.
 MAX_SOCKET_PATH_BYTES = 95
 MEGA = 1_000_000
+CONNECTIONS = 10_000  # of one web process; an idle one costs 18 KiB
 # What ops/start.py hands to supervisord.conf beside the settings; no settings themselves.
 INTERNAL_VARIABLES = {PREFIX + name for name in ("SUPERVISED", "ROOT", "PYTHON", "EMBEDDED", "STOP_WAIT_S", "MINFDS")}
 
@@ -44,7 +44,14 @@ class Settings(BaseSettings):
                                       allow_inf_nan=False)
 
     bind: str = Field("127.0.0.1:4958", description="host:port; other than loopback needs keys")
-    api_keys: str = Field("", description="comma-separated name:key")
+    api_keys: Annotated[str, AfterValidator(setting_values.key_pairs)] = Field("", description="name:key,name:key")
+    api_keys_file: Path | None = Field(None, description="further keys, one name:key a line; read again on HUP")
+    cors_origins: Annotated[str, AfterValidator(setting_values.origins)] = Field(
+        "", description="comma-separated origins whose pages may use the service, or *")
+    allowed_hosts: Annotated[str, AfterValidator(setting_values.hosts)] = Field(
+        "", description="comma-separated names by which a service on loopback may be called")
+    url_prefix: Annotated[str, AfterValidator(setting_values.url_prefix)] = Field(
+        "", description="the path below which a proxy serves this")
     allow_anonymous: bool = Field(False, description="serve a non-loopback address without keys")
     state_dir: Path = Field(Path("var"), description="pid files, sockets, the queue's data, waiting images")
     log_dir: Path = Field(Path("gunicorn"), description="access, error, predictors, worker and supervisor .log")
@@ -82,7 +89,7 @@ class Settings(BaseSettings):
     def _empty_image_root_turns_paths_off(cls, value: object) -> object:
         return None if value == "" else value
 
-    @field_validator("state_dir", "log_dir", "models_dir", "image_root")
+    @field_validator("state_dir", "log_dir", "models_dir", "image_root", "api_keys_file")
     @classmethod
     def _relative_paths_are_from_the_root(cls, value: Path | None) -> Path | None:
         return None if value is None else ROOT / value.expanduser()
@@ -108,17 +115,6 @@ class Settings(BaseSettings):
     def _bind_is_host_and_port(cls, value: str) -> str:
         if not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\s\[\]]+):\d{1,5}", value) or not 0 < _port(value) < 65536:
             raise ValueError("should be host:port, such as 127.0.0.1:4958 or [::1]:4958")
-        return value
-
-    @field_validator("api_keys")
-    @classmethod
-    def _keys_are_named(cls, value: str) -> str:
-        if value.strip() and not value.strip(" ,"):
-            raise ValueError("holds no key; leave it empty for none")
-        for pair in filter(None, map(str.strip, value.split(","))):
-            name, _, key = pair.partition(":")
-            if not name.strip() or not key.strip():
-                raise ValueError("should be name:key pairs, separated by commas")
         return value
 
     @field_validator("redis_url")
@@ -147,7 +143,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _protected_mode(self) -> "Settings":
         """Refuse to open an unprotected server to a network, as Redis's protected mode does."""
-        if not (self.is_loopback or self.keys or self.allow_anonymous):
+        if not (self.is_loopback or self.has_keys or self.allow_anonymous):
             raise ValueError(f"{PREFIX}BIND={self.bind} is open to others: set {PREFIX}API_KEYS, "
                              f"or {PREFIX}ALLOW_ANONYMOUS=1 if that is meant")
         return self
@@ -162,16 +158,26 @@ class Settings(BaseSettings):
 
     @property
     def is_loopback(self) -> bool:
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return setting_values.is_loopback(self.host)
 
-    @cached_property
-    def keys(self) -> tuple[str, ...]:
-        """The secrets of `api_keys`, without their names."""
-        pairs = filter(None, map(str.strip, self.api_keys.split(",")))
-        return tuple(pair.partition(":")[2].strip() for pair in pairs)
+    @property
+    def has_keys(self) -> bool:
+        """Whether callers need a key."""
+        return bool(self.api_keys.strip() or self.api_keys_file)
+
+    def read_keys(self) -> tuple[str, ...]:
+        """The keys of the variable and, as it is now, of the file.
+
+        Raises:
+            SettingsError: the file cannot be read, or holds something else.
+        """
+        keys = setting_values.keys_of(setting_values.parts(self.api_keys))
+        try:
+            text = self.api_keys_file.read_text("utf-8-sig", "replace") if self.api_keys_file else None
+            return keys if text is None else keys + setting_values.keys_of_file(text)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise SettingsError(f"{PREFIX}API_KEYS_FILE={self.api_keys_file}: {reason}") from error
 
     @property
     def embedded(self) -> bool:

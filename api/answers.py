@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from flask import Response
+from flask import Response, request
 
 from api import problems
 from api.accept import JSON
@@ -44,7 +44,7 @@ def inline(request_id: str, model: str, prediction: Prediction, total_ms: float,
 def accepted(record: JobRecord) -> Response:
     """202 with the job's document and where to ask."""
     response = job(record, 202)
-    response.headers["Location"] = f"/jobs/{record.id}"
+    response.headers["Location"] = _url(record)
     response.headers["Retry-After"] = str(retry_after_s(record))
     return response
 
@@ -71,13 +71,18 @@ def result(record: JobRecord, file: File | None = None) -> Response:
 
 
 def _document(record: JobRecord) -> dict:
-    url = f"/jobs/{record.id}"
+    url = _url(record)
     return {"status": 202, "id": record.id, "state": record.state, "model_type": record.model_type,
             "queue_position": record.queue_position, "eta_s": None if record.eta_s is None else round(record.eta_s, 3),
             "progress": {"done": record.tiles_done, "total": record.tiles},
             "created_at": _time(record.created_at), "started_at": _time(record.started_at),
             "completed_at": _time(record.completed_at),
             "urls": {"get": url, "result": f"{url}/result", "cancel": url}}
+
+
+def _url(record: JobRecord) -> str:
+    """Where to ask for a job: below the path of a proxy, if there is one."""
+    return f"{request.script_root}/jobs/{record.id}"
 
 
 def _ending(record: JobRecord) -> dict:

@@ -2,13 +2,17 @@
 
 import encodings.idna  # noqa: F401  werkzeug imports it at the first request: here all processes share it
 import time
+from collections.abc import Callable, Iterable
+from resource import RLIMIT_NOFILE, getrlimit
+from typing import Any
 
 from flask import Flask, Response, g, request
 
 from api import health, jobs, models, predictions, problems
 from api.access_log import ARRIVED_KEY, AccessLog
-from api.auth import check_key
+from api.auth import SHARE_KEY, Callers
 from api.body import InFlight, RefusedBodies, release
+from api.browsers import Browsers
 from api.costs import Costs
 from api.drain import Drain
 from api.form import Forms
@@ -25,7 +29,8 @@ from jobs.queue import JobQueue
 from jobs.store import make_store
 from predictors.catalogue import Catalogue
 from predictors.client import Predictors
-from settings import MEGA, Settings
+from settings import CONNECTIONS, MEGA, Settings
+from shares import Shares
 
 
 def create_app(settings: Settings) -> Flask:
@@ -37,7 +42,8 @@ def create_app(settings: Settings) -> Flask:
         app.register_blueprint(resource.blueprint)
     problems.register(app)
     _register_hooks(app, service)
-    app.wsgi_app = RefusedBodies(app.wsgi_app, lambda: service.drain.active)  # type: ignore[method-assign]
+    below = _below(settings.url_prefix, app.wsgi_app)
+    app.wsgi_app = RefusedBodies(below, lambda: service.drain.active)  # type: ignore[method-assign]
     return app
 
 
@@ -55,12 +61,28 @@ def make_services(settings: Settings) -> Services:
         settings, Limits(settings.quick_ms, settings.inline_budget_ms), catalogue,
         Predictors(settings.state, catalogue), costs, queue, events, intake, in_flight,
         Forms(settings, in_flight, intake), waiting, drain,
-        Promotions(queue, events, waiting, costs, drain.count), AccessLog(settings.log_dir / "access.log"))
+        Promotions(queue, events, waiting, costs, drain.count), AccessLog(settings.log_dir / "access.log"),
+        Callers(settings), Browsers.of(settings), Shares(_most_waiting()))
+
+
+def _most_waiting() -> float:
+    """How many connections of one process may wait for a job to end: half of those that it can have, so that with an
+    overdraft others still come in."""
+    return min(CONNECTIONS, getrlimit(RLIMIT_NOFILE)[0]) / 2
+
+
+def _below(prefix: str, app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
+    """Tell the application below which path a proxy serves it, which the URLs in its answers begin with."""
+    def called_below(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        environ["SCRIPT_NAME"] = prefix
+        return app(environ, start_response)
+
+    return called_below if prefix else app
 
 
 def _register_hooks(app: Flask, service: Services) -> None:
     @app.before_request
-    def begin() -> None:
+    def begin() -> Response | None:
         service.drain.count(1)
         g.counted = True
         request.environ[ARRIVED_KEY] = time.perf_counter()
@@ -68,12 +90,21 @@ def _register_hooks(app: Flask, service: Services) -> None:
         request.environ["punnet.request-id"] = g.request_id
         if request.blueprint != predictions.blueprint.name:  # those yield while they wait, or in problems.py
             time.sleep(0)  # under gevent this yields: a busy keep-alive connection lets the others in
+        service.browsers.check(request)
+        answer = service.browsers.preflight(request)
+        if answer is None:
+            identify()
+        return answer
+
+    def identify() -> None:
         if request.endpoint not in health.OPEN_ENDPOINTS:
-            check_key(request, service.settings.keys)
+            g.caller = service.callers.caller(request)
+            request.environ[SHARE_KEY] = g.caller.share
 
     @app.after_request
-    def name_request(response: Response) -> Response:
+    def mark(response: Response) -> Response:
         response.headers["X-Request-ID"] = g.request_id
+        service.browsers.mark(request, response)
         return response
 
     @app.teardown_request

@@ -11,7 +11,9 @@ from typing import Any
 
 from flask import Request
 
+from api.auth import SHARE_KEY
 from api.problems import ApiError, BadRequest, Busy, TooLarge
+from shares import Shares
 
 STEP_BYTES = 1 << 18
 # gunicorn parses chunks in Python, down to one byte each: a yield comes sooner.
@@ -29,25 +31,31 @@ Environ = dict[str, Any]
 
 
 class InFlight:
-    """Bytes that one web process may reserve for request bodies. `turn` lets one body take a step between two
-    looks of the event loop at its sockets, so that many that arrive at once do not hold it up together."""
+    """Bytes that one web process may reserve for request bodies, with a share for each caller. `turn` lets one body
+    take a step between two looks of the event loop at its sockets, so that many that arrive at once do not hold it up
+    together."""
 
     def __init__(self, limit_bytes: int) -> None:
-        self._left = limit_bytes
+        self._shares = Shares(limit_bytes)
         self.turn = threading.Lock()
 
-    def check(self, size: int) -> None:
+    @property
+    def reserved_bytes(self) -> float:
+        return self._shares.total
+
+    def check(self, size: int, caller: str = "") -> None:
         """Raises Busy where there is no room just now."""
-        if size > self._left:
-            raise Busy("this process has no room for the request's body just now (PUNNET_INFLIGHT_MB)")
+        if not self._shares.has_room(caller, size):
+            raise Busy("this process has no room for the request's body just now (PUNNET_INFLIGHT_MB; while others are "
+                       "there a caller may have half of it)")
 
-    def reserve(self, size: int) -> None:
+    def reserve(self, size: int, caller: str = "") -> None:
         """Raises Busy where there is no room."""
-        self.check(size)
-        self._left -= size
+        self.check(size, caller)
+        self._shares.take(caller, size)
 
-    def release(self, size: int) -> None:
-        self._left += size
+    def release(self, size: int, caller: str = "") -> None:
+        self._shares.take(caller, -size)
 
 
 def admit(request: Request, limit_bytes: int, in_flight: InFlight, copies: int = 1) -> None:
@@ -60,7 +68,7 @@ def admit(request: Request, limit_bytes: int, in_flight: InFlight, copies: int =
     announced = request.content_length or 0
     if announced > limit_bytes:
         raise TooLarge(f"the body has {announced} bytes, at most {limit_bytes} are taken (PUNNET_MAX_UPLOAD_MB)")
-    in_flight.check(copies * announced)
+    in_flight.check(copies * announced, request.environ.get(SHARE_KEY, ""))
 
 
 def receive(request: Request, limit_bytes: int) -> Iterator[bytes]:
@@ -108,12 +116,12 @@ def counted(steps: Iterable[bytes], request: Request, limit_bytes: int, in_fligh
 
 def release(environ: Environ, in_flight: InFlight) -> None:
     """Release what this request reserved."""
-    in_flight.release(environ.pop(RESERVED_KEY, 0))
+    in_flight.release(environ.pop(RESERVED_KEY, 0), environ.get(SHARE_KEY, ""))
 
 
 def reserve(environ: Environ, size: int, in_flight: InFlight) -> None:
     """Reserve `size` bytes for this request from now on, more or fewer than before. Raises Busy."""
-    in_flight.reserve(size - environ.get(RESERVED_KEY, 0))
+    in_flight.reserve(size - environ.get(RESERVED_KEY, 0), environ.get(SHARE_KEY, ""))
     environ[RESERVED_KEY] = size
 
 

@@ -3,8 +3,10 @@
 from flask import Blueprint, Response, request
 
 from api import accept, answers, drawings, preferences, tensors
+from api.auth import caller
 from api.problems import NotImplementedYet
 from api.services import services
+from api.waits import waited_for
 from jobs.job import JobRecord
 
 blueprint = Blueprint("jobs", __name__)
@@ -24,7 +26,7 @@ def result(job_id: str) -> Response:
 
 @blueprint.delete("/jobs/<job_id>")
 def cancel(job_id: str) -> Response:
-    return answers.job(services().queue.cancel(job_id))
+    return answers.job(services().queue.cancel(job_id, caller().owner))
 
 
 @blueprint.get("/jobs")
@@ -37,5 +39,5 @@ def _waited_for(job_id: str) -> JobRecord:
     """The job's record once it has ended, or where it stands after `?wait=` seconds."""
     service = services()
     wait_s = preferences.wait_seconds(request.args.get("wait"), service.settings.wait_max_s)
-    record = service.queue.read(job_id)
-    return record if record.ended or not wait_s else service.events.wait(record, wait_s, service.queue.read)
+    record = service.queue.read(job_id, caller().owner)
+    return record if record.ended or not wait_s else waited_for(service, record, wait_s)

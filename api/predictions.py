@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from api import accept, answers, drawings, preferences, tensors
 from api.accept import DRAWINGS, TENSORS, Wanted
+from api.auth import caller
 from api.body import release
 from api.inline import NEVER, Attended, is_connected
 from api.intake import LOOP_BYTES
@@ -18,6 +19,7 @@ from api.preferences import Preference
 from api.problems import BadRequest, NotImplementedYet, UnsupportedMediaType
 from api.routing import Backlog, Decision, decide
 from api.services import Services, services
+from api.waits import waited_for
 from inference.errors import TooManyPixels
 from inference.image import ImageInfo, decoded_bytes, open_image
 from inference.model_info import ModelInfo
@@ -194,9 +196,9 @@ def answer_job(service: Services, job: Accepted) -> Response:
         return answers.accepted(job.record)
     release(request.environ, service.in_flight)
     left_s = job.deadline - time.monotonic()
-    record = service.events.wait(job.record, min(job.wait_s, left_s), service.queue.read)
+    record = waited_for(service, job.record, min(job.wait_s, left_s))
     if not record.ended and time.monotonic() >= job.deadline:
-        record = service.events.wait(service.queue.give_up(record.id), ENDING_S, service.queue.read)
+        record = waited_for(service, service.queue.give_up(record.id, caller().owner), ENDING_S)
     file = drawings.of_job(service, job.wanted, record) or tensors.of_job(service, job.wanted, record)
     return answers.result(record, file)
 
@@ -205,7 +207,8 @@ def _job(call: Call, decision: Decision) -> JobRequest:
     tiles = call.model.tiles(call.info.size, call.parameters)
     left_s = call.deadline - time.monotonic()
     return JobRequest(call.model_type, call.given, decision.predicted_ms, g.request_id,
-                      len(tiles) if tiles else 1, time.time() + left_s if left_s < NEVER else None)
+                      len(tiles) if tiles else 1, time.time() + left_s if left_s < NEVER else None,
+                      caller().owner, caller().share)
 
 
 def _read_header(service: Services, image: bytes) -> ImageInfo:

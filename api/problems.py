@@ -35,6 +35,10 @@ class Unauthorized(ApiError):
     headers: ClassVar = {"WWW-Authenticate": "Bearer"}
 
 
+class Forbidden(ApiError):
+    """A browser's page of another origin, or a name by which the service may not be called."""
+
+
 class ImageNotFound(ApiError):
     """The path names no image below the image root."""
 
@@ -98,6 +102,7 @@ class Problem:
 PROBLEMS: dict[str, Problem] = {
     BadRequest.__name__: Problem(400, "bad-request", "The request is not complete or contradicts itself"),
     Unauthorized.__name__: Problem(401, "unauthorized", "An API key is needed"),
+    Forbidden.__name__: Problem(403, "forbidden", "That is not allowed from there"),
     NotFound.__name__: Problem(404, "not-found", "There is nothing at this path"),
     inference_errors.ModelNotFound.__name__: Problem(404, "model-not-found", "No such model"),
     ImageNotFound.__name__: Problem(404, "image-not-found", "No such image"),
@@ -140,9 +145,11 @@ def register(app: Flask) -> None:
     app.register_error_handler(Exception, _answer)
 
 
-def document(problem: Problem, detail: str, request_id: str | None = None) -> dict:
-    """The RFC 9457 problem document for this request, or for the one that `request_id` names."""
-    return {"type": f"/problems/{problem.slug}", "title": problem.title, "status": problem.status,
+def document(problem: Problem, detail: str, request_id: str | None = None, url_prefix: str | None = None) -> dict:
+    """The RFC 9457 problem document for this request, or for the one that `request_id` names. Outside of a request
+    `url_prefix` is to be given too."""
+    prefix = request.script_root if url_prefix is None else url_prefix
+    return {"type": f"{prefix}/problems/{problem.slug}", "title": problem.title, "status": problem.status,
             "detail": _writable(detail[:MAX_DETAIL]), "request_id": request_id or g.request_id}
 
 

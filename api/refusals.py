@@ -25,14 +25,15 @@ STATUSES = {"LimitRequestLine": 414, "LimitRequestHeaders": 431, "ExpectationFai
 SLUGS = {403: "forbidden", 501: "not-implemented"}
 
 
-def handle_error(request: Any, connection: Any, address: Sequence[Any], error: BaseException) -> None:
+def handle_error(request: Any, connection: Any, address: Sequence[Any], error: BaseException,
+                 url_prefix: str = "") -> None:
     """In place of the method of gunicorn's worker: answer, log a line, and let the caller read the answer."""
     if not isinstance(error, Exception):  # the end of this greenlet: the service is being stopped
         return
     problem, identity = problem_of(error), _request_id(request or getattr(error, "req", None))
     _log(problem, identity, address, error)
     try:
-        connection.sendall(answer(problem, _detail(problem, error), identity))
+        connection.sendall(answer(problem, _detail(problem, error), identity, url_prefix))
     except OSError:  # the caller is gone
         return
     discard(connection)
@@ -47,9 +48,9 @@ def problem_of(error: BaseException) -> Problem:
     return Problem(status, SLUGS.get(status, "bad-request"), HTTPStatus(status).phrase)
 
 
-def answer(problem: Problem, detail: str, identity: str) -> bytes:
+def answer(problem: Problem, detail: str, identity: str, url_prefix: str) -> bytes:
     """The whole answer, as it is sent."""
-    document = orjson.dumps(problems.document(problem, detail, identity)) + b"\n"
+    document = orjson.dumps(problems.document(problem, detail, identity, url_prefix)) + b"\n"
     head = (f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\nConnection: close\r\n"
             f"Content-Type: application/problem+json\r\nContent-Length: {len(document)}\r\n"
             f"X-Request-ID: {identity}\r\n\r\n")

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from flask import current_app
 
 from api.access_log import AccessLog
+from api.auth import Callers
 from api.body import InFlight
+from api.browsers import Browsers
 from api.costs import Costs
 from api.drain import Drain
 from api.form import Forms
@@ -19,6 +21,7 @@ from jobs.queue import JobQueue
 from predictors.catalogue import Catalogue
 from predictors.client import Predictors
 from settings import Settings
+from shares import Shares
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,9 @@ class Services:
     drain: Drain
     promotions: Promotions
     access_log: AccessLog
+    callers: Callers
+    browsers: Browsers
+    held: Shares  # connections that wait for a job to end
 
     def start(self) -> None:
         """Start threads, greenlets and connections: after the fork, never before."""

@@ -7,12 +7,14 @@ monkey.patch_all()  # before anything else is imported: the app is imported befo
 import gc  # noqa: E402
 import logging  # noqa: E402
 import sys  # noqa: E402
+from functools import partial  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from lifeline import die_with_parent  # noqa: E402
+from settings import CONNECTIONS as _CONNECTIONS  # noqa: E402
 from settings import load_settings  # noqa: E402
 
 _settings = load_settings()
@@ -23,7 +25,7 @@ logging.basicConfig(level=_settings.logging_level.upper(),
 bind = _settings.bind
 worker_class = "gevent"
 workers = _settings.workers
-worker_connections = 10_000  # an idle long-poll costs 18 KiB
+worker_connections = _CONNECTIONS
 backlog = 2048
 preload_app = not _settings.reload
 # Seconds; below graceful_timeout, or an idle connection would use up a stop's patience.
@@ -48,6 +50,12 @@ def post_fork(server: Any, worker: Any) -> None:
     die_with_parent(server.pid)
 
 
+def on_reload(server: Any) -> None:
+    """HUP: the next web processes know the keys that the file has now. Those of --reload import all anew."""
+    if preload_app:
+        server.app.wsgi().extensions["punnet"].callers.read_again()
+
+
 def child_exit(server: Any, worker: Any) -> None:
     """What a dead web process waited for must not count any more."""
     from api.waiting import clear_dead  # not before the fork: with --reload nothing of ours is to be imported there
@@ -70,5 +78,5 @@ def post_worker_init(worker: Any) -> None:
     from api.connection import limited  # not before the fork: with --reload nothing of ours is to be imported there
     from api.refusals import handle_error
     worker.handle = limited(worker.handle, _settings.min_upload_kbps)
-    worker.handle_error = handle_error
+    worker.handle_error = partial(handle_error, url_prefix=_settings.url_prefix)
     worker.wsgi.extensions["punnet"].start()

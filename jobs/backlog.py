@@ -8,13 +8,16 @@ from redis.client import Pipeline
 from rq import Queue
 
 from jobs.errors import NotInTime, QueueFull
+from jobs.turns import Look, forget_all
 from settings import MEGA, Settings
+from shares import fits
 
 # Predicted milliseconds of all jobs ever accepted, and of all that have ended: their difference is the backlog.
 ACCEPTED_MS = "punnet:accepted-ms"
 ENDED_MS = "punnet:ended-ms"
 PACE = "punnet:pace"
 FORGETTING, MAX_PACE = 0.95, 20.0
+SHARE = "; while others' jobs wait too, a caller may have half of what may wait"
 
 
 class Backlog:
@@ -41,24 +44,27 @@ class Backlog:
         own_ms = max(predicted_ms, before_ms / self._settings.job_workers)
         return max(1.0, own_ms * pace(self._client) - (ran_ms or 0.0)) / 1000
 
-    def check_deadline(self, deadline_at: float | None) -> None:
-        """Raises NotInTime where a job could not begin by then, in seconds since the epoch."""
+    def check_deadline(self, deadline_at: float | None, behind_ms: float) -> None:
+        """Raises NotInTime where a job could not begin by then, in seconds since the epoch; `behind_ms` of what waits
+        comes after it."""
         if deadline_at is None:
             return
-        wait_s = self.ms() / 1000 / self._settings.job_workers
+        wait_s = max(0.0, self.ms() - behind_ms * pace(self._client)) / 1000 / self._settings.job_workers
         if time.time() + wait_s > deadline_at:
             raise NotInTime(f"it could not begin in time: the jobs before it take about {wait_s:.1f} s")
 
-    def check_room(self, stored_bytes: int, image_bytes: int) -> None:
+    def check_room(self, look: Look, stored_bytes: int, image_bytes: int) -> None:
         """Raises QueueFull where so many jobs, or bytes of their images, wait that one more is too much."""
-        waiting = self._client.llen(self._queue.key)
-        if not waiting and not self._client.zcard(self._queue.started_job_registry.key):
+        if not look.jobs and not self._client.zcard(self._queue.started_job_registry.key):
             self._client.copy(ACCEPTED_MS, ENDED_MS, replace=True)  # nothing is left: forget what a crash lost
-        if waiting >= self._settings.queue_max_jobs:
-            raise QueueFull(f"{waiting} jobs wait already (PUNNET_QUEUE_MAX_JOBS)", self._place_free_s(waiting))
-        if stored_bytes + image_bytes > self._settings.queue_max_mb * MEGA:
-            raise QueueFull(f"images of waiting jobs fill {self._settings.queue_max_mb:g} MB already "
-                            "(PUNNET_QUEUE_MAX_MB)", self._place_free_s(waiting))
+            forget_all(self._client)
+        if not fits(look.own_jobs, look.jobs, 1, self._settings.queue_max_jobs):
+            raise QueueFull(f"{look.jobs} jobs wait already, {look.own_jobs} of them yours "
+                            f"(PUNNET_QUEUE_MAX_JOBS){SHARE}", self._place_free_s(look.jobs))
+        own_bytes = max(0.0, stored_bytes - look.other_bytes)
+        if not fits(own_bytes, stored_bytes, image_bytes, self._settings.queue_max_mb * MEGA):
+            raise QueueFull(f"images of waiting jobs fill {stored_bytes / MEGA:.0f} of {self._settings.queue_max_mb:g} "
+                            f"MB already (PUNNET_QUEUE_MAX_MB){SHARE}", self._place_free_s(look.jobs))
 
     def _place_free_s(self, waiting: int) -> float:
         """Until the job at the head has run: the backlog, shared by the workers and the jobs."""

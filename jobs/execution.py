@@ -26,6 +26,7 @@ from rq.serializers import JSONSerializer
 from jobs.backlog import note_end
 from jobs.events import announce
 from jobs.job import CANCELED, DEADLINE, Outcome
+from jobs.turns import forget
 
 # Who executes a job says each HEARTBEAT_S that it goes on; after HEARTBEAT_TTL_S without a word it is given up.
 HEARTBEAT_S = 3
@@ -35,7 +36,7 @@ OUTCOME, TILES_DONE, DEATHS = "punnet_outcome", "punnet_tiles_done", "punnet_dea
 RESULT = "punnet:result:"
 MAX_RESULT_BYTES = 200_000_000  # the queue server takes no value of 512 MB
 RESULT_MARGIN_S = 60  # a result must not be gone before its job
-# Kept for a day after a job's time, so that its id is told from one that never was.
+# Holds the job's owner for a day after its time, so that to the owner its id is told from one that never was.
 TOMBSTONE = "punnet:known:"
 TOMBSTONE_S = 24 * 3600
 ENDED = (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED)
@@ -161,8 +162,14 @@ def write_end(pipeline: Pipeline, standing: Standing, outcome: Outcome, result: 
     pipeline.hset(job.key, OUTCOME, json.dumps(outcome.to_json()))
     job.cleanup(ttl, pipeline=pipeline, remove_from_queue=False)
     note_end(pipeline, job.meta["predicted_ms"])
-    pipeline.set(TOMBSTONE + job.id, b"", ex=ttl + TOMBSTONE_S)
+    pipeline.set(TOMBSTONE + job.id, owner_of(job), ex=ttl + TOMBSTONE_S)
+    forget(pipeline, job.id)
     announce(pipeline, job.id)
+
+
+def owner_of(job: Job) -> str:
+    """Whose job it is; nobody's where there were no keys."""
+    return job.meta.get("owner", "")
 
 
 def _forget(pipeline: Pipeline, standing: Standing) -> None:

@@ -16,7 +16,8 @@ CANCELED = "Canceled"
 
 @dataclass(frozen=True)
 class JobRequest:
-    """What a worker needs to know beside the image: names and plain values only."""
+    """What is asked for beside the image: names and plain values only. The job belongs to `owner` and counts for the
+    share of `caller`: api/auth.py says who they are."""
 
     model_type: str
     parameters: dict[str, Any]
@@ -24,6 +25,8 @@ class JobRequest:
     request_id: str = "-"
     tiles: int = 1
     deadline_at: float | None = None  # seconds since the epoch: what has not begun by then is not begun
+    owner: str = ""
+    caller: str = ""
 
 
 @dataclass(frozen=True)

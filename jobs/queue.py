@@ -19,9 +19,10 @@ from rq.serializers import JSONSerializer
 from jobs import execution as executions
 from jobs.backlog import Backlog
 from jobs.errors import JobExpired, JobNotFound, QueueUnavailable
-from jobs.execution import HEARTBEAT_TTL_S, OUTCOME, RESULT, TILES_DONE, TOMBSTONE
+from jobs.execution import HEARTBEAT_TTL_S, OUTCOME, RESULT, TILES_DONE, TOMBSTONE, owner_of
 from jobs.job import WORKER_LOST, JobRecord, JobRequest, Outcome, State
 from jobs.store import ImageStore, make_ended_store
+from jobs.turns import Turns, note
 from settings import Settings
 
 QUEUE = "punnet"
@@ -100,8 +101,8 @@ class JobQueue:
             if executions.end(self._queue, job_id, execution.id, outcome, result):
                 self._in_thread(lambda: self._store.delete(job_id))
 
-    def read(self, job_id: str) -> JobRecord:
-        """Where a job stands.
+    def read(self, job_id: str, owner: str = "") -> JobRecord:
+        """Where a job stands. For another than its owner there is no such job.
 
         Raises:
             JobNotFound, JobExpired, QueueUnavailable.
@@ -112,8 +113,10 @@ class JobQueue:
                 fields = cast(dict[bytes, bytes], self._client.hgetall(job.key))
                 job.restore(fields)
             except (NoSuchJobError, ValueError):
-                known = self._client.exists(TOMBSTONE + job_id)
-                raise _gone(job_id, bool(known)) from None
+                known = cast(bytes | None, self._client.get(TOMBSTONE + job_id))
+                raise _gone(job_id, known is not None and known.decode() == owner) from None
+            if owner_of(job) != owner:
+                raise _gone(job_id, known=False)
             return self._record(job, fields)
 
     def ended_image(self, job_id: str) -> bytes:
@@ -125,47 +128,49 @@ class JobQueue:
         with _unavailable():
             return self._in_thread(lambda: self._ended.get(job_id))
 
-    def cancel(self, job_id: str) -> JobRecord:
+    def cancel(self, job_id: str, owner: str = "") -> JobRecord:
         """End a job as canceled: a queued one leaves the queue, a running one is called off, an ended one is left as
         it is. The record that is returned has ended.
 
         Raises:
             JobNotFound, JobExpired, QueueUnavailable.
         """
-        record = self.read(job_id)
+        record = self.read(job_id, owner)
         if record.ended:
             return record
-        return self._end_and_read(job_id, executions.cancel)
+        return self._end_and_read(job_id, owner, executions.cancel)
 
-    def give_up(self, job_id: str) -> JobRecord:
+    def give_up(self, job_id: str, owner: str = "") -> JobRecord:
         """End a job that still waits at its deadline; one that runs is ended by its worker.
 
         Raises:
             JobNotFound, JobExpired, QueueUnavailable.
         """
-        return self._end_and_read(job_id, executions.miss)
+        return self._end_and_read(job_id, owner, executions.miss)
 
-    def _end_and_read(self, job_id: str, end: Callable[[Queue, str], bool]) -> JobRecord:
+    def _end_and_read(self, job_id: str, owner: str, end: Callable[[Queue, str], bool]) -> JobRecord:
         with _unavailable():
             if end(self._queue, job_id):
                 self._in_thread(lambda: self._store.delete(job_id))
-        return self.read(job_id)
+        return self.read(job_id, owner)
 
     def _read_accepted(self, job_id: str, request: JobRequest) -> JobRecord:
         """Accepted is accepted, also where the queue server went away in this moment."""
         try:
-            return self.read(job_id)
+            return self.read(job_id, request.owner)
         except QueueUnavailable:
             return JobRecord(job_id, "queued", request.model_type, datetime.now(UTC), request.request_id)
 
     def _accepted(self, request: JobRequest, image: bytes, status: JobStatus) -> Job:
         """The job with its image stored and its work counted; not saved yet."""
-        job_id = uuid.uuid4().hex
-        self._backlog.check_room(self._in_thread(self._store.total_bytes), len(image))
+        job_id, look = uuid.uuid4().hex, self._queue.look(request.caller)
+        self._backlog.check_room(look, self._in_thread(self._store.total_bytes), len(image))
+        behind_ms = look.behind_ms if status is JobStatus.QUEUED else 0.0
         if status is JobStatus.QUEUED:
-            self._backlog.check_deadline(request.deadline_at)
+            self._backlog.check_deadline(request.deadline_at, behind_ms)
         self._in_thread(lambda: self._store.put(job_id, image))
-        return self._job(job_id, request, self._backlog.accept(request.predicted_ms), status)
+        note(self._client, job_id, request.caller, request.predicted_ms, len(image))
+        return self._job(job_id, request, self._backlog.accept(request.predicted_ms) - behind_ms, status)
 
     def _job(self, job_id: str, request: JobRequest, accepted_ms: float, status: JobStatus) -> Job:
         return self._queue.create_job(
@@ -175,7 +180,8 @@ class JobQueue:
             timeout=self._settings.job_timeout_s, result_ttl=self._settings.result_ttl_s,
             failure_ttl=self._settings.result_ttl_s, retry=Retry(max=RETRIES),
             meta={"model_type": request.model_type, "predicted_ms": request.predicted_ms, "accepted_ms": accepted_ms,
-                  "accepted_at": time.time(), "request_id": request.request_id, "tiles": request.tiles})
+                  "accepted_at": time.time(), "request_id": request.request_id, "tiles": request.tiles,
+                  "owner": request.owner})
 
     def _record(self, job: Job, fields: dict[bytes, bytes]) -> JobRecord:
         state, tiles = STATES.get(job.get_status(refresh=False), "queued"), job.meta["tiles"]
@@ -208,9 +214,9 @@ class JobQueue:
         return self._backlog.seconds_left(job.meta["predicted_ms"], job.meta["accepted_ms"], ran_ms)
 
 
-def make_queue(client: Redis) -> Queue:
+def make_queue(client: Redis) -> Turns:
     """The one queue. A worker with several would lose a job when it dies between two steps of RQ's."""
-    return Queue(QUEUE, connection=client, serializer=JSONSerializer)
+    return Turns(QUEUE, connection=client, serializer=JSONSerializer)
 
 
 @contextmanager

@@ -11,7 +11,13 @@ import sys
 from pathlib import Path
 
 from lifeline import die_with_parent
-from settings import ROOT, Settings, load_settings
+from settings import PREFIX, ROOT, Settings, load_settings
+
+# Callers' keys are the web processes' alone, and predictors know no queue server: what runs a model's hooks must not
+# have secrets in an environment that one of them may print. Settings are checked in every process, so that something
+# has to stand there.
+NO_KEY = {f"{PREFIX}API_KEYS": "none:this-process-knows-no-key", f"{PREFIX}API_KEYS_FILE": ""}
+NO_REDIS = {f"{PREFIX}REDIS_URL": "redis://this-process-knows-no-queue-server"}
 
 
 def main(role: str) -> None:
@@ -19,7 +25,14 @@ def main(role: str) -> None:
     die_with_parent(int((settings.state_dir / "supervisord.pid").read_text()))
     _take_lock(settings.state_dir / f"{role}.lock")
     arguments = COMMANDS[role](settings)
-    os.execv(arguments[0], arguments)
+    os.execve(arguments[0], arguments, _environment(role, settings))
+
+
+def _environment(role: str, settings: Settings) -> dict[str, str]:
+    """The environment of the program, without the secrets that it does not need."""
+    no_key = NO_KEY if settings.has_keys and role != "gunicorn" else {}
+    no_redis = NO_REDIS if settings.redis_url and role == "predictors" else {}
+    return dict(os.environ) | no_key | no_redis
 
 
 def _take_lock(path: Path) -> None:

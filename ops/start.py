@@ -44,6 +44,7 @@ def main() -> None:
         if options.reload:
             os.environ[f"{PREFIX}RELOAD"] = "true"
         settings = load_settings()
+        settings.read_keys()  # what is wrong with them is to be said here, and not in a log
         sys.exit(start(settings, options.foreground))
     except (SettingsError, StartError) as error:
         sys.exit(f"punnet: {error}")
@@ -217,7 +218,8 @@ def _models(settings: Settings) -> list[dict[str, str]]:
 def _get(settings: Settings, path: str) -> tuple[int, bytes]:
     host = ANY_ADDRESS.get(settings.host, settings.host)
     with contextlib.closing(http.client.HTTPConnection(host, settings.port, timeout=5)) as connection:
-        connection.request("GET", path, headers={"X-API-Key": settings.keys[0]} if settings.keys else {})
+        keys = settings.read_keys()
+        connection.request("GET", path, headers={"X-API-Key": keys[0]} if keys else {})
         response = connection.getresponse()
         return response.status, response.read()
 
@@ -260,7 +262,7 @@ def _greeting(settings: Settings, models: list[dict[str, str]]) -> str:
 
 
 def _curl_line(settings: Settings, model: str) -> str:
-    key = " -H 'X-API-Key: YOUR_KEY'" if settings.keys else ""
+    key = " -H 'X-API-Key: YOUR_KEY'" if settings.has_keys else ""
     image = _sample(settings.image_root)
     image = f"-d img_file={shlex.quote(image)}" if image else "-F img_file=@photo.jpg"
     form = f"-d model_type={model}" if image else f"-F model_type={model}"

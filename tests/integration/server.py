@@ -9,10 +9,11 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -133,6 +134,21 @@ class Server:
 
     def log(self, name: str) -> str:
         return (self.home / "logs" / name).read_text()
+
+
+@contextlib.contextmanager
+def web_beside(server: Server, home: Path, **settings: Any) -> Iterator[Server]:
+    """Another gunicorn before the predictors and workers of a running server, with settings of its own."""
+    other = Server(home, {**server.settings, "STATE_DIR": server.state_dir, "WORKERS": 1, **settings})
+    (home / "logs").mkdir()
+    gunicorn = subprocess.Popen([sys.executable, "-m", "gunicorn", "-c", "gunicorn/gunicorn_cfg.py", "wsgi:app"],
+                                cwd=ROOT, env=other.environment)
+    try:
+        wait_until(lambda: other.get("/livez").status == 200, 20)
+        yield other
+    finally:
+        gunicorn.terminate()
+        gunicorn.wait(20)
 
 
 def multipart(fields: dict[str, str], image: bytes | None, name: str = "img_file") -> bytes:

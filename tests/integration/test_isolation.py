@@ -100,7 +100,7 @@ def is_ready(server: Server, name: str) -> bool:
 SENDER = """
 import socket, sys
 with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=30) as client:
-    client.sendall(b"POST /predict HTTP/1.1\\r\\nHost: x\\r\\nContent-Type: image/jpeg\\r\\nConnection: close\\r\\n"
+    client.sendall(b"POST /predict HTTP/1.1\\r\\nHost: [::1]\\r\\nContent-Type: image/jpeg\\r\\nConnection: close\\r\\n"
                    b"Content-Length: 400000000\\r\\n\\r\\n")
     for _ in range(400):
         client.sendall(bytes(1_000_000))

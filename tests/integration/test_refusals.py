@@ -140,7 +140,7 @@ def test_a_body_over_the_limit_is_413_also_chunked(server: Server) -> None:
 @pytest.mark.parametrize("connection", ["close", "keep-alive"])
 def test_a_client_that_sends_400_mb_first_reads_its_413_afterwards(server: Server, connection: str) -> None:
     client = socket.create_connection(("127.0.0.1", server.port), timeout=30)
-    head = (f"POST /predict?model_type=strawberry HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\n"
+    head = (f"POST /predict?model_type=strawberry HTTP/1.1\r\nHost: localhost\r\nConnection: {connection}\r\n"
             f"Content-Type: image/jpeg\r\nContent-Length: {400 * MB}\r\n\r\n")
     with client:
         client.sendall(head.encode())
@@ -155,7 +155,7 @@ def test_a_client_that_sends_400_mb_first_reads_its_413_afterwards(server: Serve
 
 def test_a_client_that_stops_in_the_middle_costs_nothing(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
-        client.sendall(b"POST /predict?model_type=strawberry HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
+        client.sendall(b"POST /predict?model_type=strawberry HTTP/1.1\r\nHost: [::1]\r\nContent-Type: image/jpeg\r\n"
                        b"Content-Length: 100000\r\n\r\nabc")
         client.shutdown(socket.SHUT_WR)
         response = http.client.HTTPResponse(client)

@@ -103,16 +103,6 @@ def test_a_port_in_use_stops_the_start_with_one_line(own_server: Server) -> None
     assert own_server.pids() == {}
 
 
-def test_keys_are_asked_for_everywhere_but_by_the_probes(own_server: Server) -> None:
-    own_server.settings["API_KEYS"] = "me:secret-1,you:secret-2"
-    own_server.start()
-    assert own_server.get("/livez").status == own_server.get("/readyz").status == 200
-    assert own_server.get("/models").is_problem(401, "unauthorized")
-    assert own_server.get("/models", headers={"X-API-Key": "wrong"}).status == 401
-    assert own_server.get("/models", headers={"X-API-Key": "secret-1"}).status == 200
-    assert own_server.predict(leaf(), headers={"Authorization": "Bearer secret-2"}).status == 200
-
-
 def test_budget_zero_makes_every_image_a_job(own_server: Server) -> None:
     own_server.settings |= {"INLINE_BUDGET_MS": 0, "QUICK_MS": 0}
     own_server.start()

@@ -177,11 +177,11 @@ def test_health_needs_no_key(make_client: MakeClient, path: str) -> None:
 
 def test_bodies_are_released_and_waiting_work_is_forgotten_whatever_came_of_them(client: FlaskClient) -> None:
     service = services_of(client)
-    before = service.in_flight._left
+    before = service.in_flight.reserved_bytes
     for image in (photo(), b"no image"):
         post(client, image=image)
     client.post("/predict", data=b"x" * 100, content_type="image/jpeg")
-    assert service.in_flight._left == before
+    assert service.in_flight.reserved_bytes == before
     assert service.drain.open_work == service.waiting.ms("quick") == 0
 
 

@@ -8,17 +8,21 @@ import pytest
 from settings import ROOT
 from tests.unit.test_numpy_free import NUMPY_FREE
 
-PARTS = {"api", "inference", "predictors", "jobs", "worker", "ops", "settings", "state_dir", "lifeline"}
+PARTS = {"api", "inference", "predictors", "jobs", "worker", "ops", "settings", "setting_values", "state_dir",
+         "lifeline", "shares"}
 CLIENT = {"predictors.client", "predictors.catalogue", "predictors.protocol"}
 MAY_IMPORT = {
-    "api": {"jobs", "settings", "state_dir", *CLIENT, *(f"inference.{name}" for name in NUMPY_FREE)},
+    "api": {"jobs", "settings", "setting_values", "state_dir", "shares", *CLIENT,
+            *(f"inference.{name}" for name in NUMPY_FREE)},
     "worker": {"jobs", "inference.cost", "inference.errors", "settings", "state_dir", "lifeline", *CLIENT},
     "predictors": {"inference", "settings", "state_dir", "lifeline"},
-    "jobs": {"settings", "state_dir"},
+    "jobs": {"settings", "state_dir", "shares"},
     "inference": set(),
-    "settings": {"state_dir"},
+    "settings": {"setting_values", "state_dir"},
+    "setting_values": set(),
     "state_dir": set(),
     "lifeline": set(),
+    "shares": set(),
     "ops": {"settings", "state_dir", "lifeline"},
     "gunicorn": {"api.connection", "api.refusals", "api.waiting", "settings", "lifeline"},
 }

@@ -157,7 +157,7 @@ def test_a_service_that_knows_no_models_yet_is_starting(client: FlaskClient, cal
 
 def test_a_process_full_of_bodies_is_busy(make_client: MakeClient) -> None:
     client = make_client(inflight_mb=32)
-    services_of(client).in_flight.reserve(32_000_000)
+    services_of(client).in_flight.reserve(32_000_000, "127.0.0.1")
     check(raw()(client), 503, "busy")
 
 
@@ -178,8 +178,8 @@ def test_what_only_jobs_know_is_told_too(client: FlaskClient, redis: Redis, kind
 
 def test_slugs_and_statuses_are_those_of_the_contract() -> None:
     assert {problem.slug: problem.status for problem in PROBLEMS.values()} == {
-        "bad-request": 400, "unauthorized": 401, "not-found": 404, "model-not-found": 404, "image-not-found": 404,
-        "job-not-found": 404, "method-not-allowed": 405, "not-acceptable": 406, "too-slow": 408,
+        "bad-request": 400, "unauthorized": 401, "forbidden": 403, "not-found": 404, "model-not-found": 404,
+        "image-not-found": 404, "job-not-found": 404, "method-not-allowed": 405, "not-acceptable": 406, "too-slow": 408,
         "job-expired": 410, "job-canceled": 410, "too-large": 413, "unsupported-image": 415,
         "unsupported-media-type": 415, "too-many-pixels": 422, "bad-parameter": 422, "queue-full": 429,
         "caller-gone": 499, "inference-failed": 500, "poison-image": 500, "worker-lost": 500,

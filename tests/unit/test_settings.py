@@ -31,7 +31,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert (settings.queue_max_jobs, settings.queue_max_mb, settings.wait_max_s) == (1000, 512, 60)
     assert (settings.job_timeout_s, settings.result_ttl_s, settings.stop_timeout_s) == (300, 3600, 30)
     assert settings.embedded
-    assert settings.keys == ()
+    assert (settings.read_keys(), settings.has_keys) == ((), False)
 
 
 def test_processes_of_each_kind_are_as_many_as_the_cores(environment: pytest.MonkeyPatch) -> None:
@@ -46,7 +46,9 @@ def test_processes_of_each_kind_are_as_many_as_the_cores(environment: pytest.Mon
     ("BIND", "nowhere", "PUNNET_BIND=nowhere"), ("BIND", "127.0.0.1:0", "PUNNET_BIND"),
     ("BIND", "127.0.0.1:70000", "PUNNET_BIND"), ("BIND", "::1:4958", "PUNNET_BIND"),
     ("BIND", "local host:4958", "PUNNET_BIND"), ("API_KEYS", "onlyakey", "PUNNET_API_KEYS"),
-    ("API_KEYS", "name:", "PUNNET_API_KEYS"), ("REDIS_URL", "http://x", "PUNNET_REDIS_URL"),
+    ("API_KEYS", "name:", "PUNNET_API_KEYS"), ("API_KEYS", "name:\u0142", "PUNNET_API_KEYS: the key of 'name'"),
+    ("CORS_ORIGINS", "a.org", "PUNNET_CORS_ORIGINS=a.org"), ("ALLOWED_HOSTS", "a:80", "PUNNET_ALLOWED_HOSTS=a:80"),
+    ("URL_PREFIX", "punnet", "PUNNET_URL_PREFIX=punnet"), ("REDIS_URL", "http://x", "PUNNET_REDIS_URL"),
     ("ALLOW_ANONYMOUS", "perhaps", "PUNNET_ALLOW_ANONYMOUS=perhaps"), ("PREDICTORS", "0", "PUNNET_PREDICTORS=0"),
     ("DECODED_MB", "1", "PUNNET_DECODED_MB=1"), ("QUEUE_MAX_JOBS", "0", "PUNNET_QUEUE_MAX_JOBS=0"),
     ("MAX_UPLOAD_MB", "nan", "PUNNET_MAX_UPLOAD_MB=nan"), ("WAIT_MAX_S", "inf", "PUNNET_WAIT_MAX_S=inf"),
@@ -75,7 +77,8 @@ def test_an_open_address_without_keys_is_refused(environment: pytest.MonkeyPatch
         load_settings()
 
 
-@pytest.mark.parametrize("permission", [{"API_KEYS": "me:key"}, {"ALLOW_ANONYMOUS": "1"}])
+@pytest.mark.parametrize("permission", [
+    {"API_KEYS": "me:key"}, {"API_KEYS_FILE": "keys"}, {"ALLOW_ANONYMOUS": "1"}])
 def test_an_open_address_is_allowed_with_keys_or_on_purpose(environment: pytest.MonkeyPatch,
                                                             permission: dict[str, str]) -> None:
     set_variables(environment, BIND="0.0.0.0:4958", **permission)
@@ -91,7 +94,31 @@ def test_loopback_addresses_need_no_keys(environment: pytest.MonkeyPatch, bind: 
 
 def test_keys_are_read_without_their_names(environment: pytest.MonkeyPatch) -> None:
     set_variables(environment, API_KEYS="me:one, you:with:colon,")
-    assert load_settings().keys == ("one", "with:colon")
+    assert load_settings().read_keys() == ("one", "with:colon")
+
+
+def test_keys_of_a_file_come_beside_those_of_the_variable_and_are_read_anew(environment: pytest.MonkeyPatch,
+                                                                            tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_bytes(b"\xef\xbb\xbfphone:two\r\n")  # as an editor of Windows writes it
+    set_variables(environment, API_KEYS="me:one", API_KEYS_FILE=str(file), BIND="0.0.0.0:80")
+    settings = load_settings()
+    assert settings.read_keys() == ("one", "two")
+    file.write_text("phone:three")
+    assert settings.read_keys() == ("one", "three")
+
+
+@pytest.mark.parametrize("content", [None, "", "s3cret", "me:s3crét", b"me:s3cret\xff"])
+def test_a_file_that_holds_no_keys_is_one_line_that_names_it_and_tells_no_key(
+        environment: pytest.MonkeyPatch, tmp_path: Path, content: str | bytes | None) -> None:
+    file = tmp_path / "keys"
+    if content is not None:
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    set_variables(environment, API_KEYS_FILE=str(file))
+    with pytest.raises(SettingsError, match=f"PUNNET_API_KEYS_FILE={file}") as caught:
+        load_settings().read_keys()
+    assert "\n" not in str(caught.value)
+    assert "s3cr" not in str(caught.value)
 
 
 def test_an_empty_variable_is_an_unset_one(environment: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,90 @@
+"""What the text of a setting has to look like: keys, origins, host names, paths. Pure.
+
+A check returns the value as it is kept, or raises ValueError with a sentence that says what is wrong with it.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterable
+
+KEY = re.compile("[!-~]+")  # what a header can carry without a question of its encoding
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@]+")
+HOST = re.compile(r"[^\s/:@\[\]]+|\[?[0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F:.]*\]?")
+URL_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
+
+
+def parts(value: str) -> tuple[str, ...]:
+    """The parts of a comma-separated value, without the empty ones."""
+    return tuple(filter(None, map(str.strip, value.split(","))))
+
+
+def keys_of(pairs: Iterable[str]) -> tuple[str, ...]:
+    """The keys of `name:key` pairs, without their names. Raises ValueError, which tells no key."""
+    return tuple(_key(pair.strip()) for pair in pairs if pair.strip())
+
+
+def keys_of_file(text: str) -> tuple[str, ...]:
+    """The keys of a file of one `name:key` a line; empty lines and those that begin with # are passed over.
+
+    Raises:
+        ValueError.
+    """
+    keys: list[str] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            keys += keys_of([] if line.lstrip().startswith("#") else [line])
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from None
+    if not keys:
+        raise ValueError("holds no key")
+    return tuple(keys)
+
+
+def key_pairs(value: str) -> str:
+    """Keys as a variable has them."""
+    if not keys_of(parts(value)) and value.strip():
+        raise ValueError("holds no key; leave it empty for none")
+    return value
+
+
+def origins(value: str) -> str:
+    """Origins of web pages."""
+    for origin in parts(value):
+        if origin != "*" and not ORIGIN.fullmatch(origin.lower()):
+            raise ValueError("should be *, or origins without a path, such as https://example.org, "
+                             "separated by commas")
+    return value.lower()
+
+
+def hosts(value: str) -> str:
+    """Names of hosts."""
+    for host in parts(value):
+        if not HOST.fullmatch(host):
+            raise ValueError("should be names of hosts without a port, separated by commas")
+    return value.lower()
+
+
+def url_prefix(value: str) -> str:
+    """The path below which a proxy serves us."""
+    value = value.rstrip("/")
+    if value and not URL_PREFIX.fullmatch(value):
+        raise ValueError("should be a path that begins with a slash, such as /punnet")
+    return value
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address, without a port, means this machine and no other."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _key(pair: str) -> str:
+    name, _, key = (part.strip() for part in pair.partition(":"))
+    if not name or not key:
+        raise ValueError("should be name:key pairs")
+    if not KEY.fullmatch(key):
+        raise ValueError(f"the key of {name!a} has characters that a header cannot carry; "
+                         "letters, digits and punctuation of ASCII can be used")
+    return key
