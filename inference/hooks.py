@@ -20,6 +20,9 @@ from inference.own_decoding import Decoder
 from inference.spec import ModelSpec, Size
 from inference.tasks import image_to_image
 
+MOST_SAID = 500  # characters of an exception's text
+MAX_RESULT_BYTES = 64 << 20
+NUMBER_BYTES = 8
 MAX_BITS = 64  # of a whole number: more is no number to most readers of JSON
 NAMES = ("preprocess", "postprocess")
 CHANNELS = (1, 3)  # of a picture: grey or RGB
@@ -96,11 +99,11 @@ def _as_result(found: Any, spec: ModelSpec, placement: Placement) -> dict:
     pixels = _pixels(found.get("image") if isinstance(found, Mapping) else found)
     if pixels is not None:
         beside = {key: value for key, value in found.items() if key != "image"} if isinstance(found, Mapping) else {}
-        return image_to_image.result(pixels, spec, placement.image_size) | plain(beside)
+        return image_to_image.result(pixels, spec, placement.image_size) | _bounded(beside)
     if spec.task == image_to_image.NAME and isinstance(found, np.ndarray):
         raise InferenceFailed(f"{HOOKS_PY}: a picture is an array (height, width) or (height, width, 3) of uint8, or "
                               f"an image of Pillow; this is {list(found.shape)} {found.dtype}")
-    told = plain(found)
+    told = _bounded(found)
     return {"task": spec.task} | (told if isinstance(told, dict) else {"predictions": told})
 
 
@@ -112,6 +115,30 @@ def _pixels(value: Any) -> NDArray[np.uint8] | None:
         return None
     pixels = value[:, :, np.newaxis] if value.ndim == 2 else value
     return np.ascontiguousarray(pixels) if pixels.ndim == 3 and pixels.shape[2] in CHANNELS else None
+
+
+def _bounded(value: Any) -> Any:
+    """Plain values, if they are not too many for one answer. Raises InferenceFailed."""
+    try:
+        found = plain(value)
+        too_many = _size(found) > MAX_RESULT_BYTES
+    except RecursionError as error:
+        raise InferenceFailed(f"{HOOKS_PY}, postprocess: the result is nested too deep, or holds itself") from error
+    if too_many:
+        raise InferenceFailed(f"{HOOKS_PY}, postprocess: the result has more than {MAX_RESULT_BYTES >> 20} MB: return "
+                              "less, such as the best alone")
+    return found
+
+
+def _size(value: Any) -> int:
+    """Roughly the bytes of a plain value."""
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    if isinstance(value, dict):
+        return sum(len(key) + _size(item) for key, item in value.items())
+    if isinstance(value, list):
+        return sum(map(_size, value))
+    return len(value) if isinstance(value, str) else NUMBER_BYTES
 
 
 def plain(value: Any) -> Any:
@@ -159,13 +186,26 @@ def _called(name: str, hook: Callable, *arguments: Any) -> Any:
     try:
         return hook(*arguments)
     except (Exception, SystemExit) as error:
-        raise InferenceFailed(f"{HOOKS_PY}, {name}: {_told(error)}") from error
+        code = getattr(hook, "__code__", None)
+        raise InferenceFailed(f"{HOOKS_PY}, {name}: {_told(error, code and code.co_firstlineno)}") from error
 
 
-def _told(error: BaseException) -> str:
-    """The exception and the line of hooks.py it came from."""
-    trace, line = error.__traceback__, None
+def _told(error: BaseException, begins: int | None = None) -> str:
+    """What an exception says, and the line of the model's hooks.py that it came from; that where the function `begins`
+    where it could not even be called."""
+    trace, line = error.__traceback__, begins
     while trace is not None:
-        line = trace.tb_lineno if trace.tb_frame.f_code.co_filename.endswith(HOOKS_PY) else line
+        source = trace.tb_frame.f_code.co_filename
+        line = trace.tb_lineno if source.endswith(HOOKS_PY) and source != __file__ else line
         trace = trace.tb_next
-    return f"{type(error).__name__}: {error}" + (f" (line {line})" if line else "")
+    return _said(error) + (f" (line {line})" if line and not isinstance(error, SyntaxError) else "")
+
+
+def _said(error: BaseException) -> str:
+    """An exception in words: some bear a text that only their class explains."""
+    text = " ".join(str(error).split())[:MOST_SAID]
+    if isinstance(error, KeyError):
+        return f"there is no key {text}"
+    if isinstance(error, SystemExit):
+        return "it leaves the process"
+    return text or "it fails without a text"

@@ -72,9 +72,18 @@ class Registry:
             self._drop(key)
         self._settle_all({key: files for key, files in now.items() if before.get(key) == files})
         self._seen = now
-        self.trials.follow({f"{name}@{version}": (found.files, found.fingerprint)
-                            for (name, version), found in self._found.items()
-                            if found.result is None and found.fingerprint})
+        self.follow()
+
+    def follow(self) -> None:
+        """Note what came of the trials that ended since the last look, and begin others in their places."""
+        wanted = {f"{name}@{version}": (name, version) for (name, version), found in self._found.items()
+                  if found.result is None and found.fingerprint}
+        for ended in self.trials.follow({name: (self._found[key].files, self._found[key].fingerprint)
+                                         for name, key in wanted.items()}):
+            if ended in wanted:
+                found = self._found[wanted[ended]]
+                self._note(wanted[ended], found.files, found.fingerprint,
+                           self.trials.known(found.files, found.fingerprint))
 
     def wanted(self, served: Mapping[Place, Candidate]) -> dict[Place, Candidate]:
         """What should be served: the newest files that passed their trial, else what is served now."""
@@ -120,7 +129,11 @@ class Registry:
                 f"its files cannot be read ({error.strerror}): let the service's user read them"))
             return
         result = TrialResult(files.reason) if files.onnx is None else self.trials.known(files, fingerprint)
-        if result is not None and result.reason and (found is None or found.result != result):
+        self._note(key, files, fingerprint, result)
+
+    def _note(self, key: Place, files: ModelFiles, fingerprint: str, result: TrialResult | None) -> None:
+        before = self._found.get(key)
+        if result is not None and result.reason and (before is None or before.result != result):
             log.warning("model %r, version %s cannot be served: %s", files.name, files.version or "-", result.reason)
         self._found[key] = _Found(files, fingerprint, result)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from inference.links import linked_outside
 from inference.model_names import RULE, composed, is_name, is_text, writable
 
 MODEL_FILE = "model.onnx"  # the one that serves where a folder holds several
@@ -111,7 +112,7 @@ def _versions(name: str, path: Path) -> Iterator[ModelFiles]:
     if not is_name(name):
         yield _refused(name, path, f"rename the {'file' if path.is_file() else 'folder'}: {RULE}")
     elif path.is_file():
-        yield ModelFiles(name, ONLY_VERSION, path, path, stamp=_stamp(path, path))
+        yield _bare(name, path)
     else:
         numbered = [home for home in _inside(path) if _is_version(home.name) and _model_files(home)]
         for home in numbered:
@@ -131,7 +132,17 @@ def _files(name: str, version: str, folder: Path, home: Path) -> ModelFiles:
         return _refused(name, home, reason, version if found else "")
     places = (home, found[0].parent, folder)
     side = next((place for place in places if any((place / file).is_file() for file in SIDE_FILES)), folder)
+    if outside := linked_outside(folder, (path for _, path, _ in _parts(found[0], side))):
+        return _refused(name, home, outside, version)
     return ModelFiles(name, version, side, found[0], stamp=_stamp(found[0], side))
+
+
+def _bare(name: str, path: Path) -> ModelFiles:
+    """A model file without a folder of its own."""
+    beside = (file for _, file, _ in _parts(path, path) if file != path)
+    if outside := linked_outside(path.parent, beside):
+        return _refused(name, path, outside, ONLY_VERSION)
+    return ModelFiles(name, ONLY_VERSION, path, path, stamp=_stamp(path, path))
 
 
 def _model_files(home: Path) -> list[Path]:

@@ -73,7 +73,7 @@ class Session:
             raise  # it was called off before it began
         except Exception as error:
             call_off.check()
-            raise InferenceFailed(f"the model failed: {_first_line(error)}") from error
+            raise InferenceFailed(onnx_errors.failed(str(error))) from error
         arrays = (value if isinstance(value, np.ndarray) else np.asarray(value, object) for value in values)
         return dict(zip((output.name for output in self.interface.outputs), arrays, strict=True))
 
@@ -127,7 +127,3 @@ def _tensor_info(node: ort.NodeArg) -> TensorInfo:
 def _side(side: int | str | None) -> int | str | None:
     """A dimension. Some exporters write the number of a fixed one as its name: "224"."""
     return int(side) if isinstance(side, str) and DIGITS.fullmatch(side) else side
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,39 +1,32 @@
 """Tries each model in a child process first: one that crashes, hangs or eats the memory does so there.
 
-The result is a file, so that a model is tried once. `python -m inference.trial FILES FINGERPRINT REPORT SHARE` is the
-child, FILES being a `ModelFiles` as JSON.
+The result is a file, so that a model is tried once. `trying.py` is what the child runs.
 """
 
 import contextlib
-import ctypes
 import functools
 import json
 import logging
 import os
-import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
 from inference.model_info import ModelInfo
 from inference.model_names import in_file_name
-from inference.repository import Fingerprints, ModelFiles, digest
+from inference.repository import ModelFiles, digest
+from inference.trying import MOVED, TRIAL_S, refusal, to_json
 
-LIBC = ctypes.CDLL(None)
-PR_SET_PDEATHSIG = 1
-LEAST_BYTES = 1 << 28  # the child itself needs some
-MOVED = 75  # sysexits.h's EX_TEMPFAIL
 TRIED, FAILED = ".tried", ".failed"  # endings of the results' files; a start removes the latter
-TRIAL_S = 120  # a model of 1 GB takes about 5
+GRACE_S = 5
 # After so many seconds a trial gives up its place: it goes on, and others begin beside it.
 SLOW_S = 5.0
 MOST_AT_A_TIME = 8
-NICENESS = 5  # of a trial; it comes to an end also where requests take all cores
 SLOW_NICENESS = 15
 ROOT = Path(__file__).resolve().parent.parent
 ADVICE = {signal.SIGALRM: f"loading it and one prediction take longer than {TRIAL_S} s: a smaller model, please",
@@ -60,6 +53,7 @@ class _Running:
     report: Path
     since: float = field(default_factory=time.monotonic)
     is_slow: bool = False
+    is_overdue: bool = False
 
 
 class Trials:
@@ -79,21 +73,28 @@ class Trials:
                 return TrialResult(values["reason"], None if info is None else ModelInfo.from_json(info))
         return None
 
-    def follow(self, wanted: Mapping[str, tuple[ModelFiles, str]]) -> None:
+    def follow(self, wanted: Mapping[str, tuple[ModelFiles, str]]) -> list[str]:
         """One look, to be repeated: end trials that nobody wants any more, note results, begin what there is a place
-        for. `wanted` are files and fingerprints by any name that tells them apart."""
+        for. `wanted` are files and fingerprints by any name that tells them apart. Returns the names of trials that
+        ended."""
+        ended: dict[str, str] = {}
         for name, running in list(self._running.items()):
             if name not in wanted or wanted[name][1] != running.fingerprint:
                 _end(running)
+            if running.child.poll() is None and time.monotonic() - running.since > TRIAL_S + GRACE_S:
+                running.is_overdue = True  # its hooks.py switched off the alarm
+                _kill_group(running.child.pid)
             if running.child.poll() is not None:
                 self._note(running)
                 del self._running[name]
+                ended[name] = running.fingerprint
             elif not running.is_slow and time.monotonic() - running.since > SLOW_S:
                 running.is_slow = True
                 os.setpriority(os.PRIO_PGRP, running.child.pid, SLOW_NICENESS)
         for name, (files, fingerprint) in wanted.items():
-            if name not in self._running and self._has_place():
+            if name not in self._running and ended.get(name) != fingerprint and self._has_place():
                 self._running[name] = self._begun(files, fingerprint)
+        return list(ended)
 
     @property
     def pids(self) -> set[int]:
@@ -124,7 +125,7 @@ class Trials:
         self._folder.mkdir(parents=True, exist_ok=True)
         report = self._folder / f"{digest(str(files.key))}.report"
         report.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "inference.trial", _to_json(files), fingerprint, str(report),
+        command = [sys.executable, "-m", "inference.trying", to_json(files), fingerprint, str(report),
                    str(len(self._running) + 1)]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         return _Running(files, fingerprint, subprocess.Popen(command, env=environment, process_group=0), report)
@@ -145,7 +146,8 @@ class Trials:
 
     def _is_killed_first(self, running: _Running) -> bool:
         """Whether it was killed, as anybody may have done, and that for the first time."""
-        is_first = running.child.returncode == -signal.SIGKILL and running.fingerprint not in self._killed
+        is_first = (running.child.returncode == -signal.SIGKILL and not running.is_overdue
+                    and running.fingerprint not in self._killed)
         if is_first:
             self._killed.add(running.fingerprint)
         return is_first
@@ -179,73 +181,12 @@ def _found(running: _Running) -> str | None:
     status = running.child.returncode
     if status == MOVED or running.report.suffix == ".ended":
         return None
+    if running.is_overdue:
+        return refusal(ADVICE[signal.SIGALRM])
     if status == 0 and running.report.is_file():
         return running.report.read_text()
     if status >= 0:
-        return _refusal(f"its trial ended without a result (exit code {status}): does its hooks.py leave the process?")
+        return refusal(f"its trial ended without a result (exit code {status}): does its hooks.py leave the process?")
     number = signal.Signals(-status)
-    return _refusal(ADVICE.get(number, f"loading it ends the process ({number.name}): the file is damaged or uses what "
+    return refusal(ADVICE.get(number, f"loading it ends the process ({number.name}): the file is damaged or uses what "
                                "this onnxruntime cannot run, or its hooks.py does it; export it again"))
-
-
-def _refusal(reason: str) -> str:
-    return json.dumps({"reason": reason, "info": None})
-
-
-def _to_json(files: ModelFiles) -> str:
-    return json.dumps(asdict(files) | {"folder": str(files.folder), "onnx": str(files.onnx or "")})
-
-
-def _from_json(text: str) -> ModelFiles:
-    values = json.loads(text)
-    return ModelFiles(**values | {"folder": Path(values["folder"]), "onnx": Path(values["onnx"])})
-
-
-# The child
-
-
-def main(files: str, fingerprint: str, report: str, share: str) -> None:
-    _limit(int(share))
-    tried = _from_json(files)
-    try:
-        found = _tried(tried, fingerprint)
-        if Fingerprints().of(tried) != fingerprint:
-            sys.exit(MOVED)
-        Path(report).write_text(found)
-    except OSError:  # the files were moved, or a full disk: it says nothing about the model
-        sys.exit(MOVED)
-
-
-def _tried(files: ModelFiles, fingerprint: str) -> str:
-    from inference.loading import reason_of, try_out  # the parent, which imports this file, loads no model
-
-    try:
-        return json.dumps({"reason": "", "info": try_out(files, fingerprint).info.to_json()})
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # whatever the files bring is what the trial is for
-        return _refusal(files.placed(reason_of(error)))
-
-
-def _limit(share: int) -> None:
-    """The child ends by itself: SIGALRM's default ends it in native code too; its memory is a share of what is free."""
-    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.alarm(TRIAL_S)
-    os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
-    resource.setrlimit(resource.RLIMIT_DATA, (max(_free_bytes() // share, LEAST_BYTES), resource.RLIM_INFINITY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    Path("/proc/self/oom_score_adj").write_text("1000")  # if the memory ends all the same, it is this one's fault
-
-
-def _free_bytes() -> int:
-    """Of the machine, or of the cgroup where that is less."""
-    lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-    free = int(lines["MemAvailable"].split()[0]) * 1024
-    limit, used = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current"))
-    if limit.is_file() and limit.read_text().strip() != "max":
-        free = min(free, int(limit.read_text()) - int(used.read_text()))
-    return free
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -12,7 +12,7 @@ import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -36,6 +36,7 @@ HELLO_S = 30.0  # for a template to start
 SERVING_S = 180.0  # for a template to load its models; a gigabyte takes some seconds
 MOST_KILLED = 3  # templates that were killed, one after the other, while they loaded the same model
 IMPATIENT_S = 5.0  # a change waits no longer for trials
+FIRST_S = 1.5  # the first model waits no longer for the others
 START_S = 15.0  # for the trials of a start, where one model is ready
 BACKLOG = 4096
 CRASHED = ("loading it ends the process that loads all models, or takes too long, though its trial went well: export "
@@ -99,7 +100,9 @@ class Parent:
     def _step(self) -> None:
         if time.monotonic() - self._looked_at >= LOOK_S:
             self._looked_at = time.monotonic()
-            self._look()
+            self._look(self._registry.look)
+        else:
+            self._look(self._registry.follow)
         self._reap()
         self._give_up()
         self._order()
@@ -107,9 +110,9 @@ class Parent:
         self._list()
         self._hear()
 
-    def _look(self) -> None:
+    def _look(self, look: Callable[[], None]) -> None:
         try:
-            self._registry.look()
+            look()
         except OSError as error:  # a full disk says nothing about the models; the next look tries again
             log.error("the models folder cannot be followed: %s", error)
 
@@ -126,13 +129,19 @@ class Parent:
         now, coming = time.monotonic(), self._coming
         if coming is None or coming.connection is None or coming.asked_at is not None:
             return
-        has_died = self._current is None and self._served
-        if self._registry.trials.busy and not has_died and now - self._ordered_at < IMPATIENT_S:
+        if self._registry.trials.busy and now - self._ordered_at < self._patience_s():
             return
         coming.asked_at, coming.holds = now, self._registry.wanted(self._served)
         wanted = [candidate_to_json(candidate) for candidate in coming.holds.values()]
         with contextlib.suppress(OSError):  # it died or is stuck: the next look at the children tells
             coming.connection.sendall(b"".join(packed({"wanted": wanted})))
+
+    def _patience_s(self) -> float:
+        """How long a generation waits for trials, so that their models come with it. What is served by no process any
+        more does not wait, and the first models that are served do not wait long."""
+        if self._current is None and self._served:
+            return 0.0
+        return FIRST_S if not self._served and self._registry.wanted(self._served) else IMPATIENT_S
 
     def _forked(self) -> int:
         """The pid of a new template; 0 where the current one forks it, until it says hello."""

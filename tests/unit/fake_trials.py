@@ -33,10 +33,11 @@ class AtOnce:
     def known(self, files: ModelFiles, fingerprint: str) -> TrialResult | None:
         return self.results.get((files.name, fingerprint))
 
-    def follow(self, wanted: Mapping[str, tuple[ModelFiles, str]]) -> None:
+    def follow(self, wanted: Mapping[str, tuple[ModelFiles, str]]) -> list[str]:
         for files, fingerprint in wanted.values() if not self.slow else ():
             self.results[files.name, fingerprint] = tried(files, fingerprint)
             self.count += 1
+        return []  # the next look finds the results
 
     def forget(self, name: str) -> None:
         self.forgotten.append(name)

@@ -8,8 +8,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from inference.errors import ModelNotUsable
-from inference.onnx_errors import plain
+from inference.errors import InferenceFailed, ModelNotUsable
+from inference.onnx_errors import failed, plain
 from inference.session import Session
 from tests.onnx_models import classifier
 
@@ -56,3 +56,42 @@ def test_what_is_not_known_is_told_without_the_inside() -> None:
             "void f(const std::string&) Something\nodd happened.")
     assert plain(text, "m.onnx") == ("m.onnx cannot be loaded: onnxruntime says 'Something odd happened': "
                                      "export it again")
+
+
+@pytest.mark.parametrize(("shape", "told"), [
+    ((1, 3, 16, 8), "its input x takes a length of 8 on axis 2, and was fed 16"),
+    ((3, 8, 8), "its input x takes 4 axes, and was fed 3"),
+])
+def test_what_an_input_does_not_take_is_told_plainly(tmp_path: Path, shape: tuple[int, ...], told: str) -> None:
+    put(tmp_path / "model.onnx")
+    with pytest.raises(InferenceFailed, match=told):
+        Session(tmp_path / "model.onnx").run({"x": np.zeros(shape, np.float32)})
+
+
+@pytest.mark.parametrize(("feeds", "told"), [
+    ({"x": np.zeros((1, 3, 8, 8))}, "takes numbers of the type float, and was fed double"),
+    ({"y": np.zeros((1, 3, 8, 8), np.float32)}, "input"), ({}, "nothing was fed to its input 'x'")])
+def test_what_is_fed_wrongly_is_told_plainly(tmp_path: Path, feeds: dict, told: str) -> None:
+    put(tmp_path / "model.onnx")
+    with pytest.raises(InferenceFailed, match=told) as raised:
+        Session(tmp_path / "model.onnx").run(feeds)
+    assert not any(inside in str(raised.value) for inside in ("\n", "::", "[ONNX", ".cc"))
+
+
+def test_an_operator_that_fails_is_told_without_the_inside(tmp_path: Path) -> None:
+    shape = numpy_helper.from_array(np.array([4, 7]), "shape")
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", "m"]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Reshape", ["x", "shape"], ["y"], name="head/reshape")], "odd",
+                              values[:1], values[1:], [shape])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "m.onnx")
+    with pytest.raises(InferenceFailed) as raised:
+        Session(tmp_path / "m.onnx").run({"x": np.zeros((2, 2), np.float32)})
+    sentence = str(raised.value)
+    assert sentence.startswith("the model failed: its operator Reshape (head/reshape) cannot work on what it gets")
+    assert "cannot be reshaped" in sentence
+    assert not any(inside in sentence for inside in ("\n", "::", "onnxruntime", ".h:"))
+
+
+def test_what_only_the_source_explains_is_left_out() -> None:
+    assert failed("[ONNXRuntimeError] : 1 : FAIL : /src/a.cc:5 ns::f(int) a::b(c) odd") == (
+        "the model failed: onnxruntime does not tell why")

@@ -332,3 +332,26 @@ def test_two_forms_of_one_name_are_one_model_and_a_reason(tmp_path: Path) -> Non
     second, serving = scan(tmp_path)
     assert (serving.name, serving.onnx) == ("딸기", tmp_path / "딸기" / MODEL_FILE)
     assert (second.key, "Unicode's form alone" in second.reason) == (("딸기", 0), True)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "labels.txt", "weights.bin"])
+def test_a_link_out_of_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+    folder, elsewhere = tmp_path / "models" / "leaf", tmp_path / "elsewhere"
+    for file in (folder / "model.onnx", elsewhere):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"x")
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(elsewhere)
+    [files] = scan(tmp_path / "models")
+    assert (files.onnx, f"{name} is a link that leads out of the folder: copy" in files.reason) == (None, True)
+
+
+def test_links_inside_the_folder_and_a_folder_that_is_a_link_are_followed(tmp_path: Path) -> None:
+    real = tmp_path / "real"
+    (real / "1").mkdir(parents=True)
+    (real / "blob").write_bytes(b"x")
+    (real / "1" / "model.onnx").symlink_to("../blob")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "leaf").symlink_to(real)
+    [files] = scan(tmp_path / "models")
+    assert (files.reason, files.version) == ("", "1")

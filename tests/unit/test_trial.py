@@ -70,7 +70,7 @@ def test_a_good_model_is_told_with_what_it_is(trials: Trials, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("hooks", "told"), [
-    ("raise ValueError('on purpose')", "ValueError: on purpose (line 1)"),
+    ("raise ValueError('on purpose')", "hooks.py cannot be run: on purpose (line 1)"),
     ("import numpy; hoard = numpy.ones(1 << 46)", "Unable to allocate"),
     ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
     ("import os, signal; os.kill(os.getpid(), signal.SIGABRT)", "SIGABRT"),
@@ -82,6 +82,30 @@ def test_a_good_model_is_told_with_what_it_is(trials: Trials, tmp_path: Path) ->
 def test_whatever_a_model_does_harms_the_child_only(trials: Trials, tmp_path: Path, hooks: str, told: str) -> None:
     found = result(trials, put(tmp_path, hooks))
     assert (found.info, told in found.reason) == (None, True)
+
+
+def test_a_thread_of_a_hook_hinders_neither_the_trial_nor_a_fork(trials: Trials, tmp_path: Path) -> None:
+    found = result(trials, put(tmp_path, "import threading; threading.Thread(target=threading.Event().wait).start()"))
+    assert found.info is not None
+    assert (found.reason, found.info.one_thread) == ("", False)
+
+
+def test_a_trial_that_switches_its_alarm_off_is_ended_all_the_same(trials: Trials, tmp_path: Path,
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = put(tmp_path, f"import signal; signal.alarm(0); open({str(tmp_path / 'begun')!r}, 'w')\n{HANG}")
+    trials.follow({"leaf": wanted})
+    wait_for(tmp_path / "begun")
+    monkeypatch.setattr(module, "GRACE_S", -module.TRIAL_S)
+    assert f"longer than {module.TRIAL_S} s" in result(trials, wanted).reason
+
+
+def test_what_a_trial_prints_fills_no_log(trials: Trials, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    wanted = put(tmp_path, "import os\nprint('x' * 15_000_000)\nos.write(2, b'y' * 15_000_000)\n"
+                           "raise ValueError('z' * 15_000_000)")
+    reason = result(trials, wanted).reason
+    assert len(reason) < 2000
+    out, err = capfd.readouterr()
+    assert 0 < len(out + err) < 200_000
 
 
 def test_another_file_is_another_trial(trials: Trials, tmp_path: Path) -> None:
