@@ -132,7 +132,7 @@ def prepare() -> None:
 def running_punnet(root: Path = ROOT, **settings: object) -> Iterator[Service]:
     """A Punnet that ./start.sh has started; what start.sh complains of goes to our stderr."""
     with tempfile.TemporaryDirectory(prefix="punnet-bench-") as name:
-        state, port = Path(name).resolve() / "state", _free_port()
+        state, port = Path(name).resolve() / "state", free_port()
         values = {"state_dir": state, "log_dir": Path(name) / "log", "bind": f"127.0.0.1:{port}", "api_keys": "",
                   "redis_url": "", "wait_max_s": WAIT_MAX_S} | settings
         run = partial(subprocess.run, cwd=root, stdout=subprocess.DEVNULL, check=True,
@@ -160,7 +160,7 @@ def _bare_flask(programs: Path, port: int, workers: int) -> list[str]:
 def _running_command(command: Command, programs: Path, preprocessing: str = "inference") -> Iterator[Service]:
     """Like Punnet's, the processes stay in the session of the client, whose share of the cores the kernel weighs by
     session."""
-    workers, port = available_cores(), _free_port()
+    workers, port = available_cores(), free_port()
     with tempfile.TemporaryDirectory(prefix="punnet-peer-") as folder:
         service, log = Service(("127.0.0.1", port), Path(folder)), Path(folder) / "log"
         environment = os.environ | {
@@ -205,7 +205,7 @@ def _end(server: "subprocess.Popen[bytes]", mark: Path) -> None:
     server.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
