@@ -61,6 +61,8 @@ def _scores(scores: Any) -> list[str]:
 
 def _detector(model: LoadedModel, outputs: Any, placement: Placement, parameters: Any) -> list[str]:
     """Of the boxes that a caller would be told: weights that are not trained give any boxes, with scores near 0."""
+    if "heatmaps" in model.spec.output.names:
+        return []
     rows, output = find_rows(outputs, model.spec, placement.input_size), model.spec.output
     found = [] if output.activation != "none" else _scores(rows.scores.astype(np.float64))
     likely, _ = candidates(rows, output, output.threshold)
@@ -109,5 +111,6 @@ def _depth(model: LoadedModel, outputs: Any, placement: Placement, parameters: A
     return []
 
 
-_SUSPECTS = {"image-classification": _classifier, "object-detection": _detector, "image-to-image": _image,
+_SUSPECTS = {"image-classification": _classifier, "object-detection": _detector,
+             "keypoint-detection": _detector, "image-to-image": _image,
              "image-segmentation": _segmenter, "depth-estimation": _depth}

@@ -12,6 +12,7 @@ from tests.unit.test_test_images import put
 
 CLASSES = 'task = "image-classification"\n[input]\nmean = 0\n[output]\nactivation = "none"'
 ROWS = 'task = "object-detection"\nlabels = ["a", "b"]\n[output]\ncolumns = "box scores"\n'
+POSES = 'task = "keypoint-detection"\nlabels = ["a", "b"]\n[output]\ncolumns = "box scores"\nkeypoints = [1, 2]\n'
 
 
 def boxes(*box: float) -> NDArray:
@@ -24,13 +25,14 @@ def boxes(*box: float) -> NDArray:
     (CLASSES, np.array([[0.5, 0.5]]), "all classes get the same score"),
     (ROWS + 'boxes = "xyxy"', boxes(40, 40, 10, 10), "no positive width and height"),
     (ROWS + 'boxes = "xyxy"', boxes(0, 0, 64, 64), "most boxes are the whole image"),
+    (POSES + 'boxes = "xyxy"', np.pad(boxes(40, 40, 10, 10), ((0, 0), (0, 2), (0, 0))), "no positive width and height"),
     (ROWS + 'boxes = "xyxy"', boxes(1, 1, 9, 9) * 2, "scores run from 0.2 to 1.8"),
     ('task = "image-to-image"', np.full((1, 3, 64, 64), 0.5), "has one colour"),
     ('task = "depth-estimation"', np.full((1, 64, 64), 2.0), "equally deep everywhere"),
     ('task = "image-to-image"', np.linspace(-9, 9, 3 * 64 * 64).reshape(1, 3, 64, 64), "runs from -9 to 9"),
     ('task = "image-segmentation"\n[output]\nactivation = "none"', np.full((1, 2, 64, 64), 7.0), "scores run from 7"),
-], ids=["logits", "equal", "negative sizes", "whole image", "high scores", "one colour", "flat depth", "no image",
-        "map of logits"])
+], ids=["logits", "equal", "negative sizes", "whole image", "negative sizes of poses", "high scores", "one colour",
+        "flat depth", "no image", "map of logits"])
 def test_an_answer_that_cannot_be_meant_is_a_warning(tmp_path: Path, toml: str, outputs: NDArray, told: str) -> None:
     answering(put(tmp_path / "m", toml), {"out": outputs}, (1, 3, 64, 64))
     assert any(told in warning for warning in loaded(tmp_path).spec.warnings)
