@@ -4,9 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tools.exports.making import Folders, make
-
-SAMPLES = Path(__file__).resolve().parents[2] / "samples"
+from tools.exports.making import SAMPLES, Folders, make
 
 
 def main() -> int:

@@ -20,6 +20,7 @@ Export = Callable[[Path], Ask]
 FAMILIES = ("ultralytics", "hugging_face", "optimum", "timm", "torchvision", "smp", "keras", "anomalib", "rfdetr",
             "insightface", "int8")
 SEED = 0
+SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 
 
 @dataclass(frozen=True)

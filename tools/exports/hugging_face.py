@@ -1,0 +1,25 @@
+"""Exports of transformers' own exporter, with the processor's file beside them."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tools.exports.hugging_face_networks import Network, exported
+from tools.exports.making import Export
+from tools.exports.torch_networks import pictures
+
+from transformers.exporters.exporter_onnx import OnnxConfig, OnnxExporter
+
+NAMES = ("vit", "vit-one", "vit-regression", "vit-multi", "convnextv2", "resnet", "dinov2", "clip-vision", "detr-square",
+         "rt-detr", "segformer", "maskformer", "mask2former", "dpt", "depth-anything", "glpn")
+
+
+def _write(network: Network, model: Any, processor: Any, folder: Path) -> None:
+    """The axes are open; the weights lie beside the graph."""
+    inputs = dict(processor(images=pictures()[:2], return_tensors="pt"))
+    given = {name: values for name, values in inputs.items() if name.startswith("pixel_")}
+    OnnxExporter().export(model, given, config=OnnxConfig(dynamic=True)).save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+EXPORTS: dict[str, Export] = {name: partial(exported, name, _write) for name in NAMES}
