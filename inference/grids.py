@@ -115,9 +115,10 @@ def winners(grid: Grid) -> tuple[NDArray[np.intp], Scores]:
 
 
 def nearest(grid: Grid) -> NDArray:
-    """The first plane's cell under the centre of each pixel of `source`, (height, width): class numbers do not mix."""
+    """The first plane's cell under each pixel of `source`, (height, width): class numbers do not mix. Which one is told
+    by the pixel's corner, as PyTorch's and OpenCV's nearest neighbour is."""
     left, top, right, bottom = grid.box
     (width, height), (rows, columns) = grid.size, grid.values.shape[1:]
-    x = (left + (np.arange(width) + 0.5) * ((right - left) / width)).astype(np.intp).clip(0, columns - 1)
-    y = (top + (np.arange(height) + 0.5) * ((bottom - top) / height)).astype(np.intp).clip(0, rows - 1)
+    x = (left + np.arange(width) * ((right - left) / width)).astype(np.intp).clip(0, columns - 1)
+    y = (top + np.arange(height) * ((bottom - top) / height)).astype(np.intp).clip(0, rows - 1)
     return grid.values[0][y[:, np.newaxis], x]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from inference.errors import InferenceError, ModelNotUsable
 from inference.evidence import Evidence
-from inference.findings.assumptions import usual_values, warn_of_family
+from inference.findings.assumptions import usual_crop, usual_values, warn_of_family
 from inference.findings.facts import Facts
 from inference.findings.input_facts import channels_of, input_spec, layout_of, size_claimed
 from inference.findings.output_facts import given_labels, labels_of, output_spec
@@ -31,7 +31,7 @@ from inference.findings.sources import (
 )
 from inference.findings.sources.onnx_graph import preprocessed_inside
 from inference.findings.sources.onnx_inputs import ImageInput, constants, image_input, own_image_input
-from inference.findings.sources.onnx_outputs import outputs_of, task_of
+from inference.findings.sources.onnx_outputs import class_count, outputs_of, task_of
 from inference.findings.sources.seen import Seen
 from inference.findings.sources.test_images import makes_mask, moves_with_image, shown_by
 from inference.geometry import rounded_up
@@ -148,8 +148,10 @@ class _Search:
         own, *others = self.facts.claims
         self.facts.claims = [own, *shown_by(task, seen), *others, Claims(ONNX_SHAPES, outputs_of(task, seen))]
         if not self.own_input:
-            self.facts.claims = [*self.facts.claims, *usual_values(self.facts, task, self.model, image.tensor,
-                                                                     makes_mask(task, seen))]
+            classes = class_count(task, {}, seen) if task == "image-classification" else None
+            crop = usual_crop(self.facts, classes, seen.size, self.model)
+            self.facts.claims = [*self.facts.claims, *crop, *usual_values(
+                self.facts, task, self.model, image.tensor, makes_mask(task, seen))]
             warn_of_family(self.facts)
 
     def _seen(self, image: ImageInput, layout: Layout) -> Seen:

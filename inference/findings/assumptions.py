@@ -5,7 +5,7 @@ from typing import Any
 from inference.findings.facts import Facts
 from inference.findings.sources import DEFAULT, IMAGENET, Claims
 from inference.model_toml import TaskName
-from inference.spec import Interface, TensorInfo
+from inference.spec import Interface, Size, TensorInfo
 
 # Of Keras' preprocess_input, by the names of its layers; https://keras.io/api/applications
 MINUS_1_TO_1 = {"scale": 1 / 127.5, "mean": 1.0, "std": 1.0}
@@ -13,7 +13,22 @@ KERAS = {"mobilenet": MINUS_1_TO_1, "inception": MINUS_1_TO_1, "xception": MINUS
          "densenet": IMAGENET}
 TRAINED_ON_IMAGENET = ("image-classification", "image-segmentation", "image-feature-extraction", "depth-estimation")
 WHOLE_NUMBERS = ("UINT8", "INT8")
+# Of an image's shorter side to the input's, whose middle torchvision's and most other evaluations on ImageNet look at.
+IMAGENET_CLASSES, CROP = 1000, 256 / 224
 ASK = "write mean and std (and scale) below [input] in model.toml if the model was trained with others"
+
+
+def usual_crop(facts: Facts, classes: int | None, size: Size | None, model: Interface) -> list[Claims]:
+    """The middle of the image for a PyTorch classifier of ImageNet's thousand classes of which nothing is told: those
+    are evaluated so. Others are often trained on stretched images."""
+    told = any(facts.first(fact) is not None for fact in ("resize", "mean", "std", "scale"))
+    if told or size is None or classes != IMAGENET_CLASSES or model.producer != "pytorch":
+        return []
+    facts.warn("resize is not known: the middle of the image is taken, as in evaluations on ImageNet, since there are "
+               '1000 classes; write resize = "stretch" (or "crop" with another shortest_edge) below [input] in '
+               "model.toml if the model was trained so")
+    crop: dict[str, Any] = {"resize": "crop", "size": size, "shortest_edge": round(min(size) * CROP)}
+    return [Claims(DEFAULT, crop)]
 
 
 def usual_values(facts: Facts, task: TaskName, model: Interface, image: TensorInfo, is_mask: bool) -> list[Claims]:

@@ -109,6 +109,14 @@ def test_layout_decides_where_both_axes_fit() -> None:
     assert segments(logits, last, (9, 9)) != expected
 
 
+def test_a_pixel_gets_the_class_under_its_corner_as_nearest_neighbours_do_elsewhere() -> None:
+    """PyTorch's interpolate(mode="nearest") of 3 cells to 5 pixels takes the cells 0, 0, 1, 1, 2."""
+    found = segments(np.array([[[0, 1, 2]]]), spec_of(3), (5, 1))
+    assert {label: np.flatnonzero(decode_mask(one["mask"])).tolist() for label, one in found.items()} == {
+        "a": [0, 1], "b": [2, 3], "c": [4]}
+
+
+
 @pytest.mark.parametrize("kind", [np.int64, np.uint8, np.float32])
 @pytest.mark.parametrize("shape", [(1, 4, 4), (1, 1, 4, 4), (1, 4, 4, 1)])
 @pytest.mark.parametrize("labels", [3, 4])  # 4: as many as columns

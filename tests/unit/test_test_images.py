@@ -246,6 +246,17 @@ def test_what_is_assumed_of_the_input_is_a_warning(tmp_path: Path, producer: str
     assert "mean and std are not known" in warning and told in warning
 
 
+@pytest.mark.parametrize(("classes", "toml", "way", "edge"), [
+    (1000, "", "crop", 256), (999, "", "stretch", None), (1000, '[input]\nresize = "stretch"', "stretch", None)])
+def test_of_a_bare_imagenet_classifier_the_middle_is_assumed(tmp_path: Path, classes: int, toml: str, way: str,
+                                                            edge: int | None) -> None:
+    path = put(tmp_path / "m", toml)
+    spec = loaded_spec(answering(path, {"output": np.zeros((1, classes)) + np.arange(classes)}, (1, 3, 224, 224),
+                                 producer="pytorch"))
+    assert (spec.input.resize, spec.input.shortest_edge) == (way, edge)
+    assert any("resize is not known" in warning for warning in spec.warnings) == (way == "crop")
+
+
 def test_an_anomaly_map_marks_what_is_unusual(tmp_path: Path) -> None:
     scores = np.full((1, 1, 64, 64), 0.1)
     scores[..., :16] = 0.8

@@ -4,14 +4,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from transformers.exporters.exporter_onnx import OnnxConfig, OnnxExporter
+
 from tools.exports.hugging_face_networks import Network, exported
 from tools.exports.making import Export
 from tools.exports.torch_networks import pictures
 
-from transformers.exporters.exporter_onnx import OnnxConfig, OnnxExporter
-
-NAMES = ("vit", "vit-one", "vit-regression", "vit-multi", "convnextv2", "resnet", "dinov2", "clip-vision", "detr-square",
-         "rt-detr", "segformer", "maskformer", "mask2former", "dpt", "depth-anything", "glpn")
+NAMES = ("vit", "vit-one", "vit-regression", "vit-multi", "convnextv2", "resnet", "dinov2", "clip-vision",
+         "detr-square", "rt-detr", "segformer", "maskformer", "mask2former", "dpt", "depth-anything", "glpn")
 
 
 def _write(network: Network, model: Any, processor: Any, folder: Path) -> None:

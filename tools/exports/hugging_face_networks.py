@@ -6,16 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from tools.exports.torch_networks import enliven, pictures, with_torchvision
-
-with_torchvision()
 import torch
 import transformers
 from PIL import Image, ImageOps
 
 from tools.exports.making import Ask
 from tools.exports.references import Answer, classes
+from tools.exports.torch_networks import enliven, pictures
 
 IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 LABELS = ("berry", "leaf", "flower", "soil")
@@ -122,8 +119,8 @@ def _detector(kind: str, processor: str, config: Mapping[str, Any], processing: 
     return Network("object-detection", kind, "ForObjectDetection", processor, config, processing, heads)
 
 
-def _depth(kind: str, processor: str, config: Mapping[str, Any], processing: Mapping[str, Any] | None = None) -> Network:
-    return Network("depth-estimation", kind, "ForDepthEstimation", processor, config, processing or {})
+def _depth(kind: str, processor: str, config: Mapping[str, Any], **processing: Any) -> Network:
+    return Network("depth-estimation", kind, "ForDepthEstimation", processor, config, processing)
 
 
 VIT = {**TINY, "image_size": 64, "patch_size": 16}
@@ -148,7 +145,8 @@ NETWORKS: Mapping[str, Network] = {
     "mobilenet-v2": _classifier("MobileNetV2", "MobileNetV2", {"depth_multiplier": 0.35}),
     "mobilevit": _classifier("MobileViT", "MobileViT", {
         "hidden_sizes": [32, 48, 64], "neck_hidden_sizes": [8, 16, 24, 32, 48, 64, 96], "image_size": 256}),
-    "swin": _classifier("Swin", "ViT", {**SWIN, "image_size": 128}, {"size": {"height": 128, "width": 128}, **IMAGENET}),
+    "swin": _classifier("Swin", "ViT", {**SWIN, "image_size": 128}, {
+        "size": {"height": 128, "width": 128}, **IMAGENET}),
     "levit": _classifier("Levit", "Levit", {"hidden_sizes": [32, 48, 64], "depths": [1, 1, 1], "num_attention_heads": [
         2, 3, 4], "key_dim": [8, 8, 8]}, heads={"classifier.linear": (0.0, 2.0)}),
     "poolformer": _classifier("PoolFormer", "PoolFormer", {**STAGES, "depths": [1, 1, 1, 1]}),
@@ -203,13 +201,13 @@ NETWORKS: Mapping[str, Network] = {
         "class_predictor": (0.0, 3.0)}),
     "dpt": _depth("DPT", "DPT", {
         **TINY, "num_hidden_layers": 4, "image_size": 64, "patch_size": 16, "backbone_out_indices": [0, 1, 2, 3],
-        "neck_hidden_sizes": [8, 8, 16, 16], "fusion_hidden_size": 8}, SQUARE),
+        "neck_hidden_sizes": [8, 8, 16, 16], "fusion_hidden_size": 8}, **SQUARE),
     "depth-anything": _depth("DepthAnything", "DPT", {
         "backbone_config": {"model_type": "dinov2", **TINY, "num_hidden_layers": 4, "image_size": 56, "patch_size": 14,
                             "out_indices": [1, 2, 3, 4], "apply_layernorm": True, "reshape_hidden_states": False},
         "reassemble_hidden_size": 32, "neck_hidden_sizes": [8, 8, 16, 16], "fusion_hidden_size": 8,
-        "head_hidden_size": 8, "patch_size": 14}, {
-        "size": {"height": 140, "width": 140}, "keep_aspect_ratio": True, "ensure_multiple_of": 14}),
+        "head_hidden_size": 8, "patch_size": 14},
+        size={"height": 140, "width": 140}, keep_aspect_ratio=True, ensure_multiple_of=14),
     "glpn": _depth("GLPN", "GLPN", {
         "hidden_sizes": [8, 16, 16, 16], "depths": [1, 1, 1, 1], "num_attention_heads": [1, 1, 1, 1],
         "decoder_hidden_size": 8}),

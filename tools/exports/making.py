@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ FAMILIES = ("ultralytics", "hugging_face", "optimum", "timm", "torchvision", "sm
             "insightface", "int8")
 SEED = 0
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
+SHOWN: list[Path] = []  # the images that are asked for, which random weights are made to tell apart
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ def make(folders: Folders, wanted: Sequence[str], images: Sequence[Path]) -> boo
     folders.images.mkdir(parents=True, exist_ok=True)
     for image in images:
         shutil.copy(image, folders.images / image.name)
-    return all([_made(folders, name, export) for name, export in _exports(wanted)])  # every one is tried
+    SHOWN[:] = sorted(folders.images.iterdir())
+    return sum(not _made(folders, name, export) for name, export in _exports(wanted)) == 0
 
 
 def _exports(wanted: Sequence[str]) -> Iterator[tuple[str, Export]]:
@@ -61,6 +64,8 @@ def _exports(wanted: Sequence[str]) -> Iterator[tuple[str, Export]]:
 
 def _family(family: str) -> Iterator[tuple[str, Export]]:
     try:
+        if find_spec("torch"):
+            importlib.import_module("tools.exports.torch_networks").mend_torchvision()
         module = importlib.import_module(f"tools.exports.{family}")
     except ModuleNotFoundError as error:
         print(f"{family}: left out, there is no module {error.name}")
@@ -88,7 +93,7 @@ def _answers(folders: Folders, model: Path, export: Export) -> dict[str, Answer]
     _seed()
     model.mkdir(parents=True)
     ask = export(model)
-    return {image.name: ask(image) for image in sorted(folders.images.iterdir())}
+    return {image.name: ask(image) for image in SHOWN}
 
 
 def _seed() -> None:

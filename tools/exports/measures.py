@@ -75,7 +75,7 @@ def _of_objects(told: Answer, wanted: Answer) -> Difference:
     alone = len(_clear(wanted, {one for one, _ in pairs})) + len(_clear(told, {other for _, other in pairs}, wanted))
     total = max(len(wanted.labels), len(told.labels))
     if not total:
-        return Difference("nothing to compare", np.inf)
+        return Difference("nothing to compare", 0)
     parts = [_limited(alone / total, MISSING, f"of {total} objects differ")]
     for name, limit, unit, measure in _PARTS:
         mine, theirs = getattr(told, name), getattr(wanted, name)
@@ -143,7 +143,7 @@ def _of_segments(told: Answer, wanted: Answer) -> Difference:
     mine, theirs = _by_label(told), _by_label(wanted)
     shapes = {mask.shape for mask in (*mine.values(), *theirs.values())}
     if len(shapes) != 1:
-        return Difference(f"masks of {shapes or 'nothing to compare'}", np.inf)
+        return Difference(f"masks of {shapes or 'nothing to compare'}", np.inf if shapes else 0)
     nothing = np.zeros(shapes.pop(), bool)
     wrong = [mine.get(label, nothing) ^ theirs.get(label, nothing) for label in mine.keys() | theirs.keys()]
     return _limited(float(np.logical_or.reduce(wrong).mean()), SHARE, "of the pixels")

@@ -1,4 +1,4 @@
-"""What is answered for one image, by an exporter's own library or by Punnet, in the words of docs/api.md; and its file."""
+"""What is answered for one image, by an exporter's own library or by Punnet, in the words of docs/api.md."""
 
 import json
 from collections.abc import Mapping

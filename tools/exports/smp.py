@@ -6,10 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from tools.exports.torch_networks import batch, enliven, with_torchvision
-
-with_torchvision()
 import segmentation_models_pytorch as smp
 import torch
 from PIL import Image, ImageOps
@@ -17,6 +13,7 @@ from torch import nn
 
 from tools.exports.making import Ask, Export
 from tools.exports.references import Answer, segments
+from tools.exports.torch_networks import batch, enliven
 
 SIDE = 128
 # The network, its encoder, its arguments, and whether the older exporter writes it.

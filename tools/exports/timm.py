@@ -5,9 +5,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tools.exports.torch_networks import enliven, pictures, with_torchvision
-
-with_torchvision()
 import timm
 import torch
 from PIL import Image, ImageOps
@@ -18,6 +15,7 @@ from torch import nn
 
 from tools.exports.making import Ask, Export
 from tools.exports.references import Answer, classes
+from tools.exports.torch_networks import enliven, pictures
 
 # The network, the arguments of its exporter, and whether config.json stands beside the export.
 TABLE: Mapping[str, tuple[str, dict[str, Any], bool]] = {

@@ -1,5 +1,7 @@
 """What the families that PyTorch makes share: random weights that tell images apart, and torchvision on any machine."""
 
+import functools
+import importlib
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
-from tools.exports.making import SAMPLES
+from tools.exports.making import SHOWN
 
 OPERATORS = {
     "nms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -23,10 +25,10 @@ Heads = Mapping[nn.Module, tuple[float, float]]  # the mean and deviation of wha
 
 
 def pictures() -> list[Image.Image]:
-    """Some different pictures: the samples, turned and in other colours."""
-    samples = [Image.open(path).convert("RGB") for path in sorted(SAMPLES.glob("*.jpg"))]
-    turned = [sample.transpose(Image.Transpose.ROTATE_90) for sample in samples]
-    return samples + [Image.merge("RGB", picture.split()[::-1]) for picture in turned]
+    """The images that are asked for, and the same ones turned and in other colours."""
+    shown = [Image.open(path).convert("RGB") for path in SHOWN]
+    turned = [picture.transpose(Image.Transpose.ROTATE_90) for picture in shown]
+    return shown + [Image.merge("RGB", picture.split()[::-1]) for picture in turned]
 
 
 def batch(size: tuple[int, int]) -> Tensor:
@@ -64,25 +66,28 @@ def _spread(head: nn.Module, output: Tensor, mean: float, deviation: float) -> N
     head.bias.copy_((head.bias - channels.mean(1)) * factor + mean)
 
 
-def with_torchvision() -> None:
-    """Define torchvision's compiled operators in Python where they cannot be loaded, as beside a PyTorch for CPUs."""
-    [folder] = find_spec("torchvision").submodule_search_locations
+def mend_torchvision() -> None:
+    """Define torchvision's compiled operators in Python where they cannot be loaded, as beside a PyTorch for CPUs.
+    To be called before anything imports torchvision."""
+    found = find_spec("torchvision")
+    if found is None:
+        return
+    [folder] = found.submodule_search_locations
     try:
         torch.ops.load_library(str(Path(folder) / "_C.so"))
     except OSError:
         _define_operators()
 
 
+@functools.cache
 def _define_operators() -> None:
     for name, form in OPERATORS.items():
         LIBRARY.define(f"{name}{form}")
-    import torchvision.extension
-    import torchvision.ops.boxes
-    import torchvision.ops.roi_align as aligning
-
+    extension, boxes, aligning = (importlib.import_module(f"torchvision.{name}")  # not the functions of these names
+                                  for name in ("extension", "ops.boxes", "ops.roi_align"))
     LIBRARY.impl("nms", _nms, "CPU")
     LIBRARY.impl("roi_align", aligning._roi_align, "CPU")
-    for module in (torchvision.extension, torchvision.ops.boxes, aligning):
+    for module in (extension, boxes, aligning):
         module._assert_has_ops = lambda: None
 
 

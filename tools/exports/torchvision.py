@@ -6,10 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from tools.exports.torch_networks import batch, enliven, pictures, with_torchvision
-
-with_torchvision()
 import torch
 import torchvision
 from PIL import Image, ImageOps
@@ -19,6 +15,7 @@ from torchvision.transforms import functional
 
 from tools.exports.making import Ask, Export
 from tools.exports.references import Answer, classes, segments
+from tools.exports.torch_networks import batch, enliven, pictures
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 THRESHOLD = 0.25
@@ -28,7 +25,8 @@ CLASSIFIERS = {name: {"dynamo": name in ("resnet18", "efficientnet_b0")} for nam
 OPEN = {"dynamic_axes": {"image": {2: "height", 3: "width"}}}
 # Makes the network; its outputs' names; the sides of the image it is exported with; arguments of the exporter.
 SEGMENTERS: Mapping[str, tuple[Callable[..., nn.Module], dict[str, Any]]] = {
-    "lraspp": (segmentation.lraspp_mobilenet_v3_large, {}), "lraspp-open": (segmentation.lraspp_mobilenet_v3_large, OPEN),
+    "lraspp": (segmentation.lraspp_mobilenet_v3_large, {}),
+    "lraspp-open": (segmentation.lraspp_mobilenet_v3_large, OPEN),
     "deeplabv3": (segmentation.deeplabv3_mobilenet_v3_large, {"aux_loss": True})}
 DETECTORS: Mapping[str, tuple[Callable[..., nn.Module], list[str], dict[str, Any]]] = {
     "fasterrcnn": (detection.fasterrcnn_mobilenet_v3_large_320_fpn, ["boxes", "labels", "scores"], {}),
@@ -76,7 +74,7 @@ def _segmenter(make: Callable[..., nn.Module], arguments: dict[str, Any], folder
     heads = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d) and layer.out_channels == 21]
     enliven(model, lambda: model(batch((256, 256))), {layer: (0.0, 2.0) for layer in heads if layer.bias is not None})
     size = None if "dynamic_axes" in arguments else (256, 256)
-    _write(model, torch.rand(1, 3, 256, 256), folder, ["out", *given and ["aux"]],
+    _write(model, torch.rand(1, 3, 256, 256), folder, ["out", "aux"] if given else ["out"],
            **{key: value for key, value in arguments.items() if key not in given})
 
     def answer(path: Path) -> Answer:

@@ -1,7 +1,6 @@
 """Exports of Ultralytics' networks, asked by YOLO("….onnx").predict."""
 
 import contextlib
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -10,26 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-os.environ.setdefault("YOLO_AUTOINSTALL", "false")
-from tools.exports.torch_networks import Heads, batch, enliven, with_torchvision
-
-with_torchvision()
 from torch import nn
 from ultralytics import RTDETR, YOLO
 
 from tools.exports.making import Ask, Export
 from tools.exports.references import Answer, classes, segments
+from tools.exports.torch_networks import batch, enliven
 
+SIDE = 320  # pixels of most inputs
 MOST, THRESHOLD = 300, 0.25  # of objects, and of scores: the predictor's own
-RATES = {"cv3": (-6.0, 1.5), "cv4": (0.0, 1.0), "cv4_kpts": (0.0, 1.0)}  # of the heads' convolutions: mean, deviation
+RATES = {"cv3": (-7.0, 1.5), "cv4": (0.0, 1.0), "cv4_kpts": (0.0, 1.0)}  # of the heads' convolutions: mean, deviation
 FREE = {"nms": False}  # the head that needs no suppression
 # What each export is made of: the network, and how it is exported.
 TABLE: Mapping[str, tuple[str, dict[str, Any]]] = {
     "v3-tiny": ("yolov3-tiny", {}), "v5n": ("yolov5n", {}), "v6n": ("yolov6n", {}), "v8n": ("yolov8n", {}),
     "v8n-nms": ("yolov8n", {"nms": True}), "v8n-dynamic": ("yolov8n", {"dynamic": True}),
-    "v8n-half": ("yolov8n", {"half": True}), "v8n-wide": ("yolov8n", {"imgsz": (320, 640)}),
-    "v8n-batch": ("yolov8n", {"batch": 2, "imgsz": 320}), "v9t": ("yolov9t", {}), "v10n": ("yolov10n", {}),
+    "v8n-half": ("yolov8n", {"half": True}), "v8n-wide": ("yolov8n", {"imgsz": (192, 320)}),
+    "v8n-batch": ("yolov8n", {"batch": 2}), "v9t": ("yolov9t", {}), "v10n": ("yolov10n", {}),
     "v10n-free": ("yolov10n", FREE), "11n-pose": ("yolo11n-pose", {}), "11n-pose-nms": ("yolo11n-pose", {"nms": True}),
     "11n-pose-dynamic": ("yolo11n-pose", {"dynamic": True}), "11n-obb": ("yolo11n-obb", {}),
     "11n-obb-nms": ("yolo11n-obb", {"nms": True}), "11n-obb-dynamic": ("yolo11n-obb", {"dynamic": True}),
@@ -41,17 +37,17 @@ TABLE: Mapping[str, tuple[str, dict[str, Any]]] = {
     "26n-pose-free": ("yolo26n-pose", FREE), "26n-obb-free": ("yolo26n-obb", FREE),
     "26n-seg-free": ("yolo26n-seg", FREE), "26n-semantic": ("yolo26n-sem", {}),
     "26n-semantic-dynamic": ("yolo26n-sem", {"dynamic": True}), "26n-depth": ("yolo26n-depth", {}),
-    "26n-depth-dynamic": ("yolo26n-depth", {"dynamic": True}), "rtdetr": ("rtdetr-resnet50", {"imgsz": 320})}
+    "26n-depth-dynamic": ("yolo26n-depth", {"dynamic": True}), "rtdetr": ("rtdetr-resnet50", {})}
 
 
 def _export(network: str, arguments: dict[str, Any], folder: Path) -> Ask:
     kind = RTDETR if network.startswith("rtdetr") else YOLO
     with _working(tempfile.mkdtemp()):
         model = kind(f"{network}.yaml")
-        size = 224 if network.endswith("-cls") else 320
+        size = 224 if network.endswith("-cls") else SIDE
         enliven(model.model, partial(model.model, batch((size, size))), dict(_heads(model.model.model[-1])))
-        written = shutil.move(model.export(format="onnx", **{"imgsz": 640} | arguments), folder)
-    return partial(_answer, kind, written, {"imgsz": arguments["imgsz"]} if "imgsz" in arguments else {})
+        written = shutil.move(model.export(format="onnx", **{"imgsz": SIDE} | arguments), folder)
+    return partial(_answer, kind, written, {"imgsz": arguments.get("imgsz", SIDE)})
 
 
 @contextlib.contextmanager
