@@ -2,7 +2,7 @@
 NanoDet."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -19,6 +19,7 @@ ROLES = {"cls": "scores", "score": "scores", "scores": "scores", "conf": "scores
          "kps": "keypoints", "kpt": "keypoints", "landmark": "keypoints", "landmarks": "keypoints"}
 STRIDES = (8, 16, 32, 64, 128)
 FACE_NUMBERS = 10  # of five points
+UNNAMED = {1: "scores", BOX: "boxes", FACE_NUMBERS: "keypoints"}  # by the numbers of a row
 USUAL_SIDE = 640  # pixels; insightface's own det_size
 
 
@@ -109,42 +110,38 @@ def _by_names(seen: Seen) -> Stacks | None:
 def _by_shapes(seen: Seen) -> Stacks | None:
     """insightface's own files have no names: so many outputs of 1, 4 and maybe 10 numbers a row, whose rows are one or
     two for each cell."""
+    groups = _by_width(seen)
+    counts = {tuple(rows for rows, _ in group) for group in groups.values()}
+    if not {1, BOX} <= groups.keys() <= UNNAMED.keys() or len(counts) != 1:
+        return None
+    [rows] = counts
+    strides = STRIDES[:len(rows)]
+    if len(rows) not in (3, 5) or not _are_of_cells(rows, strides, seen):
+        return None
+    return Stacks({UNNAMED[width]: tuple(name for _, name in group) for width, group in groups.items()}, strides,
+                  {UNNAMED[width]: width for width in groups})
+
+
+def _by_width(seen: Seen) -> dict[int, list[tuple[int, str]]]:
+    """The rows and names of the outputs [n, k] or [1, n, k] by their k, the most rows first; nothing where there is an
+    output of another form."""
     groups: dict[int, list[tuple[int, str]]] = {}
-    for name, rows, width in _matrices(seen):
-        groups.setdefault(width, []).append((rows, name))
-    if len(groups) not in (2, 3) or set(groups) - {1, BOX, FACE_NUMBERS} or not {1, BOX} <= groups.keys():
-        return None
-    sizes = {tuple(sorted((rows for rows, _ in group), reverse=True)) for group in groups.values()}
-    if len(sizes) != 1 or sum(map(len, groups.values())) != len(seen.outputs):
-        return None
-    [counts] = sizes
-    strides = STRIDES[:len(counts)]
-    if len(counts) not in (3, 5) or not _are_cells(counts, strides, seen):
-        return None
-    roles = {1: "scores", BOX: "boxes", FACE_NUMBERS: "keypoints"}
-    return Stacks({roles[width]: tuple(name for _, name in sorted(group, reverse=True))
-                   for width, group in groups.items()}, strides, {roles[width]: width for width in groups})
-
-
-def _are_cells(counts: tuple[int, ...], strides: tuple[int, ...], seen: Seen) -> bool:
-    """Whether so many rows are one or two for each cell, of the tested size or of any."""
-    sizes = [size for size in (seen.tested.size if seen.tested else None, seen.size) if size is not None]
-    if not sizes:
-        return all(finer == 4 * coarser for finer, coarser in pairwise(counts))
-    for size in sizes:
-        cells = [columns * rows for columns, rows in (grid_size(size, stride) for stride in strides)]
-        if any(all(count == cell * shared for count, cell in zip(counts, cells, strict=True))
-               for shared in range(1, MOST_OF_A_CELL + 1)):
-            return True
-    return False
-
-
-def _matrices(seen: Seen) -> Iterator[tuple[str, int, int]]:
-    """The outputs of [n, k] or [1, n, k] with their n and k."""
     for name, tensor in seen.outputs.items():
         shape = _shape(seen, tensor)
-        if len(shape) in (2, 3) and all(isinstance(side, int) for side in shape[-2:]) and shape[:-2] in ((), (1,)):
-            yield name, int(shape[-2] or 0), int(shape[-1] or 0)
+        rows, width = shape[-2:] if len(shape) in (2, 3) and shape[:-2] in ((), (1,)) else (None, None)
+        if not isinstance(rows, int) or not isinstance(width, int):
+            return {}
+        groups.setdefault(width, []).append((rows, name))
+    return {width: sorted(group, reverse=True) for width, group in groups.items()}
+
+
+def _are_of_cells(rows: tuple[int, ...], strides: tuple[int, ...], seen: Seen) -> bool:
+    """Whether so many rows are one or two for each cell, of the tested size or, where that is open, of any."""
+    size = seen.tested.size if seen.tested and seen.tested.size else seen.size
+    if size is None:
+        return all(finer == 4 * coarser for finer, coarser in pairwise(rows))
+    cells = [columns * lines for columns, lines in (grid_size(size, stride) for stride in strides)]
+    return any(rows == tuple(count * shared for count in cells) for shared in range(1, MOST_OF_A_CELL + 1))
 
 
 def _shape(seen: Seen, tensor: TensorInfo) -> tuple[int | str | None, ...]:
