@@ -5,8 +5,9 @@ import time
 from collections.abc import Iterable, Sequence
 
 from inference.cost import Amounts, CostModel, Fit, Work
+from inference.errors import InferenceError, SlowToDecode
 from inference.model_info import ModelInfo
-from inference.workload import UNMEASURED_LIKE, Workload, running_part
+from inference.workload import UNMEASURED_LIKE, running_part
 from jobs.costs import SharedCosts
 from predictors.catalogue import Catalogue
 
@@ -29,15 +30,23 @@ class Costs:
         """Exchange samples with the other processes in a thread; after a fork, never before."""
         threading.Thread(target=self._exchange_forever, name="costs", daemon=True).start()
 
-    def predict_ms(self, work: Workload) -> float:
-        """Milliseconds of a core that a prediction will take."""
+    def predict_ms(self, works: Iterable[Work]) -> float:
+        """Milliseconds of a core that all parts of some work will take."""
         self._follow_catalogue()
-        return self._model.predict_ms(work.works)
+        return self._model.predict_ms(works)
 
     def observe(self, samples: Iterable[Sample]) -> None:
         """Keep what a run took; the next exchange learns from it."""
         for part, amounts, ms in samples:
             self._model.observe(Work(part, amounts), ms, time.time())
+
+    def observe_failed(self, error: InferenceError, decoding: Work | None = None, budget_ms: float = 0.0) -> None:
+        """Keep what was spent on a run that came to no end. A predictor that was ended because it decoded for too long
+        tells nothing any more, but it has used the budget up."""
+        self._follow_catalogue()
+        used_up = [(decoding.part, decoding.amounts, budget_ms)] if decoding and isinstance(error, SlowToDecode) else []
+        for part, amounts, ms in error.samples or used_up:
+            self._model.observe_least(Work(part, amounts), ms, time.time())
 
     def exchange(self) -> None:
         """Learn from what was observed, here and in the other processes."""

@@ -1,16 +1,21 @@
 """Results drawn on their images, for a caller whose `Accept` likes an image better than JSON."""
 
 import time
+from contextlib import nullcontext
+from functools import partial
 
-from flask import request
+from flask import g, request
 
 from api.accept import DRAWINGS, Wanted
 from api.answers import File
 from api.inline import seen_through
+from api.routing import Backlog, route_of_drawing
 from api.services import Services
-from inference.errors import NotDrawable
+from inference.errors import NotDrawable, SlowToDecode
+from inference.image_info import ImageInfo
 from inference.model_info import ModelInfo
 from inference.spec import DRAWABLE_TASKS
+from inference.workload import drawing
 from jobs.errors import ImageLost
 from jobs.job import JobRecord
 
@@ -22,7 +27,8 @@ def check(wanted: Wanted, model: ModelInfo) -> None:
         raise NotDrawable(f"{model.spec.task} has nothing to draw: ask for application/json")
 
 
-def of_result(service: Services, wanted: Wanted, image: bytes, result: bytes, deadline: float) -> File | None:
+def of_result(service: Services, wanted: Wanted, image: bytes, info: ImageInfo, result: bytes,
+              deadline: float) -> File | None:
     """The result drawn on its image by a predictor, or None for a caller who gets no drawing.
 
     Raises:
@@ -30,13 +36,27 @@ def of_result(service: Services, wanted: Wanted, image: bytes, result: bytes, de
     """
     if wanted.kind not in DRAWINGS:
         return None
-    run = service.predictors.draw(image, result, wanted.kind, deadline)
     try:
-        return File(wanted.kind, seen_through(run, request.environ.get("gunicorn.socket"), deadline))
+        return File(wanted.kind, _drawn(service, wanted, image, info, result, deadline))
     except NotDrawable:
         if not wanted.or_json:
             raise
         return None
+
+
+def _drawn(service: Services, wanted: Wanted, image: bytes, info: ImageInfo, result: bytes, deadline: float) -> bytes:
+    """A drawing costs more than its prediction, so it has a route of its own, and counts among the work on it."""
+    predicted_ms = service.costs.predict_ms([drawing(info, wanted.kind)])
+    route = route_of_drawing(predicted_ms, Backlog(long_ms=service.waiting.ms("long")), service.limits)
+    ask = partial(service.predictors.draw, image=image, result=result, media_type=wanted.kind, deadline=deadline,
+                  request_id=g.request_id)
+    try:
+        with service.waiting.counted("long", predicted_ms) if route == "long" else nullcontext():
+            drawn = seen_through(ask(route), request.environ.get("gunicorn.socket"), deadline)
+    except SlowToDecode:
+        drawn = seen_through(ask("job"), request.environ.get("gunicorn.socket"), deadline)
+    service.costs.observe(drawn.samples)
+    return drawn.data
 
 
 def of_job(service: Services, wanted: Wanted, record: JobRecord) -> File | None:
@@ -54,4 +74,6 @@ def of_job(service: Services, wanted: Wanted, record: JobRecord) -> File | None:
             raise
         return None
     deadline = time.monotonic() + service.settings.job_timeout_s
-    return of_result(service, wanted, image, record.result, deadline)
+    assert record.outcome is not None and record.outcome.image is not None, "it has succeeded"
+    info = ImageInfo(**record.outcome.image, size_bytes=len(image))
+    return of_result(service, wanted, image, info, record.result, deadline)

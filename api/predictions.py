@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import Blueprint, Response, g, request
@@ -20,8 +20,9 @@ from api.problems import BadRequest, NotImplementedYet, UnsupportedMediaType
 from api.routing import Backlog, Decision, decide
 from api.services import Services, services
 from api.waits import waited_for
-from inference.errors import TooManyPixels
-from inference.image import ImageInfo, decoded_bytes, open_image
+from inference.errors import InferenceError, SlowToDecode, TooManyPixels
+from inference.image import open_image
+from inference.image_info import ImageInfo, decoded_bytes
 from inference.model_info import ModelInfo
 from inference.model_names import composed
 from inference.spec import Size
@@ -99,7 +100,7 @@ def predict(model_type: str | None = None) -> Response:
     service = services()
     call = parse(service, model_type, time.monotonic())
     preference, backlog = call.preference, Backlog(service.waiting.ms("quick"), service.waiting.ms("long"))
-    decision = decide(service.costs.predict_ms(call.work), backlog, service.limits, preference.mode)
+    decision = decide(service.costs.predict_ms(call.work.works), backlog, service.limits, preference.mode)
     answer = submit(service, call, decision) if decision.route == "job" else run_inline(service, call, decision)
     del call  # a job's image is in the store; nobody needs it here while the caller waits
     response = answer_job(service, answer) if isinstance(answer, Accepted) else answer
@@ -134,6 +135,18 @@ def parse(service: Services, path_model: str | None, arrived: float) -> Call:
 
 def run_inline(service: Services, call: Call, decision: Decision) -> Response | Accepted:
     """Have it predicted on its route: 200. It becomes a job where it takes much longer than predicted."""
+    try:
+        return run_on_route(service, call, decision)
+    except SlowToDecode:
+        return submit(service, call, replace(decision, predicted_ms=service.limits.inline_budget_ms))
+
+
+def run_on_route(service: Services, call: Call, decision: Decision) -> Response | Accepted:
+    """Have it predicted while its caller waits.
+
+    Raises:
+        SlowToDecode: its route is kept for too long.
+    """
     with service.waiting.counted(decision.route, decision.predicted_ms):
         attended = ask(service, call, decision)
         try:
@@ -141,6 +154,10 @@ def run_inline(service: Services, call: Call, decision: Decision) -> Response | 
             if job is not None:
                 return job
             prediction = attended.result()
+        except InferenceError as error:
+            service.costs.observe_failed(error, call.work.decoding, service.limits.inline_budget_ms)
+            attended.run.call_off()
+            raise
         except BaseException:  # a refusal of the job, or the end of this greenlet: nobody waits any more
             attended.run.call_off()
             raise
@@ -152,7 +169,7 @@ def ask(service: Services, call: Call, decision: Decision) -> Attended[Predictio
     now, patience_s = time.monotonic(), PATIENCE * service.limits.inline_budget_ms / 1000
     deadline = min(call.deadline, now + service.settings.job_timeout_s)
     run = service.predictors.predict(decision.route, call.model_type, call.given, call.image, deadline,
-                                     call.tensor_type)
+                                     call.tensor_type, g.request_id)
     connection = request.environ.get("gunicorn.socket")
     return Attended(run, lambda: is_connected(connection), deadline, now + patience_s)
 
@@ -183,7 +200,8 @@ def answer_inline(service: Services, call: Call, prediction: Prediction) -> Resp
     service.costs.observe(prediction.samples)
     latest = time.monotonic() + service.settings.job_timeout_s
     if prediction.tensor is None:
-        file = drawings.of_result(service, call.wanted, call.image, prediction.result, min(call.deadline, latest))
+        file = drawings.of_result(service, call.wanted, call.image, call.info, prediction.result,
+                                  min(call.deadline, latest))
     else:
         file = tensors.file_of(prediction.tensor, call.wanted.kind)
     total_ms = (time.monotonic() - call.arrived) * 1000

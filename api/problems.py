@@ -133,6 +133,7 @@ PROBLEMS: dict[str, Problem] = {
     job_errors.QueueUnavailable.__name__: Problem(503, "queue-unavailable", "The queue server is away"),
     Busy.__name__: Problem(503, "busy", "No room for the request right now"),
     inference_errors.PredictorsAway.__name__: Problem(503, "busy", "No predictor takes the request right now"),
+    inference_errors.SlowToDecode.__name__: Problem(503, "busy", "The image keeps its route for too long"),
     inference_errors.Overdue.__name__: Problem(504, "deadline", "The prediction took too long"),
     job_errors.NotInTime.__name__: Problem(504, "deadline", "The prediction could not begin in time"),
     DEADLINE: Problem(504, "deadline", "The prediction took too long"),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from api.costs import Costs
 from api.inline import Attended
 from api.waiting import Waiting
-from inference.errors import InferenceError, PredictorsAway
+from inference.errors import InferenceError, PredictorsAway, SlowToDecode
 from jobs.errors import QueueUnavailable
 from jobs.events import JobEvents
 from jobs.execution import HEARTBEAT_S, Execution
@@ -63,21 +63,25 @@ class Promotions:
             with (self._waiting.counted(promoted.route, promoted.request.predicted_ms),
                   self._events.watching(promoted.execution.job_id) as news):
                 self._end(promoted, *self._outcome(promoted, news))
+        except SlowToDecode as error:
+            log.info("job %s waits for a worker: %s", promoted.execution.job_id, error)
+            self._requeue(promoted)
         except PredictorsAway as error:
             log.warning("job %s is left to the workers: %s", promoted.execution.job_id, error)
         finally:
             self._count(-1)
 
     def _outcome(self, promoted: Promoted, news: threading.Event) -> tuple[Outcome, bytes]:
-        """How the run ended, and its result. Raises PredictorsAway."""
+        """How the run ended, and its result. Raises PredictorsAway, SlowToDecode."""
         try:
             prediction = self._attend(promoted, news)
             self._costs.observe(prediction.samples)
             return Outcome(model_version=prediction.model_version, image=prediction.image,
                            timings_ms=prediction.timings_ms), prediction.result
-        except PredictorsAway:
+        except (PredictorsAway, SlowToDecode):
             raise
         except InferenceError as error:
+            self._costs.observe_failed(error)
             return Outcome(kind=type(error).__name__, detail=str(error)), b""
         except Exception as error:
             log.exception("job %s: unexpected error", promoted.execution.job_id)
@@ -100,6 +104,12 @@ class Promotions:
         except QueueUnavailable as error:
             log.warning("no heartbeat for job %s: %s", execution.job_id, error)
             return True
+
+    def _requeue(self, promoted: Promoted) -> None:
+        try:
+            self._queue.requeue(promoted.execution)
+        except QueueUnavailable as error:  # it is recovered once its heartbeats are missed
+            log.warning("job %s is left to the workers: %s", promoted.execution.job_id, error)
 
     def _end(self, promoted: Promoted, outcome: Outcome, result: bytes) -> None:
         while not self._is_ended(promoted, outcome, result):

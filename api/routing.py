@@ -30,6 +30,11 @@ class Decision:
     predicted_ms: float
 
 
+def route_of_drawing(predicted_ms: float, backlog: Backlog, limits: Limits) -> Route:
+    """Where a result is drawn, while its caller waits: in line with the jobs if it takes as long as one."""
+    return "long" if backlog.long_ms + predicted_ms <= limits.inline_budget_ms else "job"
+
+
 def decide(predicted_ms: float, backlog: Backlog, limits: Limits, mode: Mode) -> Decision:
     """The predicted cost alone chooses between quick and long. It is a job where the prediction, with its wait on that
     route, would take longer than the budget, and for a caller who wants no waiting: a job outlives the connection."""

@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from inference.cost import Amounts
-from inference.image import DRAFT_MARGIN, decode, open_image
+from inference.image import decode, open_image
+from inference.image_info import DRAFT_MARGIN
 from inference.spec import Size
 from inference.workload import decoding
 

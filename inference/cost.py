@@ -25,6 +25,7 @@ MAX_WAITING = 1000  # between two calls of `learn`
 REFITS, SWEEPS = 8, 12
 ROUND_OFF = 0.05  # errors below this share are not told from none
 NEXT_TO_NOTHING = 1e-4
+FAR_OFF = 0.8  # of what the samples took: no noise, and no machine that became slower
 SEED_WEIGHT = 0.25  # of a real sample's: two real ones outweigh what was measured at the start
 
 
@@ -83,6 +84,12 @@ class CostModel:
         """Keep a sample, also one of another process; `learn` makes use of it."""
         if ms > 0:
             self._waiting.append((work.part, Sample(at, work.amounts, ms)))
+
+    def observe_least(self, work: Work, ms: float, at: float) -> None:
+        """Keep a sample of work that came to no end: the whole takes that long at least, which is news only where it
+        was predicted to take less."""
+        if ms > self.predict_ms([work]):
+            self.observe(work, ms, at)
 
     def learn(self) -> set[Bin]:
         """Fit again the parts that have new samples. Returns the bins that the samples fell in."""
@@ -151,14 +158,26 @@ def fit(samples: Sequence[Sample], seeds: Sequence[Sample]) -> Fit:
     scale = [max(column) or 1.0 for column in shares]
     columns = [[share / unit for share in column] for column, unit in zip(shares, scale, strict=True)]
     weights = [1.0] * len(samples) + [SEED_WEIGHT] * len(seeds)
-    start = [1.0] * len(samples) + [NEXT_TO_NOTHING] * len(seeds)  # a seed that is far off pulls hardest
-    rates = _least_squares(columns, start, [0.0] * len(scale))
+    rates = _refined(columns, weights, [1.0] * len(samples) + [NEXT_TO_NOTHING] * len(seeds))
+    error = _median_error(columns, rates, len(samples))
+    if samples and error > FAR_OFF:  # the seeds are of another kind of work: the samples alone tell where to begin
+        rates = _refined(columns, weights, [1.0] * len(samples) + [0.0] * len(seeds))
+        error = _median_error(columns, rates, len(samples))
+    return Fit(tuple(rate / unit for rate, unit in zip(rates, scale, strict=True)), error if samples else None,
+               len(samples))
+
+
+def _refined(columns: list[list[float]], weights: list[float], start: list[float]) -> list[float]:
+    """The rates, beginning with those that fit best with the weights `start`: a seed that is far off pulls hardest."""
+    rates = _least_squares(columns, start, [0.0] * len(columns))
     for _ in range(REFITS):
         emphases = map(_emphasis, _predicted(columns, rates))
         rates = _least_squares(columns, list(map(mul, weights, emphases)), rates)
-    errors = [abs(1 - share) for share in _predicted(columns, rates)[:len(samples)]]
-    return Fit(tuple(rate / unit for rate, unit in zip(rates, scale, strict=True)),
-               median(errors) if samples else None, len(samples))
+    return rates
+
+
+def _median_error(columns: list[list[float]], rates: list[float], samples: int) -> float:
+    return median([abs(1 - share) for share in _predicted(columns, rates)[:samples]] or [0.0])
 
 
 def _shares(sample: Sample) -> list[float]:

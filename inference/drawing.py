@@ -4,18 +4,18 @@ import base64
 import io
 import zlib
 from collections.abc import Callable, Iterable
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from inference.bounded_reads import nothing
 from inference.depth_maps import colored
 from inference.errors import NotDrawable
 from inference.masks import decode_mask
 from inference.skeleton import COCO_KEYPOINTS, COCO_LIMBS
 
-Kind = Literal["image/png", "image/jpeg", "image/webp"]
+Check = Callable[[], None]
 Color = tuple[int, int, int]
 Line = tuple[str, Color | None]  # a text and the colour it stands for
 # Sasha Trubetskoy's list of distinct colours (https://sashamaps.net/docs/resources/20-colors/) without greys and the
@@ -25,9 +25,6 @@ PALETTE: tuple[Color, ...] = (
     (240, 50, 230), (191, 239, 69), (250, 190, 212), (70, 153, 144), (220, 190, 255), (154, 99, 36), (170, 255, 195),
     (255, 216, 177))
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
-SAVE_OPTIONS: dict[Kind, dict] = {"image/png": {"format": "PNG", "compress_level": 1},
-                                  "image/jpeg": {"format": "JPEG", "quality": 90},
-                                  "image/webp": {"format": "WEBP", "quality": 90, "method": 0}}
 # Shares of the image's shorter side
 FONT_SHARE, LINE_SHARE = 0.024, 0.004
 SMALLEST_FONT, THINNEST_LINE = 11, 2  # pixels
@@ -36,19 +33,20 @@ TILE_OPACITY = (0.1, 0.55)  # of a tile with score 0 and 1
 SEEN = 0.5  # score from which a keypoint is drawn
 
 
-def draw(image: Image.Image, result: dict) -> Image.Image:
-    """The result on a copy of its image.
+def draw(image: Image.Image, result: dict, check: Check = nothing) -> Image.Image:
+    """The result on its image, which is drawn on.
 
     Args:
         image: RGB, upright and in full size: the result counts in its pixels.
         result: of a task, as the contract tells it.
+        check: is called between two things that are drawn, and may end the drawing by raising an InferenceError.
 
     Raises:
-        NotDrawable: the task's result has nothing to draw.
+        NotDrawable: the task's result has nothing to draw. What `check` raises.
     """
     check_drawable(result["task"])
     try:
-        return _PAINTERS[result["task"]](image.copy(), result)
+        return _PAINTERS[result["task"]](image, result, check)
     except (KeyError, TypeError) as error:  # hooks.py decides what is in a result
         raise NotDrawable(f"the result lacks what a drawing of it needs: {error}; ask for application/json") from error
 
@@ -57,20 +55,6 @@ def check_drawable(task: str) -> None:
     """Raises NotDrawable for a task whose results cannot be drawn."""
     if task not in _PAINTERS:
         raise NotDrawable(f"{task} has nothing to draw: ask for application/json")
-
-
-def encode(image: Image.Image, kind: Kind) -> bytes:
-    """An image as a file of the media type `kind`.
-
-    Raises:
-        NotDrawable: it is larger than that format can hold.
-    """
-    buffer = io.BytesIO()
-    try:
-        image.save(buffer, **SAVE_OPTIONS[kind])
-    except (ValueError, OSError) as error:
-        raise NotDrawable(f"{kind} cannot hold {image.width}x{image.height} pixels: ask for image/png") from error
-    return buffer.getvalue()
 
 
 def colors_of(labels: Iterable[str]) -> dict[str, Color]:
@@ -86,7 +70,7 @@ def colors_of(labels: Iterable[str]) -> dict[str, Color]:
 # One painter per task
 
 
-def _draw_labels(image: Image.Image, result: dict) -> Image.Image:
+def _draw_labels(image: Image.Image, result: dict, check: Check) -> Image.Image:
     tiles = result.get("tiles", [])
     colors = colors_of(tile["label"] for tile in tiles)
     if tiles:
@@ -95,42 +79,45 @@ def _draw_labels(image: Image.Image, result: dict) -> Image.Image:
     return image
 
 
-def _draw_boxes(image: Image.Image, result: dict) -> Image.Image:
+def _draw_boxes(image: Image.Image, result: dict, check: Check) -> Image.Image:
     colors = colors_of(found["label"] for found in result["predictions"])
     for found in reversed(result["predictions"]):  # the best come first and are drawn last, on top
+        check()
         _box(image, found, colors[found["label"]])
     return image
 
 
-def _draw_keypoints(image: Image.Image, result: dict) -> Image.Image:
+def _draw_keypoints(image: Image.Image, result: dict, check: Check) -> Image.Image:
     """Boxes, in each its limbs and keypoints; those of people as COCO counts them are joined."""
     colors = colors_of(found["label"] for found in result["predictions"])
     for found in reversed(result["predictions"]):
+        check()
         _skeleton(image, found["keypoints"], colors[found["label"]])
-    return _draw_boxes(image, result)
+    return _draw_boxes(image, result, check)
 
 
-def _draw_segments(image: Image.Image, result: dict) -> Image.Image:
+def _draw_segments(image: Image.Image, result: dict, check: Check) -> Image.Image:
     """Masks, the largest first so that small ones stay in sight; with boxes for instances, else with a legend."""
     predictions = result["predictions"]
     colors = colors_of(found["label"] for found in predictions)
     for found in predictions:
+        check()
         _paint_mask(image, decode_mask(found["mask"]), colors[found["label"]])
     if any("box" in found for found in predictions):
-        return _draw_boxes(image, result)
+        return _draw_boxes(image, result, check)
     _panel(image, [(_text(found), colors[found["label"]]) for found in predictions])
     return image
 
 
-def _produced(image: Image.Image, result: dict) -> Image.Image:
+def _produced(image: Image.Image, result: dict, check: Check) -> Image.Image:
     data = base64.b64decode(result["image"].partition(",")[2])
     with Image.open(io.BytesIO(data), formats=("PNG",)) as produced:
         return produced.convert("RGB")
 
 
-_PAINTERS: dict[str, Callable[[Image.Image, dict], Image.Image]] = {
+_PAINTERS: dict[str, Callable[[Image.Image, dict, Check], Image.Image]] = {
     "image-classification": _draw_labels, "object-detection": _draw_boxes, "keypoint-detection": _draw_keypoints,
-    "image-segmentation": _draw_segments, "depth-estimation": lambda _, result: colored(result["depth"]),
+    "image-segmentation": _draw_segments, "depth-estimation": lambda image, result, check: colored(result["depth"]),
     "image-to-image": _produced}
 
 

@@ -1,8 +1,16 @@
 """What can go wrong between an image's bytes and its prediction. The text of each error is meant for the caller."""
 
 
+from collections.abc import Sequence
+
+
 class InferenceError(Exception):
-    """This is the base of the errors below. The text says what happened and what to do."""
+    """This is the base of the errors below. The text says what happened and what to do.
+
+    `samples` are what was done before it was raised: a part of the work, amounts of it, milliseconds of a core.
+    """
+
+    samples: Sequence[tuple[str, tuple[float, ...], float]] = ()
 
 
 class UnsupportedImage(InferenceError):
@@ -35,6 +43,10 @@ class BadParameter(InferenceError):
 
 class InferenceFailed(InferenceError):
     """The model, its hooks or its task raised an error while it ran."""
+
+
+class SlowToDecode(InferenceError):
+    """Decoding the image takes longer than its route may be kept; as a job it may take its time."""
 
 
 class Overdue(InferenceError):

@@ -5,6 +5,7 @@ The batches do not depend on each other. Who calls `predict` chooses in which th
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -15,12 +16,15 @@ from pydantic import BaseModel
 from inference.call_off import CallOff
 from inference.errors import InferenceError, InferenceFailed
 from inference.geometry import Placement, place
-from inference.image import ImageInfo, OpenedImage, Pixels, decode
+from inference.image import OpenedImage, Pixels, decode
+from inference.image_info import ImageInfo
 from inference.model import LoadedModel
 from inference.tiling import Tiles
 
 PHASES = ("decode", "preprocess", "inference", "postprocess")
 Phases = dict[str, float]  # milliseconds on the wall
+Check = Callable[[], None]
+DecodeLimit = Callable[[Check], AbstractContextManager[Check]]  # gives a check that ends decoding in time, too
 Progress = Callable[[int, int], None]  # tiles done, tiles in all
 
 
@@ -71,15 +75,17 @@ def unheard(done: int, total: int) -> None:
 
 
 def predict(model: LoadedModel, image: OpenedImage, parameters: BaseModel, call_off: CallOff | None = None,
-            progress: Progress = unheard, run_all: RunAll = one_by_one) -> Prediction:
+            progress: Progress = unheard, run_all: RunAll = one_by_one,
+            decode_limit: DecodeLimit = nullcontext) -> Prediction:
     """Predict one image, which is used up; `progress` is told of tiles.
 
     Raises:
-        UnsupportedImage, InferenceFailed; the reason with which `call_off` was called.
+        UnsupportedImage, InferenceFailed; the reason with which `call_off` was called; what `decode_limit` raises.
     """
     steps = _Steps(model, image, parameters, call_off or CallOff())
     began = _Clocks.now()
-    pixels = steps.decode()
+    with decode_limit(steps.call_off.check) as check:
+        pixels = steps.decode(check)
     decoded = _Clocks.now()
     result, phases_ms = steps.result(pixels, progress, run_all)
     decode_ms, decode_core_ms = decoded.since(began)
@@ -96,9 +102,9 @@ class _Steps:
     parameters: BaseModel
     call_off: CallOff
 
-    def decode(self) -> Pixels:
+    def decode(self, check: Check) -> Pixels:
         size = self.model.info.decoded_size(self.image.info.size, self.parameters)
-        pixels = decode(self.image, size, self.call_off.check)
+        pixels = decode(self.image, size, check)
         self.call_off.check()
         return pixels
 

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from inference.cost import Amounts, Work
-from inference.image import ImageInfo, jpeg_scale
-from inference.jpeg import JPEG_FORMATS
+from inference.formats.jpeg import JPEG_FORMATS
+from inference.image_info import ImageInfo, jpeg_scale
 from inference.model_info import ModelInfo, warm_up_size
 from inference.spec import Size
 
 USUAL_SCANS = 10  # of a progressive JPEG, such as the one that is measured; each further scan is another pass
+USUAL_PIECES = 100  # of a TIFF; each strip or tile has a cost of its own
+# More bytes than its pixels would have unpacked: what else lies in such a file is no word on honest ones.
+UNPACKED_BYTES, SPARE_BYTES = 4, 1 << 16
 RESIZING_MS = 3.0  # a megapixel that was decoded at full size, until one was seen
-UNMEASURED_LIKE = {"decode": "decode PNG"}  # the slowest of the common formats
+UNMEASURED_LIKE = {"decode": "decode PNG", "draw": "decode PNG"}  # the slowest of the common formats
 
 
 @dataclass(frozen=True)
@@ -55,15 +58,30 @@ def running_part(info: ModelInfo) -> str:
 
 
 def decoding(image: ImageInfo, wanted: Size | None) -> Work:
-    """Decoding for a wanted size is counted in images, in passes over megapixels, and in megabytes."""
+    """Decoding for a wanted size is counted in images, in passes over megapixels, and in megabytes; an image of many
+    pieces counts as several."""
     passes = max(1.0, image.scans / USUAL_SCANS) if image.progressive else 1.0
-    return Work(_decoding_part(image, wanted), (1.0, image.megapixels * passes, image.size_bytes / 1e6))
+    images = max(1.0, image.pieces / USUAL_PIECES)
+    return Work(_decoding_part(image, wanted), (images, image.megapixels * passes, image.size_bytes / 1e6))
+
+
+def drawing(image: ImageInfo, media_type: str) -> Work:
+    """Drawing a result on its image: to decode it, to draw, and to encode it."""
+    return Work(f"draw {media_type.rpartition('/')[2]} {image.format}",
+                (1.0, image.megapixels, image.size_bytes / 1e6))
 
 
 def _decoding_part(image: ImageInfo, wanted: Size | None) -> str:
-    """A name made of the format, the mode where it is not RGB, and for JPEG the scale at which libjpeg decodes."""
+    """A name made of the format, of the mode where it is not RGB, of an unusual way of coding, and for JPEG of the
+    scale at which libjpeg decodes."""
     words = ["decode", image.format if image.format not in JPEG_FORMATS else "JPEG"]
     words += [image.mode] if image.mode != "RGB" else []
     if words[1] == "JPEG":
         words.append("progressive" if image.progressive else f"1/{jpeg_scale(image, wanted)}")
+    words += [image.coding] if image.coding else []
+    words += ["padded"] if _is_padded(image) else []
     return " ".join(words)
+
+
+def _is_padded(image: ImageInfo) -> bool:
+    return image.size_bytes > UNPACKED_BYTES * image.width * image.height + SPARE_BYTES

@@ -21,6 +21,7 @@ from jobs.backlog import Backlog
 from jobs.errors import JobExpired, JobNotFound, QueueUnavailable
 from jobs.execution import HEARTBEAT_TTL_S, OUTCOME, RESULT, TILES_DONE, TOMBSTONE, owner_of
 from jobs.job import WORKER_LOST, JobRecord, JobRequest, Outcome, State
+from jobs.recovery import requeue
 from jobs.store import ImageStore, make_ended_store
 from jobs.turns import Turns, note
 from settings import Settings
@@ -100,6 +101,15 @@ class JobQueue:
                 self._in_thread(lambda: self._ended.keep(job_id, image))
             if executions.end(self._queue, job_id, execution.id, outcome, result):
                 self._in_thread(lambda: self._store.delete(job_id))
+
+    def requeue(self, execution: Execution) -> None:
+        """Put a promoted job at the head of the queue: a worker is to run it.
+
+        Raises:
+            QueueUnavailable.
+        """
+        with _unavailable():
+            requeue(self._queue, execution.job_id, execution.id, blame=False)
 
     def read(self, job_id: str, owner: str = "") -> JobRecord:
         """Where a job stands. For another than its owner there is no such job.

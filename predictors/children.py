@@ -8,10 +8,11 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from predictors.deaths import Deaths
+from predictors.library_output import LibraryOutput
 
 log = logging.getLogger(__name__)
 PAUSE_S = 1.0  # before a predictor is forked again that died before it was ready
@@ -25,6 +26,7 @@ class Child:
 
     group: str
     name: str
+    output: LibraryOutput = field(default_factory=LibraryOutput)
 
 
 class Children:
@@ -64,6 +66,9 @@ class Children:
         while (ended := _ended_child()) is not None:
             pid, status = ended
             child = self._running.pop(pid, None)
+            if child is not None:
+                child.output.log_for(f"predictor {child.name}")
+                child.output.close()
             if child is not None and not (self.are_ending and status == 0):
                 self._deaths.note(child.name, status)
                 if pid in self._unready:
@@ -88,6 +93,8 @@ class Children:
 
     def close(self) -> None:
         """In a process that was forked from this one and has nothing to do with its predictors."""
+        for child in self._running.values():
+            child.output.close()
         os.close(self.pipe)
         os.close(self._tell)
 
@@ -99,6 +106,7 @@ class Children:
             self._not_before[child.group] = time.monotonic() + PAUSE_S
             return
         if pid == 0:
+            child.output.capture()
             run_and_exit(lambda: self._live(child, self._say_ready))
         self._running[pid] = child
         self._unready.add(pid)

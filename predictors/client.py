@@ -9,9 +9,17 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from inference import errors
-from inference.errors import CalledOff, InferenceError, InferenceFailed, Overdue, PoisonImage, PredictorsAway
+from inference.errors import (
+    CalledOff,
+    InferenceError,
+    InferenceFailed,
+    Overdue,
+    PoisonImage,
+    PredictorsAway,
+    SlowToDecode,
+)
 from predictors.catalogue import Catalogue
-from predictors.deaths import Deaths
+from predictors.deaths import DECODED_TOO_LONG, FROM_OUTSIDE, Deaths
 from predictors.poison import PoisonImages
 from predictors.protocol import DEVICE_ROUTES, Inbox, Message, Route, packed
 from state_dir import StateDir
@@ -54,6 +62,14 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """A result drawn on its image, as a file, and what that took."""
+
+    data: bytes
+    samples: Sequence[tuple[str, tuple[float, ...], float]] = ()
+
+
+@dataclass(frozen=True)
 class Question:
     """What is asked, wherever it is asked. `address` gives a socket's name and the head's part that names a model, as
     the catalogue stands in that moment; `poison_key` tells a model that an image may be poison to."""
@@ -72,12 +88,13 @@ class Predictors:
         self._poison, self._deaths = PoisonImages(state.poison), Deaths(state.deaths)
 
     def predict(self, route: Route, model_type: str, parameters: Mapping[str, Any], image: bytes,
-                deadline: float | None = None, tensor_type: str = "") -> "Run[Prediction]":
+                deadline: float | None = None, tensor_type: str = "", request_id: str = "") -> "Run[Prediction]":
         """Ask for a prediction by the model that is served under this name when a predictor takes the question.
 
         Args:
             deadline: of time.monotonic(); later nobody wants the result.
             tensor_type: the media type of the `tensor` that is wanted instead of JSON.
+            request_id: names the question in the predictors' log.
 
         Raises:
             ModelNotFound, ModelLoading.
@@ -88,16 +105,17 @@ class Predictors:
             return DEVICE_ROUTES[route] if model.on_device else route, named
 
         head = {"kind": "predict", "parameters": parameters, "sizes": [len(image)], "deadline": deadline,
-                "sent_at": time.monotonic(), "tensor_type": tensor_type}
+                "sent_at": time.monotonic(), "tensor_type": tensor_type, "request_id": request_id}
         question = Question(head, [image], address, self._catalogue.model(model_type).fingerprint)
         return self._run(question, _prediction, deadline)
 
-    def draw(self, image: bytes, result: bytes, media_type: str, deadline: float | None = None) -> "Run[bytes]":
+    def draw(self, route: Route, image: bytes, result: bytes, media_type: str, deadline: float | None = None,
+             request_id: str = "") -> "Run[Drawing]":
         """Ask for a result, in JSON, drawn on its image, or for the image that it holds: a file of this media type."""
         head = {"kind": "draw", "media_type": media_type, "sizes": [len(image), len(result)], "deadline": deadline,
-                "sent_at": time.monotonic()}
-        question = Question(head, [image, result], lambda: ("long", {}), "drawing")
-        return self._run(question, lambda message: message.body, deadline)
+                "sent_at": time.monotonic(), "request_id": request_id}
+        question = Question(head, [image, result], lambda: (route, {}), "drawing")
+        return self._run(question, lambda message: Drawing(message.body, _samples(message)), deadline)
 
     def tensor(self, result: bytes, media_type: str, deadline: float | None = None) -> "Run[Tensor]":
         """Ask for the one tensor that a result, in JSON, holds: a file of this media type."""
@@ -229,8 +247,9 @@ class Run(Generic[T]):
         self._close()
 
     def _is_refused(self, message: Message) -> None:
-        kind = getattr(errors, message.head["error"], InferenceFailed)
-        self._end(kind(message.head["detail"]))
+        error = getattr(errors, message.head["error"], InferenceFailed)(message.head["detail"])
+        error.samples = _samples(message)
+        self._end(error)
 
     def _is_not_theirs(self, message: Message) -> None:
         """A new generation takes over in this moment: another predictor is asked, by what the catalogue says then."""
@@ -254,9 +273,13 @@ class Run(Generic[T]):
 
     def _blame(self, predictor: str) -> None:
         log.warning("predictor %s broke off while it worked on an image", predictor)
-        from_outside = self._deaths.was_from_outside(predictor)
-        if from_outside is None:
+        how = self._deaths.how(predictor)
+        if how is None:
             return
+        if how == DECODED_TOO_LONG:
+            self._end(SlowToDecode("decoding the image takes longer than its route may be kept"))
+            return
+        from_outside = how == FROM_OUTSIDE
         self._lost, self._blamed = self._lost + from_outside, self._blamed + (not from_outside)
         if self._blamed >= MOST_BLAMED or self._lost >= MOST_LOST:
             self._poison.add(self._question.poison_key, self._question.bodies[0])
@@ -281,10 +304,13 @@ _HEARD: Mapping[str, Callable[[Run, Message], None]] = {
 
 def _prediction(message: Message) -> Prediction:
     head = message.head
-    samples = tuple((part, tuple(amounts), ms) for part, amounts, ms in head["samples"])
     tensor = _tensor(message) if "tensor" in head else None
     return Prediction(b"" if tensor else message.body, head["model_version"], head["image"], head["timings_ms"],
-                      head["queue_ms"], samples, tensor)
+                      head["queue_ms"], _samples(message), tensor)
+
+
+def _samples(message: Message) -> tuple[tuple[str, tuple[float, ...], float], ...]:
+    return tuple((part, tuple(amounts), ms) for part, amounts, ms in message.head.get("samples", ()))
 
 
 def _tensor(message: Message) -> Tensor:

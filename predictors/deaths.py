@@ -9,6 +9,7 @@ from pathlib import Path
 KEPT_S = 60.0
 TOLD_WITHIN_S = 1.0  # after an asker lost its predictor
 LOOK_S = 0.01
+DECODED_TOO_LONG = "it decoded an image for longer than its route may be kept"  # by SIGPROF, see decode_limit.py
 FROM_OUTSIDE = "from outside"  # killed by a person or a test; nothing says that the image is at fault
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ class Deaths:
         killed, self._killed_for_memory = self._killed_for_memory, _killed_for_memory()
         by_kernel = self._killed_for_memory > killed
         how = FROM_OUTSIDE if status == -signal.SIGKILL and not by_kernel else _told(status)
-        log.error("predictor %s died: %s", predictor, how)
+        log.log(logging.INFO if how == DECODED_TOO_LONG else logging.ERROR, "predictor %s died: %s", predictor, how)
         try:
             self._tell(predictor, how)
         except OSError as error:  # a full disk: who asked for it will not blame the image
@@ -45,19 +46,21 @@ class Deaths:
         partial.write_text(how)
         partial.rename(self._folder / predictor)
 
-    def was_from_outside(self, predictor: str) -> bool | None:
+    def how(self, predictor: str) -> str | None:
         """How a predictor died whose connection has just closed. None where nobody tells: its template died too, or it
         did not die and only broke off."""
         until = time.monotonic() + TOLD_WITHIN_S
         while time.monotonic() < until:
             try:
-                return (self._folder / predictor).read_text() == FROM_OUTSIDE
+                return (self._folder / predictor).read_text()
             except FileNotFoundError:
                 time.sleep(LOOK_S)
         return None
 
 
 def _told(status: int) -> str:
+    if status == -signal.SIGPROF:
+        return DECODED_TOO_LONG
     return signal.Signals(-status).name if status < 0 else f"exit code {status}"
 
 

@@ -6,24 +6,29 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
-from inference import drawing
 from inference.call_off import CallOff
-from inference.errors import InferenceError, InferenceFailed, Overdue
-from inference.image import OpenedImage, decode, decoded_bytes, open_image
+from inference.cost import Amounts, Work
+from inference.drawing import draw
+from inference.drawn_files import Kind, encode, extra_bytes
+from inference.errors import InferenceError, InferenceFailed, Overdue, SlowToDecode, UnsupportedImage
+from inference.image import OpenedImage, decode, open_image
+from inference.image_info import decoded_bytes
 from inference.model import LoadedModel
-from inference.prediction import RunAll, predict
+from inference.prediction import Check, DecodeLimit, RunAll, predict
 from inference.tensor_bytes import plain_tensor
+from inference.workload import drawing as drawing_work
 from inference.workload import workload
 from predictors import priority
 from predictors.generation import Key
 from predictors.hang_ups import HangUps, has_closed
+from predictors.library_output import LibraryOutput
 from predictors.protocol import Inbox, Message, packed, split
 from predictors.reservations import DecodedBytes
 
@@ -48,6 +53,8 @@ class Predictor:
     decoded: DecodedBytes
     run_all: RunAll
     run: Callable[[Callable[[], Any]], Any] = priority.at_once
+    decode_limit: DecodeLimit = nullcontext
+    output: LibraryOutput = field(default_factory=LibraryOutput)
     hang_ups: HangUps = field(default_factory=HangUps)
     _is_busy: bool = False
     _is_to_end: bool = False
@@ -89,7 +96,9 @@ class Predictor:
                 _tell(connection, _refusal(Overdue("it had not begun when its time was over")))
             elif self._is_mine(question.head):
                 _tell(connection, {"kind": "begun", "predictor": self.name})
-                for piece in self._answer(connection, question):
+                pieces = self._answer(connection, question)
+                self.output.log_for(f"request {question.head.get('request_id') or '-'}")
+                for piece in pieces:
                     connection.sendall(piece)
             else:
                 _tell(connection, {"kind": "not-mine"})
@@ -127,8 +136,10 @@ class Predictor:
         model = self.models[_key(asked)]
         parameters, image = model.parameters(asked["parameters"]), open_image(data, self.max_pixels)
         work = workload(model.info, image.info, parameters)
-        with self._room(image, model.info.decoded_size(image.info.size, parameters), call_off):
-            found = self.run(lambda: predict(model, image, parameters, call_off, progress, self.run_all))
+        room_bytes = decoded_bytes(image.info, model.info.decoded_size(image.info.size, parameters))
+        with self._room(room_bytes, call_off), _told_what_it_took(work.decoding):
+            found = self.run(lambda: predict(model, image, parameters, call_off, progress, self.run_all,
+                                             self.decode_limit))
         head = {"kind": "answer", "model_version": model.spec.version, "image": found.image.to_dict(),
                 "timings_ms": found.timings_ms, "queue_ms": queue_ms, "samples": work.samples(found.core_ms)}
         if asked.get("tensor_type"):
@@ -136,13 +147,18 @@ class Predictor:
         return packed(head, [as_json(found.result)])
 
     def _drawing(self, asked: Mapping[str, Any], data: bytes, result: bytes, call_off: CallOff) -> list[bytes]:
-        image = open_image(data, self.max_pixels)
-        with self._room(image, None, call_off):
-            drawn = self.run(lambda: _drawn(image, result, asked["media_type"], call_off))
-        return packed({"kind": "answer"}, [drawn])
+        image, media_type = open_image(data, self.max_pixels), asked["media_type"]
+        work, began = drawing_work(image.info, media_type), time.process_time()
+        with self._room(decoded_bytes(image.info, None) + extra_bytes(image.info.size), call_off):
+            drawn = self.run(lambda: self._drawn(image, result, media_type, call_off.check))
+        return packed({"kind": "answer", "samples": [_sample(work, began)]}, [drawn])
 
-    def _room(self, image: OpenedImage, wanted: tuple[int, int] | None, call_off: CallOff) -> Any:
-        size_bytes = decoded_bytes(image.info, wanted)
+    def _drawn(self, image: OpenedImage, result: bytes, media_type: Kind, check: Check) -> bytes:
+        with self.decode_limit(check) as limited:
+            pixels = decode(image, None, limited)
+        return encode(draw(pixels.image, orjson.loads(result), check), media_type, check)
+
+    def _room(self, size_bytes: int, call_off: CallOff) -> AbstractContextManager[None]:
         return self.decoded.reserved(size_bytes, call_off.check) if size_bytes else nullcontext()
 
 
@@ -177,8 +193,19 @@ def _tensor(result: Mapping[str, Any], media_type: str, head: Mapping[str, Any])
     return packed({**head, "tensor": {"shape": tensor.shape, "datatype": tensor.datatype}}, tensor.pieces)
 
 
-def _drawn(image: OpenedImage, result: bytes, media_type: drawing.Kind, call_off: CallOff) -> bytes:
-    return drawing.encode(drawing.draw(decode(image, None, call_off.check).image, orjson.loads(result)), media_type)
+@contextmanager
+def _told_what_it_took(decoding: Work) -> Iterator[None]:
+    """An image that is refused while it is decoded has cost something, too."""
+    began = time.process_time()
+    try:
+        yield
+    except (UnsupportedImage, SlowToDecode) as error:
+        error.samples = [_sample(decoding, began)]
+        raise
+
+
+def _sample(work: Work, began: float) -> tuple[str, Amounts, float]:
+    return work.part, work.amounts, (time.process_time() - began) * 1000
 
 
 def _is_overdue(asked: Mapping[str, Any]) -> bool:
@@ -193,5 +220,5 @@ def _key(asked: Mapping[str, Any]) -> Key:
     return asked["name"], asked["version"], asked["fingerprint"]
 
 
-def _refusal(error: InferenceError) -> dict[str, str]:
-    return {"kind": "error", "error": type(error).__name__, "detail": str(error)}
+def _refusal(error: InferenceError) -> dict[str, Any]:
+    return {"kind": "error", "error": type(error).__name__, "detail": str(error), "samples": error.samples}

@@ -14,10 +14,12 @@ import signal
 import socket
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import inference.heic_pixels  # noqa: F401 (before the fork: predictors share the library)
 from inference.calibration import measure_decoding
 from inference.loading import load, reason_of, warm_up
 from inference.model import LoadedModel
@@ -28,7 +30,9 @@ from lifeline import die_with_parent, show_as
 from predictors import priority
 from predictors.children import Child, Children, Refusal, SayReady
 from predictors.deaths import Deaths
+from predictors.decode_limit import limit_of
 from predictors.generation import Key, candidate_from_json, key_of
+from predictors.memory_limit import limit_memory
 from predictors.protocol import Inbox, packed
 from predictors.reservations import DecodedBytes
 from predictors.server import Predictor
@@ -188,6 +192,7 @@ class Template:
         if refused and self._is_told:
             raise SystemExit(1)  # what it lacks is served by now: another one tries after a pause
         predictor = self._predictor(child, models)
+        limit_memory(self.settings.decoded_bytes)
         say_ready(refused)
         self._leave()
         predictor.serve()
@@ -209,8 +214,9 @@ class Template:
         decoded = DecodedBytes(state.decoded, self.settings.decoded_bytes, child.group)
         run_all = TileThreads(SharedUnits(state.cores, cores)).run_all if child.group == "job" else one_by_one
         run = priority.IdleThread().run if child.group == "long" else priority.at_once
+        limit = limit_of(child.group, self.settings.inline_budget_ms) or nullcontext
         return Predictor(child.name, self.listeners[child.group], models, self.settings.max_pixels, decoded, run_all,
-                         run)
+                         run, limit, child.output)
 
 
 def run_generations(template: Template) -> None:

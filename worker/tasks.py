@@ -132,7 +132,8 @@ class Tasks:
             switch.check(min(ASK_AGAIN_S, max(0.0, limit.at - time.monotonic())))
 
     def _ask(self, task: Task, image: bytes, limit: Limit, switch: OffSwitch) -> Prediction:
-        run = switch.connect(self.predictors.predict("job", task.model_type, task.parameters, image, limit.at))
+        run = switch.connect(self.predictors.predict("job", task.model_type, task.parameters, image, limit.at,
+                                                     request_id=f"of job {task.job_id}"))
         noted = 0
         while not run.wait(PROGRESS_S):
             done, _ = run.progress

@@ -13,7 +13,7 @@ from inference.model_info import ModelInfo
 from inference.registry import Entry
 from inference.spec import Finding, InputSpec, ModelSpec, OutputSpec, TensorInfo
 from predictors.catalogue import Listing
-from predictors.client import Prediction, Tensor
+from predictors.client import Drawing, Prediction, Tensor
 
 T = TypeVar("T")
 LABELS = ("healthy", "scorched")
@@ -89,10 +89,11 @@ class FakePredictors:
         self.asked: list[Question] = []
         self.runs: list[FakeRun[Prediction]] = []
         self.drawn: list[tuple[bytes, bytes, str]] = []
+        self.drawn_on: list[str] = []
         self.written: list[tuple[bytes, str]] = []
 
     def predict(self, route: str, model_type: str, parameters: Mapping[str, Any], image: bytes,
-                deadline: float | None = None, tensor_type: str = "") -> FakeRun[Prediction]:
+                deadline: float | None = None, tensor_type: str = "", request_id: str = "") -> FakeRun[Prediction]:
         self.asked.append(Question(route, model_type, parameters, image, tensor_type))
         run = FakeRun[Prediction](self.begin)
         self.runs.append(run)
@@ -100,10 +101,12 @@ class FakePredictors:
             run.end(self.answer)
         return run
 
-    def draw(self, image: bytes, result: bytes, media_type: str, deadline: float | None = None) -> FakeRun[bytes]:
+    def draw(self, route: str, image: bytes, result: bytes, media_type: str, deadline: float | None = None,
+             request_id: str = "") -> FakeRun[Drawing]:
         self.drawn.append((image, result, media_type))
-        run = FakeRun[bytes]()
-        run.end(self.drawing)
+        self.drawn_on.append(route)
+        run = FakeRun[Drawing]()
+        run.end(self.drawing if isinstance(self.drawing, Exception) else Drawing(self.drawing))
         return run
 
     def tensor(self, result: bytes, media_type: str, deadline: float | None = None) -> FakeRun[Tensor]:

@@ -3,9 +3,10 @@
 import io
 import struct
 import zlib
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import pillow_heif
 from PIL import Image
 
 from inference.calibration import synthetic_image
@@ -16,7 +17,10 @@ Size = tuple[int, int]
 
 def encode(image: Image.Image, file_format: str = "JPEG", **options: Any) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, file_format, **options)
+    if file_format == "HEIC":
+        pillow_heif.encode(image.mode, image.size, image.tobytes(), buffer, **{"quality": 90, **options})
+    else:
+        image.save(buffer, file_format, **options)
     return buffer.getvalue()
 
 
@@ -53,10 +57,59 @@ def oriented(upright: Image.Image, orientation: int, file_format: str, **options
     return encode(stored, file_format, exif=exif, **options)
 
 
-def png_header(width: int, height: int) -> bytes:
+def png_header(width: int, height: int, bits: int = 8, color: int = 2) -> bytes:
     """A PNG that announces its size and has no pixels."""
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) + chunk(
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, 0)) + chunk(
         b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def png_with(data: bytes, before: bytes = b"", behind: bytes = b"") -> bytes:
+    """A PNG with more chunks before or behind its pixels."""
+    first, end = data.index(b"IDAT") - 4, data.rindex(b"IEND") - 4
+    return data[:first] + before + data[first:end] + behind + data[end:]
+
+
+def exif_of(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    return exif.tobytes()
+
+
+def xmp_of(orientation: int) -> bytes:
+    return (f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+            f'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="{orientation}"/></rdf:RDF>'
+            "</x:xmpmeta>").encode()
+
+
+def webp_header(width: int, height: int) -> bytes:
+    """A lossless WebP of 34 bytes that announces its size."""
+    bits = (width - 1 | height - 1 << 14).to_bytes(4, "little")
+    return b"RIFF" + struct.pack("<I", 26) + b"WEBPVP8L" + struct.pack("<I", 13) + b"/" + bits + bytes(9)
+
+
+def rle_bmp(size: Size, coded: bytes) -> bytes:
+    """A Windows bitmap of 8 bits a pixel, in run-length coding, with a palette of two colours."""
+    head = struct.pack("<IiiHHIIiiII", 40, *size, 1, 8, 1, len(coded), 2835, 2835, 2, 0)
+    return b"BM" + struct.pack("<IHHI", 62 + len(coded), 0, 0, 62) + head + b"\xff\0\0\0\0\0\xff\0" + coded
+
+
+def tiff(pixels: np.ndarray, order: Literal["<", ">"] = "<", packed: bool = False, **tags: tuple[int, ...]) -> bytes:
+    """A grey TIFF of one strip, of the array's own type, in either byte order; `packed` with deflate. `tags` are more,
+    named by their number: t282=(type, value)."""
+    height, width = pixels.shape
+    data = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
+    data = zlib.compress(data) if packed else data
+    sample_format = {"u": 1, "i": 2, "f": 3}[pixels.dtype.kind]
+    short, long = 3, 4
+    entries = [(256, short, width), (257, short, height), (258, short, 8 * pixels.dtype.itemsize),
+               (259, short, 8 if packed else 1), (262, short, 1), (273, long, 8), (277, short, 1), (278, short, height),
+               (279, long, len(data)), (339, short, sample_format),
+               *((int(name[1:]), kind, value) for name, (kind, value) in tags.items())]
+    written = b"".join(struct.pack(f"{order}HHI", tag, kind, 1) + (
+        struct.pack(f"{order}HH", value, 0) if kind == short else struct.pack(f"{order}I", value))
+        for tag, kind, value in sorted(entries))
+    start = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}I", 8 + len(data))
+    return start + data + struct.pack(f"{order}H", len(entries)) + written + bytes(4)
 
 
 def big_endian_grey16_tiff(pixels: np.ndarray) -> bytes:

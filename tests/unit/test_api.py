@@ -13,7 +13,8 @@ from redis import Redis
 from werkzeug.test import TestResponse
 
 from api import answers
-from inference.errors import NotDrawable
+from inference.cost import Work
+from inference.errors import NotDrawable, SlowToDecode, UnsupportedImage
 from inference.registry import Entry
 from predictors import catalogue
 from predictors.catalogue import Listing
@@ -227,6 +228,28 @@ def test_what_may_be_posted_is_told(client: FlaskClient, path: str) -> None:
 def test_a_drawing_is_not_meant_where_a_page_or_anything_would_do_too(client: FlaskClient) -> None:
     java = {"Accept": "text/html, image/gif, image/jpeg, */*; q=0.2"}
     assert post(client, headers=java).mimetype == "application/json"
+
+
+def test_an_image_that_is_slow_to_decode_becomes_a_job_and_is_known_next_time(
+        client: FlaskClient, predictors: FakePredictors) -> None:
+    service = services_of(client)
+    for _ in range(3):
+        predictors.answer = SlowToDecode("it takes too long")
+        answer = post(client)
+        assert (answer.status_code, answer.get_json()["state"]) == (202, "queued")
+        service.costs.exchange()
+    assert service.costs.predict_ms([Work("decode JPEG 1/1", (1.0, 64 * 48 / 1e6, len(photo()) / 1e6))]) > 1000
+
+
+def test_what_refused_images_took_is_learned(client: FlaskClient, predictors: FakePredictors) -> None:
+    work, service = Work("decode JPEG 1/1", (1.0, 64 * 48 / 1e6, len(photo()) / 1e6)), services_of(client)
+    refusal = UnsupportedImage("truncated")
+    refusal.samples = [(work.part, work.amounts, 5_000.0)]
+    for _ in range(3):
+        predictors.answer = refusal
+        assert post(client).status_code == 415
+        service.costs.exchange()
+    assert service.costs.predict_ms([work]) > 2_000
 
 
 @pytest.mark.parametrize(("accept", "status"), [("image/png, application/json;q=0.1", 200), ("image/png", 406)])

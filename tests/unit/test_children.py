@@ -11,7 +11,7 @@ import pytest
 
 from predictors import children as module
 from predictors.children import Child, Children, SayReady, run_and_exit
-from predictors.deaths import Deaths
+from predictors.deaths import FROM_OUTSIDE, Deaths
 from tests.unit.forks import forked, sleep_for_ever
 
 Live = Callable[[Child, SayReady], None]
@@ -69,7 +69,7 @@ def test_one_that_is_killed_is_replaced_and_its_death_is_noted(make: Callable[..
     [(pid, child)] = children._running.items()
     os.kill(pid, signal.SIGKILL)
     turn_until(children, lambda: bool(children._running) and pid not in children._running)
-    assert Deaths(tmp_path / "deaths").was_from_outside(child.name)
+    assert Deaths(tmp_path / "deaths").how(child.name) == FROM_OUTSIDE
     turn_until(children, lambda: children.are_ready)
     assert [other.name != child.name for other in children._running.values()] == [True]
 

@@ -1,5 +1,6 @@
 """How a question is asked, and asked again, against predictors that play a script on a real socket."""
 
+import signal
 import socket
 import threading
 import time
@@ -20,6 +21,7 @@ from inference.errors import (
     Overdue,
     PoisonImage,
     PredictorsAway,
+    SlowToDecode,
     UnsupportedImage,
 )
 from inference.registry import Entry
@@ -159,9 +161,9 @@ def test_a_model_on_a_device_is_asked_at_its_own_sockets(predictors: Predictors,
 def test_a_drawing_is_asked_for_on_the_long_route(predictors: Predictors, state: StateDir) -> None:
     long = Scripted(state, "long")
     long.start(lambda connection, question: tell(connection, {"kind": "answer"}, b"drawn"))
-    run = predictors.draw(b"image", b"{}", "image/png")
+    run = predictors.draw("long", b"image", b"{}", "image/png")
     assert run.wait(20)
-    assert run.result() == b"drawn"
+    assert run.result().data == b"drawn"
     assert (long.asked[0].head["sizes"], long.asked[0].body) == ([5, 2], b"image{}")
     long.end()
 
@@ -293,6 +295,24 @@ def test_a_full_line_is_waited_for_in_vain_until_the_deadline(predictors: Predic
         for run in waiting:
             run.call_off()
             assert run.wait(5)
+
+
+def test_a_predictor_that_decoded_for_too_long_is_no_crash(predictors: Predictors, quick: Scripted) -> None:
+    quick.start(quick.dies(-signal.SIGPROF))
+    run = ask(predictors)
+    assert run.wait(20)
+    with pytest.raises(SlowToDecode):
+        run.result()
+
+
+def test_a_refusal_tells_what_it_took(predictors: Predictors, quick: Scripted) -> None:
+    quick.start(lambda connection, question: tell(connection, {
+        "kind": "error", "error": "UnsupportedImage", "detail": "cut off", "samples": [["decode PNG", [1.0], 7.0]]}))
+    run = ask(predictors)
+    assert run.wait(20)
+    with pytest.raises(UnsupportedImage) as refusal:
+        run.result()
+    assert refusal.value.samples == (("decode PNG", (1.0,), 7.0),)
 
 
 def test_an_image_that_ends_two_predictors_is_poison(predictors: Predictors, quick: Scripted,

@@ -119,6 +119,16 @@ def test_the_error_of_the_fit_is_told() -> None:
     assert taught(1.0, [1.0, 5.0, 20.0]).fits()["run"].error == pytest.approx(0, abs=0.1)
 
 
+def test_work_that_came_to_no_end_counts_where_it_took_more_than_was_predicted() -> None:
+    cheap, dear = taught(1.0, [1.0, 2.0, 4.0]), taught(1.0, [1.0, 2.0, 4.0])
+    for second in range(3):
+        cheap.observe_least(Work("run", amounts(3)), 0.1, NOW + second)
+        dear.observe_least(Work("run", amounts(300)), 10 * true_ms(300), NOW + second)
+    assert (cheap.learn(), bool(dear.learn())) == (set(), True)
+    assert predicted(dear, 300) > 5 * true_ms(300)
+    assert predicted(dear, 2) == pytest.approx(true_ms(2), rel=0.5)
+
+
 def test_a_part_that_is_forgotten_can_be_seen_again() -> None:
     model = taught(1.0, [1.0])
     model.forget("run")

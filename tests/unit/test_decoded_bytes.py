@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference.image import ImageInfo, decoded_bytes
+from inference.image_info import ImageInfo, decoded_bytes
 from tests.unit.conftest import in_child
 from tests.unit.images import encode, oriented
 
@@ -18,7 +18,8 @@ FIXED_BYTES = 1_500_000  # whatever the image's size: libjpeg's and Pillow's buf
 GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536"}  # or malloc keeps what the image before left
 MEASURE = """
 import json, os, pathlib, sys
-from inference.image import decode, decoded_bytes, open_image
+from inference.image import decode, open_image
+from inference.image_info import decoded_bytes
 
 def resident(name):
     return 1024 * next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name))
@@ -47,6 +48,7 @@ def test_decoding_takes_what_is_predicted(tmp_path: Path) -> None:
         "jpeg": ("RGB", "JPEG", {}), "jpeg cmyk": ("CMYK", "JPEG", {}), "jpeg grey": ("L", "JPEG", {}),
         "jpeg progressive": ("RGB", "JPEG", {"progressive": True, "subsampling": 0}),
         "jpeg progressive cmyk": ("CMYK", "JPEG", {"progressive": True}), "webp": ("RGB", "WEBP", {"method": 0}),
+        "avif": ("RGB", "AVIF", {"speed": 10}),
         "tiff in one strip": ("RGB", "TIFF", {"compression": "tiff_lzw", "tiffinfo": {278: SIZE[1]}})}
     for name, (mode, file_format, options) in files.items():
         (tmp_path / name).write_bytes(encode(drawn(mode), file_format, **options))
@@ -68,7 +70,9 @@ def test_decoding_takes_what_is_predicted(tmp_path: Path) -> None:
     (ImageInfo(8000, 6000, "JPEG", mode="L"), (224, 224), 5 / 64),
     (ImageInfo(8000, 6000, "PNG"), (224, 224), 4), (ImageInfo(8000, 6000, "PNG", mode="RGBA"), None, 8),
     (ImageInfo(8000, 6000, "PNG", mode="P"), None, 5), (ImageInfo(8000, 6000, "PNG", mode="I;16"), None, 10),
-    (ImageInfo(8000, 6000, "WEBP"), None, 16), (ImageInfo(8000, 6000, "TIFF", mode="CMYK"), None, 8),
+    (ImageInfo(8000, 6000, "WEBP"), None, 16),
+    (ImageInfo(8000, 6000, "AVIF"), None, 10), (ImageInfo(8000, 6000, "HEIC", turned=True), None, 9),
+    (ImageInfo(8000, 6000, "TIFF", mode="CMYK"), None, 8),
 ])
 def test_the_memory_of_decoding_is_told_by_the_header(info: ImageInfo, wanted: tuple[int, int] | None,
                                                       bytes_a_pixel: float) -> None:

@@ -7,10 +7,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from inference.drawing import MASK_OPACITY, PALETTE, TILE_OPACITY, Kind, colors_of, draw, encode, readable_on
-from inference.errors import NotDrawable
+from inference.drawing import MASK_OPACITY, PALETTE, TILE_OPACITY, colors_of, draw, readable_on
+from inference.drawn_files import Kind, encode
+from inference.errors import CalledOff, NotDrawable
 from inference.masks import encode_mask
 
+KINDS: tuple[Kind, ...] = ("image/png", "image/jpeg", "image/webp")
 GREY = (100, 100, 100)
 
 
@@ -161,10 +163,16 @@ def test_what_marks_nothing_on_an_image_is_refused(task: str) -> None:
         draw(plain(), {"task": task})
 
 
-def test_the_given_image_is_not_drawn_on() -> None:
-    image = plain()
-    draw(image, of_boxes(found("leaf", box=box(50, 80, 250, 180))))
-    assert image.getcolors() == [(300 * 200, GREY)]
+def test_nothing_is_drawn_for_who_has_gone() -> None:
+    def gone() -> None:
+        raise CalledOff("gone")
+
+    for result in (of_boxes(found("leaf", box=box(50, 80, 250, 180))), of_masks(found("leaf", mask="…"))):
+        with pytest.raises(CalledOff):
+            draw(plain(), result, gone)
+    for kind in KINDS:
+        with pytest.raises(CalledOff):
+            encode(plain(), kind, gone)
 
 
 def test_labels_of_one_image_differ_in_colour_and_keep_it_alone() -> None:
@@ -185,7 +193,7 @@ def test_text_can_be_read_on_every_colour(color: tuple[int, int, int]) -> None:
     assert (light + 0.05) / (dark + 0.05) >= 4  # WCAG asks 3 of large and 4.5 of small text
 
 
-@pytest.mark.parametrize("kind", ["image/png", "image/jpeg", "image/webp"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_drawings_are_encoded_as_asked(kind: Kind) -> None:
     with Image.open(io.BytesIO(encode(plain(30, 20), kind))) as drawing:
         assert (drawing.get_format_mimetype(), drawing.size) == (kind, (30, 20))

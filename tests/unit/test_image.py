@@ -7,8 +7,10 @@ from PIL import Image
 
 from inference import image as module
 from inference.errors import TooManyPixels, UnsupportedImage
-from inference.image import ORIENTATION_TAG, ImageInfo, jpeg_scale, open_image
+from inference.image import open_image
+from inference.image_info import ImageInfo, jpeg_scale
 from tests.unit.images import (
+    ORIENTATION,
     big_endian_grey16_tiff,
     chunk,
     encode,
@@ -36,7 +38,7 @@ def pixels_of(data: bytes, wanted: tuple[int, int] | None = None) -> np.ndarray:
     return np.asarray(decode(data, wanted, MAX_PIXELS)[0]).astype(int)
 
 
-@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_images_are_decoded_as_a_person_sees_them(orientation: int, file_format: str) -> None:
     upright = quadrants((64, 48))
@@ -52,14 +54,6 @@ def test_probe_and_decode_agree_on_size_and_rotation(orientation: int) -> None:
     data = oriented(quadrants((640, 480)), orientation, "JPEG")
     assert probe(data, MAX_PIXELS) == decode(data, (32, 32), MAX_PIXELS)[1]
     assert probe(data, MAX_PIXELS).rotated == (orientation == 6)
-
-
-def test_an_orientation_outside_exif_is_not_applied() -> None:
-    """Browsers follow EXIF only, and the size that is told would not be the image's."""
-    xmp = (b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-           b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>')
-    image, info = decode(photo((64, 48), xmp=xmp), None, MAX_PIXELS)
-    assert image.size == (info.width, info.height) == (64, 48)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
@@ -109,7 +103,7 @@ def test_what_is_no_served_image_is_refused_from_its_header(data: bytes) -> None
         probe(data, MAX_PIXELS)
 
 
-@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIC"])
 def test_a_truncated_image_is_refused(file_format: str) -> None:
     data = photo((200, 200), file_format)
     with pytest.raises(UnsupportedImage):
@@ -190,15 +184,10 @@ def test_pillows_own_limit_does_not_come_in_between() -> None:
 def test_tags_of_megabytes_are_not_read(file_format: str) -> None:
     """3.5 million rationals in one tag took 8 s, and as orientation of a PNG 16 s."""
     exif = Image.Exif()
-    exif[ORIENTATION_TAG] = tuple([1] * 600_000)
+    exif[ORIENTATION] = tuple([1] * 600_000)
     began = time.process_time()
     try:
         decode(encode(quadrants(), file_format, exif=exif.tobytes()), None, MAX_PIXELS)
     except UnsupportedImage as error:
         assert file_format == "TIFF", error
     assert time.process_time() - began < 3
-
-
-def test_floating_point_pixels_are_refused() -> None:
-    with pytest.raises(UnsupportedImage, match="floating point"):
-        decode(encode(Image.new("F", (8, 8), 0.5), "TIFF"), None, MAX_PIXELS)

@@ -30,6 +30,7 @@ FILES = sorted(path for part in MAY_IMPORT for path in
                ((ROOT / part).rglob("*.py") if (ROOT / part).is_dir() else [ROOT / f"{part}.py"]))
 PLACES = [  # a library, and the files or folders that alone import it
     ("onnxruntime", {"inference/session.py"}), ("numpy", {"inference"}), ("PIL", {"inference"}),
+    ("pillow_heif", {"inference/heic_pixels.py"}),
     ("redis", {"jobs", "worker"}), ("rq", {"jobs", "worker"}),
     ("gevent", {"api/intake.py", "gunicorn"}), ("flask", {"api"}), ("werkzeug", {"api"}),
     ("multipart", {"api/parts.py"}), ("mmap", {"api/waiting.py", "inference/onnx_graph.py"}),

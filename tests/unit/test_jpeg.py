@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from inference.errors import UnsupportedImage
+from inference.formats.jpeg import COUNT_STEP, MAX_SCANS, START_OF_SCAN, has_end, scans
 from inference.image import decode, open_image
-from inference.jpeg import COUNT_STEP, MAX_SCANS, START_OF_SCAN, scans
 from tests.unit.images import encode, photo, quadrants
 
 MAX_PIXELS = 50_000_000
@@ -84,3 +84,28 @@ def test_scans_behind_a_baseline_jpegs_first_are_never_decoded(make: Callable[[b
     data = make(one)
     assert scans(data) == 1
     assert seconds_to_decode(data) < 0.1 + 5 * seconds_to_decode(one)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"restart_marker_rows": 1}])
+@pytest.mark.parametrize("wanted", [None, (32, 32)])
+def test_a_jpeg_without_its_end_marker_shows_all_its_pixels(options: dict, wanted: tuple[int, int] | None) -> None:
+    data = photo((400, 300), **options)
+    whole = np.asarray(decode(open_image(data, MAX_PIXELS), wanted).image)
+    for unended in (data[:-2], data[:-1], data[:-2] + bytes(100)):
+        assert np.array_equal(whole, np.asarray(decode(open_image(unended, MAX_PIXELS), wanted).image))
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+@pytest.mark.parametrize("missing", [20, 100, 1000, 5000])
+def test_a_jpeg_that_lacks_pixels_is_refused(options: dict, missing: int) -> None:
+    data = photo((400, 300), **options)[:-2]
+    with pytest.raises(UnsupportedImage, match="truncated"):
+        decode(open_image(data[:-missing], MAX_PIXELS), None)
+
+
+def test_an_end_marker_may_have_something_behind_it() -> None:
+    assert has_end(photo())
+    assert has_end(photo() + bytes(5000))
+    assert has_end(photo(progressive=True) + b"trailer")
+    assert not has_end(photo()[:-2])
+    assert not has_end(photo()[:-2] + bytes(64))

@@ -11,7 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
-from inference.errors import PredictorsAway, UnsupportedImage
+from inference.errors import PredictorsAway, SlowToDecode, UnsupportedImage
 from jobs.errors import JobNotFound, NotInTime
 from jobs.queue import JobQueue
 from tests.unit.conftest import MakeClient, services_of, work_off
@@ -134,6 +134,13 @@ def test_without_predictors_a_promoted_job_is_left_to_the_workers(client: FlaskC
     predictors.runs[0].end(PredictorsAway("nobody listens"))
     until(lambda: services_of(client).drain.open_work == 0)
     assert client.get(url).get_json()["state"] == "processing"
+
+
+def test_a_promoted_job_that_is_slow_to_decode_waits_for_a_worker(client: FlaskClient,
+                                                                  predictors: FakePredictors) -> None:
+    url = post(client).headers["Location"]
+    predictors.runs[0].end(SlowToDecode("it takes too long"))
+    until(lambda: client.get(url).get_json()["state"] == "queued")
 
 
 def test_an_end_is_told_again_until_the_queue_server_hears_it(client: FlaskClient, predictors: FakePredictors,

@@ -1,7 +1,7 @@
 import pytest
 
 from api.preferences import Mode
-from api.routing import Backlog, Decision, Limits, decide
+from api.routing import Backlog, Decision, Limits, decide, route_of_drawing
 from predictors.client import Route
 
 LIMITS = Limits(quick_ms=25, inline_budget_ms=250)
@@ -15,6 +15,14 @@ LIMITS = Limits(quick_ms=25, inline_budget_ms=250)
 ])
 def test_predicted_cost_decides_the_route(predicted_ms: float, mode: Mode, route: Route) -> None:
     assert decide(predicted_ms, Backlog(), LIMITS, mode) == Decision(route, predicted_ms)
+
+
+@pytest.mark.parametrize(("predicted_ms", "backlog", "route"), [
+    (5, Backlog(), "long"), (250, Backlog(), "long"), (251, Backlog(), "job"), (5, Backlog(long_ms=250), "job"),
+    (5, Backlog(quick_ms=1000), "long")])
+def test_a_drawing_that_takes_as_long_as_a_job_waits_with_the_jobs(predicted_ms: float, backlog: Backlog,
+                                                                   route: Route) -> None:
+    assert route_of_drawing(predicted_ms, backlog, LIMITS) == route
 
 
 @pytest.mark.parametrize("predicted_ms", [0.001, 10, 1000])

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
+from PIL import Image
 
-from inference.errors import InferenceError, InferenceFailed
+from inference.errors import InferenceError, InferenceFailed, SlowToDecode
 from inference.loading import try_out
 from inference.model import LoadedModel
 from inference.prediction import one_by_one
@@ -29,7 +30,7 @@ from predictors.server import Predictor, as_json
 from tests.onnx_models import classifier
 from tests.unit.conftest import LABELS, MAX_PIXELS
 from tests.unit.forks import forked
-from tests.unit.images import photo
+from tests.unit.images import chunk, encode, exif_of, photo, plain, png_with, quadrants
 
 ROOM = 64_000_000
 Asked = Callable[..., list[Message]]
@@ -187,10 +188,10 @@ def test_tiles_are_told_while_they_are_computed(predictor: Predictor, monkeypatc
     found = module.predict
     monkeypatch.setattr(module, "PROGRESS_S", 0)
 
-    def tiled(model: Any, image: Any, parameters: Any, call_off: Any, progress: Any, run_all: Any) -> Any:
+    def tiled(model: Any, image: Any, parameters: Any, call_off: Any, progress: Any, *others: Any) -> Any:
         for done in (1, 2):
             progress(done, 2)
-        return found(model, image, parameters, call_off, progress, run_all)
+        return found(model, image, parameters, call_off, progress, *others)
 
     monkeypatch.setattr(module, "predict", tiled)
     heads = [message.head for message in told(predictor, photo())]
@@ -216,8 +217,59 @@ def test_room_for_the_image_is_given_back(predictor: Predictor, tmp_path: Path) 
 def test_a_drawing_is_a_question_like_any_other(predictor: Predictor) -> None:
     result = as_json({"task": "image-classification", "predictions": [{"label": "leaf", "score": 0.9}]})
     answer = told(predictor, photo(), result, kind="draw", media_type="image/png")[-1]
-    assert answer.head == {"kind": "answer"}
+    assert answer.head["kind"] == "answer"
+    [(part, amounts, ms)] = answer.head["samples"]
+    assert (part, amounts[:2]) == ("draw png JPEG", [1.0, 64 * 48 / 1e6])
+    assert ms > 0
     assert answer.body.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("data", [
+    png_with(encode(quadrants(), "PNG"), before=chunk(b"tEXt", b"icc_profile\0no profile")),
+    encode(quadrants(), "PNG", icc_profile=b"profile"), encode(Image.new("1", (40, 30)), "PNG", transparency=1),
+    encode(quadrants(), "TIFF", tiffinfo={34675: 7}), encode(quadrants(), "JPEG", exif=exif_of(6), comment=b"secret"),
+    encode(quadrants(), "WEBP", xmp=b"secret", exif=exif_of(1)), encode(quadrants(), "JPEG", icc_profile=b"secret"),
+], ids=["icc_profile text", "iCCP", "1 bit with tRNS", "ICC tag", "exif", "webp", "jpeg icc"])
+@pytest.mark.parametrize("media_type", ["image/png", "image/jpeg", "image/webp"])
+def test_what_the_sender_told_beside_the_pixels_is_not_in_a_drawing(predictor: Predictor, data: bytes,
+                                                                    media_type: str) -> None:
+    result = as_json({"task": "image-classification", "predictions": [{"label": "leaf", "score": 0.9}]})
+    answer = told(predictor, data, result, kind="draw", media_type=media_type)[-1]
+    assert answer.head["kind"] == "answer", answer.head
+    with Image.open(io.BytesIO(answer.body)) as drawing:
+        assert not {"exif", "xmp", "icc_profile", "comment", "transparency"} & drawing.info.keys()
+    assert b"secret" not in answer.body
+
+
+def test_a_refused_image_tells_what_it_took(predictor: Predictor) -> None:
+    head = told(predictor, photo((640, 480), "PNG")[:50_000])[-1].head
+    assert head["error"] == "UnsupportedImage"
+    [(part, amounts, ms)] = head["samples"]
+    assert (part, amounts[1]) == ("decode PNG", 640 * 480 / 1e6)
+    assert ms > 0
+
+
+def test_decoding_for_too_long_is_told(predictor: Predictor) -> None:
+    @contextmanager
+    def at_once(check: Callable[[], None]) -> Iterator[Callable[[], None]]:
+        def over() -> None:
+            raise SlowToDecode("it takes too long")
+
+        yield over
+
+    predictor.decode_limit = at_once
+    assert refusal(predictor, photo())[0] == "SlowToDecode"
+    result = as_json({"task": "image-classification", "predictions": []})
+    assert refusal(predictor, photo(), result, kind="draw", media_type="image/png")[0] == "SlowToDecode"
+
+
+def test_a_drawing_that_nobody_wants_any_more_ends(predictor: Predictor) -> None:
+    result = as_json({"task": "object-detection", "predictions": [
+        {"label": "leaf", "score": 0.9, "box": {"xmin": 1, "ymin": 1, "xmax": 9, "ymax": 9}}] * 800})
+    began = time.monotonic()
+    with served(predictor, question(encode(plain((3000, 3000))), result, kind="draw", media_type="image/png")) as asker:
+        assert Inbox(asker).receive().head["kind"] == "begun"
+    assert time.monotonic() - began < 2
 
 
 def test_a_result_without_a_drawing_is_refused(predictor: Predictor) -> None:

@@ -111,9 +111,9 @@ def test_the_predictor_is_told_the_earlier_deadline(tasks: Tasks, predictors: Fa
                                                     monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[float] = []
 
-    def predict(*given: Any) -> Any:
+    def predict(*given: Any, **named: Any) -> Any:
         told.append(given[-1])
-        return FakePredictors().predict(*given)
+        return FakePredictors().predict(*given, **named)
 
     monkeypatch.setattr(predictors, "predict", predict)
     outcome(tasks, timeout_s=30.0)

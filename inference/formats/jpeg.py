@@ -2,6 +2,8 @@
 
 from inference.errors import UnsupportedImage
 
+JPEG_START = b"\xff\xd8\xff"
+END_OF_IMAGE = b"\xff\xd9"
 JPEG_FORMATS = ("JPEG", "MPO")  # Pillow's names; MPO is the JPEG with a preview behind it that drones and phones write
 START_OF_SCAN = MARKER, SCAN = b"\xff\xda"  # in compressed data an FF byte is always followed by 00
 MAX_SCANS = 100  # encoders write about 10
@@ -43,3 +45,8 @@ def _is_one_scan(data: bytes) -> bool:
 def _count_scans(data: bytes) -> int:
     """A step ends with the first byte of the next one, so that it counts a marker that lies on the edge."""
     return sum(data.count(START_OF_SCAN, at, at + COUNT_STEP + 1) for at in range(0, len(data), COUNT_STEP))
+
+
+def has_end(data: bytes) -> bool:
+    """Whether an end marker follows the last pixels; some cameras leave it away."""
+    return data.endswith(END_OF_IMAGE) or data.rfind(END_OF_IMAGE, max(0, data.rfind(START_OF_SCAN))) >= 0
