@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 SUM_TOLERANCE = 2e-3
 SHARE_TOLERANCE = 1e-4  # FP16 and quantised models leave 0..1 by a little
 LEAST_SPREAD = 0.3
+FILLED = 0.8
 MOST_NUMBERS = 1_000_000  # of one output that are looked at
 ACTIVATIONS = ("Sigmoid", "Softmax", "HardSigmoid")
 PLACES_REACH = 0.2  # of the input's side: some place lies beyond it
@@ -21,6 +22,7 @@ LEAST_OF_BYTES = 16.0
 # two different numbers tell an image that is turned.
 SHIFT = 32, 64
 RIM = 32  # pixels at the rim of the input, where convolutions see what is not there
+LIKENESS, LIKENESS_SIDE = 0.6, 48  # least correlation of pixels, and how many are compared each way
 SAME_SHARE = 0.02  # of the values' spread
 LINEAR = ("Add", "BatchNormalization", "Conv", "ConvTranspose", "Gemm", "InstanceNormalization", "LayerNormalization",
           "MatMul", "Mul", "Sub")  # what an activation follows
@@ -33,6 +35,7 @@ class Shown:
 
     values: Sequence[NDArray]
     maker: str = ""
+    image: NDArray[np.uint8] | None = None  # the first test image (h, w, 3)
 
     @property
     def numbers(self) -> NDArray[np.float64]:
@@ -59,6 +62,11 @@ class Shown:
     def lie_in_0_to_1(self) -> bool:
         numbers = self.numbers
         return bool(numbers.size) and _lie_in(numbers, 0.0, 1.0)
+
+    def fills(self, low: float, high: float) -> bool:
+        """Whether all values lie between two numbers, and use what lies between them: logits know no such bounds."""
+        numbers = self.numbers
+        return bool(_lie_in(numbers, low, high) and np.ptp(numbers) > FILLED * (high - low))
 
     def sum_to_1(self, axis: int) -> bool:
         """Whether no value is below 0 and those along an axis sum to 1 in every image."""
@@ -144,6 +152,28 @@ def picture_range(shown: Shown) -> tuple[float, float] | None:
     if high <= 1 + spare and low >= -1 - spare and high - low <= 2 * (1 + PICTURE_SPARE):
         return (-1.0, 1.0) if low < -max(spare, LEAST_BELOW_0) else (0.0, 1.0)
     return (0.0, 255.0) if high > LEAST_OF_BYTES and low >= -spare and high <= 255 + spare else None
+
+
+def resembles(shown: Shown, axis: int) -> bool:
+    """Whether each of three planes along an axis is bright where the test image has more of one colour, whose noise
+    has nothing to do with that of the others: so does an image that was made of it, and no class's score."""
+    if shown.image is None:
+        return False
+    made = _coarse(np.moveaxis(shown.values[0][0], axis - 1, 0).astype(np.float64))
+    posted = _coarse(np.moveaxis(shown.image, 2, 0).astype(np.float64))
+    return any(all(_correlation(*pair) > LIKENESS for pair in zip(made, order, strict=True))
+               for order in (posted, posted[::-1]))
+
+
+def _coarse(planes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Planes (3, h, w) at a few pixels of each: (3, cells)."""
+    rows, columns = (np.linspace(0, side - 1, LIKENESS_SIDE).round().astype(np.intp) for side in planes.shape[1:])
+    return planes[:, rows][:, :, columns].reshape(len(planes), -1)
+
+
+def _correlation(some: NDArray[np.float64], others: NDArray[np.float64]) -> float:
+    spread = some.std() * others.std()
+    return 0.0 if spread == 0 else float(((some - some.mean()) * (others - others.mean())).mean() / spread)
 
 
 def follows_shift(shown: Shown, axis: int, input_size: tuple[int, int]) -> bool | None:

@@ -34,11 +34,13 @@ def look(session: Session, hooks: Hooks, wanted: InputSpec, constants: Mapping[s
     model = LoadedModel(ModelInfo(spec, "", session.interface.inputs, session.interface.outputs), session,
                         TASKS["tensor"], hooks, constants)
     began, answers = time.monotonic(), list[Mapping[str, NDArray]]()
-    for image in _images(wanted.size or (256, 256)):
+    images = _images(wanted.size or (256, 256))
+    for image in images:
         if answers and time.monotonic() - began > ENOUGH_S:
             break
         answers.append(session.run(model.feeds(Pixels(image), [place(image.size, wanted)]), CallOff()))
-    return {name: Shown([answer[name] for answer in answers], session.interface.graph.maker(name))
+    first = np.asarray(images[0])
+    return {name: Shown([answer[name] for answer in answers], session.interface.graph.maker(name), first)
             for name in answers[0] if isinstance(answers[0][name], np.ndarray)}
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from inference.call_off import CallOff
 from inference.errors import InferenceFailed
-from inference.findings.sources.onnx_inputs import PIXEL_MASK
+from inference.findings.sources.onnx_inputs import PIXEL_MASK, TARGET_SIZES
 from inference.geometry import Placement
 from inference.hooks import Hooks
 from inference.image import Pixels
@@ -97,12 +97,19 @@ class LoadedModel:
 
     def _further(self, values: Mapping[str, NDArray], batch: NDArray,
                  placements: Sequence[Placement]) -> dict[str, NDArray]:
-        """The extra inputs: a row for each image where their rows are open; DETR's pixel_mask by where the image is."""
+        """The extra inputs: DETR's pixel_mask by where each image is, RT-DETR's size by the input's where each image
+        has its own, and of others a row for each image where their rows are open."""
         open_rows = {tensor.name for tensor in self.info.inputs
                      if tensor.shape and not isinstance(tensor.shape[0], int)}
-        return {name: _mask(value, len(batch), placements) if name == PIXEL_MASK and value.ndim in (0, 3)
-                else np.repeat(value, len(batch), axis=0) if name in open_rows and len(value) == 1 else value
-                for name, value in values.items()}
+        found = dict(values)
+        for name, value in values.items():
+            if name == PIXEL_MASK and value.ndim in (0, 3):
+                found[name] = _mask(value, len(batch), placements)
+            elif name == TARGET_SIZES and value.ndim == 0:
+                found[name] = np.full((len(batch), 2), placements[0].input_size, value.dtype)
+            elif name in open_rows and len(value) == 1:
+                found[name] = np.repeat(value, len(batch), axis=0)
+        return found
 
 
 def _mask(value: NDArray, count: int, placements: Sequence[Placement]) -> NDArray:

@@ -28,11 +28,14 @@ Combined = Literal["product", "root"]
 Units = Literal["pixels", "normalised"]
 Background = Literal["none", "first", "last"]
 Nms = Literal["per-class", "all", "none"]
+Interpolation = Literal["bicubic", "aligned"]
 MAX_SIDE = 8192  # pixels of a model's input
 MOST_MARGIN = 10  # times the root of half a side
 MAX_BINS = 256  # numbers of the distribution that a distance is told by
 MODEL_TOML = "model.toml"
 PARAMETER_NAME = r"^[a-z][a-z0-9_]{0,63}$"
+MOST_TOLD = 10  # problems of one file
+MAX_BYTES = 10 << 20
 Side = Annotated[int, Field(gt=0, le=MAX_SIDE)]
 Share = Annotated[float, Field(ge=0, le=1)]
 KeypointCount = Annotated[int, Field(ge=1, le=1000)]
@@ -113,6 +116,7 @@ class OutputTable(_Table):
     iou: Share | None = None
     normalize: bool | None = None
     range: tuple[float, float] | None = None
+    interpolation: Interpolation | None = None
 
 
 class TilingTable(_Table):
@@ -155,6 +159,8 @@ def read_toml(path: Path) -> ModelToml:
     """
     if not path.is_file():
         return ModelToml()
+    if path.stat().st_size > MAX_BYTES:
+        raise ModelNotUsable(f"{path.name} has more than {MAX_BYTES >> 20} MB: write it anew, or remove it")
     try:
         content = tomllib.loads(path.read_text("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -183,10 +189,14 @@ _TYPES = {"bool": "true or false", "dict": "a table", "float": "a number", "int"
 
 
 def problem(error: ValidationError, content: Mapping[str, Any]) -> str:
-    """The first problem of `content` as "input.size: expected …", by the keys a person wrote."""
-    first = error.errors()[0]
-    keys = _written_keys(first["loc"], content)
-    return f"{'.'.join(keys)}: {_expectation(first, keys)}"
+    """The problems of `content` as "input.size: expected …; …", by the keys a person wrote, each told once."""
+    told: dict[str, str] = {}
+    for one in error.errors():
+        keys = _written_keys(one["loc"], content)
+        told.setdefault(".".join(keys), _expectation(one, keys))
+    problems = [f"{keys}: {expected}" for keys, expected in told.items()]
+    more = f"; and {len(problems) - MOST_TOLD} more" if len(problems) > MOST_TOLD else ""
+    return "; ".join(problems[:MOST_TOLD]) + more
 
 
 def _written_keys(loc: Sequence[int | str], content: Any) -> list[str]:

@@ -12,6 +12,7 @@ from inference.model_toml import (
     Color,
     Columns,
     Combined,
+    Interpolation,
     Layout,
     Mirror,
     Nms,
@@ -109,6 +110,11 @@ class InputSpec:
         """Whether each image has an input of its own sides, the smallest that its letterbox needs."""
         return self.resize == "letterbox" and self.size is not None and self.multiple_of > 1
 
+    @property
+    def fixed_size(self) -> Size | None:
+        """Width and height of the input where they are those of every image."""
+        return None if self.in_rectangles or self.resize == "closest" else self.size
+
 
 @dataclass(frozen=True)
 class OutputSpec:
@@ -120,7 +126,8 @@ class OutputSpec:
     its `point`; each of a "dfl" box is told by `bins` numbers. `keypoints` is how many of them a row has, and of how
     many numbers each is: x, y and maybe a score. The rows of an `oriented` detector end with an angle.
     `combined` is how an objectness and a class's score make the score of a box.
-    `range` is the pair of values that stand for black and white in a produced image.
+    `range` is the pair of values that stand for black and white in a produced image. `interpolation` is how a depth for
+    each pixel is made of the model's grid.
     """
 
     names: Mapping[str, str]
@@ -142,6 +149,7 @@ class OutputSpec:
     iou: float = 0.7
     normalize: bool = False
     range: tuple[float, float] = (0.0, 1.0)
+    interpolation: Interpolation = "bicubic"
 
     @property
     def tells_objects(self) -> bool:

@@ -244,7 +244,7 @@ def _loaded(candidate: Candidate) -> LoadedModel:
     if Fingerprints().of(candidate.files) != candidate.info.fingerprint:
         raise FileNotFoundError(candidate.files.name)
     if candidate.info.run_ms <= WARM_UP_MS:
-        warm_up(model)
+        warm_up(model, runs=1)
     return model
 
 

@@ -23,6 +23,7 @@ from inference.findings.sources import (
     Claims,
     hugging_face,
     image_metadata,
+    onnx_planes,
     preprocessor,
     text_files,
     timm,
@@ -31,7 +32,7 @@ from inference.findings.sources import (
 )
 from inference.findings.sources.onnx_graph import preprocessed_inside
 from inference.findings.sources.onnx_inputs import ImageInput, constants, image_input, own_image_input
-from inference.findings.sources.onnx_outputs import class_count, outputs_of, task_of
+from inference.findings.sources.onnx_outputs import class_count, colors_or_classes, outputs_of, task_of
 from inference.findings.sources.seen import Seen
 from inference.findings.sources.test_images import makes_mask, moves_with_image, shown_by
 from inference.geometry import rounded_up
@@ -42,7 +43,8 @@ from inference.tiling import OVERLAP_SHARE
 
 NO_OTHER_TASK = "the outputs fit no other task: set task in model.toml"
 USUAL_TILE = 512  # pixels, for an image-to-image model that takes any size
-USUAL_TEST_SIDE = 256  # pixels
+# Pixels of a test image for a model that takes any size, and then of one that takes a single size and does not tell it.
+TEST_SIDES = (224, 256, 384, 512, 640, 448, 320, 128, 96, 64, 32, 299, 1024)
 TOLD_VALUES = 16
 
 
@@ -54,6 +56,15 @@ class Found:
     spec: ModelSpec
     constants: Mapping[str, NDArray[np.generic]]
     answers: Mapping[str, NDArray[np.generic]] | None = None
+
+
+class Incomplete(ModelNotUsable):
+    """Facts are missing, or contradict the model. `suggested` has what is suggested in their place, None where that
+    cannot be tried: nobody but its owner can tell the labels, and what contradicts the model is to be mended first."""
+
+    def __init__(self, reason: str, suggested: Found | None) -> None:
+        super().__init__(reason)
+        self.suggested = suggested
 
 
 # Runs the model on test images that are made for an input, with these values of its further inputs.
@@ -75,7 +86,9 @@ def find_out(name: str, version: str, folder: Path, written: ModelToml, model: I
     except ModelNotUsable:
         facts.check_complete()  # what goes wrong once something is missing may be due to that
         raise
-    facts.check_complete()
+    if facts.reason:
+        lacks_labels = any(fact == "labels" for fact, _ in facts.missing)
+        raise Incomplete(facts.reason, None if facts.problems or lacks_labels else found)
     return found
 
 
@@ -94,7 +107,7 @@ class _Search:
         facts, image = self.facts, self._image()
         layout = layout_of(facts, image)
         seen = self._seen(image, layout)
-        task: TaskName = facts.decide("task", (ONNX_SHAPES, task_of(seen)), (NO_OTHER_TASK, "tensor"))
+        task = self._task(seen)
         self._claim_by(task, seen, image)
         image_spec = self._input_spec(image, layout, any_size=task == "image-to-image")
         output = OutputSpec({}) if self.own_result else output_spec(facts, task, image_spec, seen)
@@ -135,12 +148,22 @@ class _Search:
 
     def _constants(self, image: ImageInput, spec: InputSpec) -> dict[str, NDArray[np.generic]]:
         parameters = self._parameters(image)
-        fed = constants(self.written, self.model, image.tensor, spec.size, values_of(parameters), self.own_input)
+        fed = constants(self.written, self.model, image.tensor, spec.fixed_size, values_of(parameters), self.own_input)
         for key, value in fed.items():
             if key not in values_of(parameters):
                 source = MODEL_TOML if key in self.written.constants else DEFAULT
                 self.facts.pick(f"constants.{key}", (source, _told(value)))
         return fed
+
+    def _task(self, seen: Seen) -> TaskName:
+        """The task; asked for where three planes may be an image or classes."""
+        planes = "colors" if self.facts.first("task") or self.own_result else colors_or_classes(seen)
+        if planes == "unknown":
+            return self.facts.pick("task", advice=onnx_planes.ADVICE, stand_in="image-segmentation")
+        if planes == "classes" and seen.labels is None:
+            self.facts.warn(onnx_planes.WARNING)
+        task: TaskName = self.facts.decide("task", (ONNX_SHAPES, task_of(seen)), (NO_OTHER_TASK, "tensor"))
+        return task
 
     def _claim_by(self, task: TaskName, seen: Seen, image: ImageInput) -> None:
         """Add what is known once the task is: what the graph and test images show beats what files say, and shapes are
@@ -165,22 +188,28 @@ class _Search:
 
     def _with_evidence(self, look: Look, seen: Seen, image: ImageInput) -> Seen:
         """What test images show, made as the files say so far; nothing where something is missing, which is told
-        later."""
-        usual = Claims(DEFAULT, {"size": (USUAL_TEST_SIDE, USUAL_TEST_SIDE)})
-        try:
-            spec = input_spec(Facts([*self.facts.claims, usual]), image, seen.layout, any_size=False)
-            values = values_of(self._parameters(image))
-            evidence = look(spec, constants(self.written, self.model, image.tensor, spec.size, values, self.own_input))
-        except InferenceError:
-            return seen
-        return replace(seen, tested=spec, evidence=evidence)
+        later. Of the sizes that a model may have whose size nothing tells, the first that it takes will be suggested.
+        """
+        is_open = seen.size is None and self.facts.first("image_size") is None
+        for side in TEST_SIDES if is_open else (TEST_SIDES[0],):
+            usual = [Claims(DEFAULT, {"size": (side, side)})] if is_open else []
+            try:
+                spec = input_spec(Facts([*self.facts.claims, *usual]), image, seen.layout, any_size=False)
+                values = values_of(self._parameters(image))
+                evidence = look(spec, constants(self.written, self.model, image.tensor, spec.fixed_size, values,
+                                                self.own_input))
+            except InferenceError:
+                continue
+            self.facts.claims = [*self.facts.claims, Claims(TEST_IMAGE, {"suggested_side": side})]
+            return replace(seen, tested=spec, evidence=evidence)
+        return seen
 
 
 def constants_of(written: ModelToml, model: Interface, spec: ModelSpec,
                  own_input: bool) -> dict[str, NDArray[np.generic]]:
     """What the further inputs of a model are fed whose facts are decided. Raises ModelNotUsable."""
     image = next(tensor for tensor in model.inputs if tensor.name == spec.input.name)
-    return constants(written, model, image, spec.input.size, values_of(spec.parameters), own_input)
+    return constants(written, model, image, spec.input.fixed_size, values_of(spec.parameters), own_input)
 
 
 def providers_of(written: ModelToml) -> tuple[str, ...]:

@@ -20,11 +20,17 @@ class Facts:
     findings: list[Finding] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     missing: list[tuple[str, str]] = field(default_factory=list)  # facts, and what to add
+    problems: list[str] = field(default_factory=list)  # what contradicts the model, with what to do
 
     def warn(self, text: str) -> None:
         """Note what was assumed, or looks wrong, for `GET /models/<name>`; once."""
         if text not in self.warnings:
             self.warnings.append(text)
+
+    def refuse(self, text: str) -> None:
+        """Note what contradicts the model, so that it is told together with all that is missing; once."""
+        if text not in self.problems:
+            self.problems.append(text)
 
     def known(self, fact: str) -> list[Candidate]:
         """What each source says, the best first."""
@@ -58,11 +64,20 @@ class Facts:
         return stand_in
 
     def check_complete(self) -> None:
-        """Raises ModelNotUsable: something is missing; the text names all of it, and what to add."""
-        if self.missing:
-            *others, last = [fact for fact, _ in self.missing]
-            names = f"{', '.join(others)} and {last}" if others else last
-            raise ModelNotUsable(f"{names} cannot be found out: {'; '.join(advice for _, advice in self.missing)}")
+        """Raises ModelNotUsable: something is missing or contradicts the model; the text names all of it, and what to
+        do."""
+        if self.reason:
+            raise ModelNotUsable(self.reason)
+
+    @property
+    def reason(self) -> str:
+        """All that hinders, in one sentence; nothing where nothing does."""
+        if not self.missing:
+            return "; ".join(self.problems)
+        *others, last = dict.fromkeys(fact for fact, _ in self.missing)
+        names = f"{', '.join(others)} and {last}" if others else last
+        advice = dict.fromkeys(advice for _, advice in self.missing if advice)
+        return "; ".join([f"{names} cannot be found out: {'; '.join(advice)}", *self.problems])
 
     def source_of(self, fact: str) -> str:
         """Where a decided fact came from."""

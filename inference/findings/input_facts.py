@@ -14,8 +14,8 @@ from inference.spec import CHANNELS, InputSpec, Size
 
 INTEGERS = ("UINT8", "INT8")
 INT8_MEAN = 128.0
-STAND_IN: Size = (224, 224)  # for a size that is missing, until all that is missing is known
-SIZE_ADVICE = "add size = 224 (the model's, in pixels) below [input] in model.toml"
+STAND_IN = 224  # pixels of a side, for a size that is missing, until all that is missing is known
+SIZE_ADVICE = "add size = {} (the model's, in pixels) below [input] in model.toml"
 
 
 def layout_of(facts: Facts, image: ImageInput) -> Layout:
@@ -79,8 +79,8 @@ def _color(facts: Facts, channels: int) -> Color:
     """A colour with as many channels as the input; one written into model.toml has to fit."""
     for source, color in facts.known("color"):
         if source == MODEL_TOML and CHANNELS[color] != channels:
-            raise ModelNotUsable(f'model.toml, input.color: "{color}" has {CHANNELS[color]} channels, the model takes '
-                                 f"{channels}: write {' or '.join(_colors(channels))}")
+            facts.refuse(f'model.toml, input.color: "{color}" has {CHANNELS[color]} channels, the model takes '
+                         f"{channels}: write {' or '.join(_colors(channels))}")
     fitting = [claim for claim in facts.known("color") if CHANNELS[claim[1]] == channels]
     one: Candidate = (ONNX_SHAPES, "L" if channels == 1 else None)
     return facts.pick("color", *fitting, one, (DEFAULT, "RGB"))
@@ -96,7 +96,7 @@ def _colors(channels: int) -> list[str]:
 def _size_and_resize(facts: Facts, sides: tuple[int | None, int | None],
                      any_size: bool) -> tuple[Size | None, Resize]:
     written = [value for source, value in facts.known("size") if source == MODEL_TOML]
-    _check_size(sides, written[0] if written else None)
+    _check_size(facts, sides, written[0] if written else None)
     fixed = None not in sides
     facts.pick("size_is", (ONNX_SHAPES, "fixed" if fixed else "dynamic"))
     if fixed or written:
@@ -114,7 +114,9 @@ def _open_size(facts: Facts, sides: tuple[int | None, int | None], any_size: boo
         return None, resize
     known = [*facts.known("size"), *([] if any_size else facts.known("image_size"))]
     recommended = [(source, _with_sides(sides, size)) for source, size in known]
-    size: Size = facts.pick("size", *recommended, advice=SIZE_ADVICE, stand_in=STAND_IN)
+    side = facts.first("suggested_side") or STAND_IN
+    size: Size = facts.pick("size", *recommended, advice=SIZE_ADVICE.format(side),
+                            stand_in=_with_sides(sides, (side, side)))
     _check_served(size)
     return size, _resize_to(facts, size, open_sides=sides == (None, None))
 
@@ -125,8 +127,8 @@ def _resize_to(facts: Facts, size: Size, open_sides: bool) -> Resize:
     given, varied = facts.known("resize"), ("fit",) if open_sides else ("fit", "closest")
     for way in varied:
         if (MODEL_TOML, way) in given:
-            raise ModelNotUsable(f'model.toml, input.resize: "{way}" gives images of many sizes, the model takes '
-                                 f'{_told(size)}: write "letterbox", "crop" or "stretch"')
+            facts.refuse(f'model.toml, input.resize: "{way}" gives images of many sizes, the model takes '
+                         f'{_told(size)}: write "letterbox", "crop" or "stretch"')
     if given and given[0][1] in varied:
         facts.warn(f"each image would keep its aspect ({given[0][0]}), and the input is {_told(size)} pixels: images "
                    "are stretched to that; leave the sides open in the export, or write resize below [input] in "
@@ -140,14 +142,14 @@ def _with_sides(sides: tuple[int | None, int | None], size: Size | None) -> Size
     return (width, height) if width and height else None
 
 
-def _check_size(sides: tuple[int | None, int | None], written: Size | None) -> None:
+def _check_size(facts: Facts, sides: tuple[int | None, int | None], written: Size | None) -> None:
     for side in sides:
         if side is not None:
             _check_served((side, side))
     if written and any(side not in (None, own) for side, own in zip(sides, written, strict=True)):
         takes = " x ".join("any" if side is None else str(side) for side in sides)
-        raise ModelNotUsable(f"model.toml, input.size: {_told(written)} is not what the model takes, {takes} pixels "
-                             "(width x height): remove size, or export the model for this size")
+        facts.refuse(f"model.toml, input.size: {_told(written)} is not what the model takes, {takes} pixels "
+                     "(width x height): remove size, or export the model for this size")
 
 
 def _check_served(size: Size) -> None:
@@ -171,20 +173,24 @@ def _values(facts: Facts, datatype: str, channels: int) -> dict[str, Any]:
     for fact, default in usual.items():
         known = [claim for claim in facts.known(fact) if claim[0] == MODEL_TOML or not whole]
         value = facts.pick(fact, *known, (DEFAULT, default))
-        found[fact] = value if fact == "scale" else _per_channel(facts, fact, value, channels)
-        _check_values(facts, fact, found[fact])
-    return found
+        found[fact] = value if _are_sound(facts, fact, value) else default
+    return found | {fact: _per_channel(facts, fact, found[fact], channels) for fact in ("mean", "std")}
 
 
 def _per_channel(facts: Facts, fact: str, value: float | tuple[float, ...], channels: int) -> tuple[float, ...]:
     values = value if isinstance(value, tuple) else (value,)
+    values = values[:1] if channels == len(set(values)) == 1 else values
     if len(values) not in (1, channels):
-        raise ModelNotUsable(f"{where(facts, fact)}: {len(values)} numbers for {channels} channels: write one number, "
-                             "or one a channel")
+        advice = "" if facts.source_of(fact) == MODEL_TOML else f" as {fact} below [input] in model.toml"
+        facts.refuse(f"{where(facts, fact)}: {len(values)} numbers for {channels} channel{'s' * (channels > 1)}: write "
+                     f"one number, or one a channel{advice}")
+        return (next(iter(values), 1.0),) * channels
     return values * channels if len(values) == 1 else values
 
 
-def _check_values(facts: Facts, fact: str, value: float | tuple[float, ...]) -> None:
+def _are_sound(facts: Facts, fact: str, value: float | tuple[float, ...]) -> bool:
     values = value if isinstance(value, tuple) else (value,)
-    if not all(map(math.isfinite, values)) or (fact != "mean" and 0 in values):
-        raise ModelNotUsable(f"{where(facts, fact)}: expected numbers" + (", none of them 0" * (fact != "mean")))
+    if all(map(math.isfinite, values)) and (fact == "mean" or 0 not in values):
+        return True
+    facts.refuse(f"{where(facts, fact)}: expected numbers" + (", none of them 0" * (fact != "mean")))
+    return False

@@ -14,7 +14,7 @@ from inference.findings.keypoint_facts import keypoint_output, label_of_image
 from inference.findings.sources import DEFAULT, LABELS_TXT
 from inference.findings.sources.onnx_outputs import class_count
 from inference.findings.sources.seen import Seen
-from inference.model_toml import Columns, TaskName
+from inference.model_toml import MODEL_TOML, Columns, TaskName
 from inference.spec import InputSpec, OutputSpec
 
 BACKGROUNDS = ("background", "__background__", "_background_", "n/a", "no-object", "no object", "no_object")
@@ -39,7 +39,7 @@ def output_spec(facts: Facts, task: TaskName, image: InputSpec, seen: Seen) -> O
     Raises:
         ModelNotUsable: a fact cannot be found out, or model.toml names an output that the model has not.
     """
-    names, stacks = _names(facts, seen) if task not in ("tensor", "image-classification") else ({}, {})
+    names, stacks = _names(facts, seen) if task != "tensor" else ({}, {})
     seen = laid_together(seen, stacks)
     if task == "keypoint-detection":
         boxes = {} if "heatmaps" in names else _detection(facts, names, stacks, seen)
@@ -53,11 +53,14 @@ def output_spec(facts: Facts, task: TaskName, image: InputSpec, seen: Seen) -> O
         return OutputSpec(names, activation=facts.decide("activation", (DEFAULT, "softmax")),
                           background=facts.decide("background", _named_background(facts), (DEFAULT, "none")))
     if task == "image-classification":
-        return OutputSpec(names, activation=facts.decide("activation", (DEFAULT, "softmax")))
+        activation = (DEFAULT, "none" if "classes" in names else "softmax")
+        return OutputSpec(names, activation=facts.decide("activation", activation))
     if task == "image-feature-extraction":
         return OutputSpec(names, normalize=facts.decide("normalize", (DEFAULT, False)))
     if task == "image-to-image":
         return OutputSpec(names, range=_range(facts, image))
+    if task == "depth-estimation":
+        return OutputSpec(names, interpolation=facts.decide("interpolation", (DEFAULT, "bicubic")))
     return OutputSpec(names)
 
 
@@ -65,7 +68,7 @@ def labels_of(facts: Facts, task: TaskName, output: OutputSpec, seen: Seen) -> t
     """One label a class; of a detector without the background.
 
     Raises:
-        ModelNotUsable: no source has them, or they are too many or too few.
+        ModelNotUsable: no source has them, and nothing can stand in.
     """
     if task in ("tensor", "depth-estimation", "image-to-image", "image-feature-extraction"):
         return ()
@@ -77,10 +80,12 @@ def labels_of(facts: Facts, task: TaskName, output: OutputSpec, seen: Seen) -> t
     classes = class_count(task, meaning, seen)
     if task == "image-segmentation" and not output.tells_objects and "queries" not in output.names:
         labels = _all_labels(facts, classes)
-        return _checked(labels[1:] if classes == 1 and len(labels) == 2 and _is_background(labels[0]) else labels,
-                        classes)
+        with_background = classes == 1 and len(labels) == 2 and _is_background(labels[0])
+        return _checked(facts, labels[1:] if with_background else labels, classes)
+    if task == "image-classification" and "classes" in output.names:
+        return given_labels(facts)  # how many there are is not told
     if task == "image-classification":
-        return _checked(_all_labels(facts, classes), classes)
+        return _checked(facts, _all_labels(facts, classes), classes)
     return _of_detector(facts, output, classes)
 
 
@@ -104,13 +109,17 @@ def _of_detector(facts: Facts, output: OutputSpec, classes: int | None) -> tuple
     end = {"first": 0, "last": -1}.get(output.background)
     if end is not None and labels and (len(labels) - 1 == classes or (classes is None and _is_background(labels[end]))):
         labels = labels[1:] if end == 0 else labels[:-1]
-    return _checked(labels, classes)
+    return _checked(facts, labels, classes)
 
 
-def _checked(labels: tuple[str, ...], classes: int | None) -> tuple[str, ...]:
+def _checked(facts: Facts, labels: tuple[str, ...], classes: int | None) -> tuple[str, ...]:
+    """The labels. Where they are too few or too many, that is told with the file that gave them and both numbers."""
     if classes is not None and len(labels) != classes:
-        raise ModelNotUsable(f"{len(labels)} label{'s' * (len(labels) != 1)} for {classes} class"
-                             f"{'es' * (classes != 1)}: give exactly one label a class in model.toml or {LABELS_TXT}")
+        source = facts.source_of("labels")
+        facts.refuse(f"{source}{', labels' * (source == MODEL_TOML)}: {len(labels)} label{'s' * (len(labels) != 1)} "
+                     f"for {classes} class{'es' * (classes != 1)}: give exactly one label a class in model.toml or "
+                     f"{LABELS_TXT}")
+        return tuple(map(str, range(classes)))
     return labels
 
 
@@ -126,9 +135,10 @@ def _names(facts: Facts, seen: Seen) -> tuple[Mapping[str, str], Stacks]:
         for role, named in names.items():
             for name in _listed(named):
                 if name not in seen.outputs:
-                    raise ModelNotUsable(f'{source}, output.names.{role}: the model has no output "{name}"; it has '
-                                         f"{', '.join(seen.outputs)}")
-    merged = {role: named for _, names in reversed(known) for role, named in names.items()}
+                    facts.refuse(f'{source}, output.names.{role}: the model has no output "{name}"; it has '
+                                 f"{', '.join(seen.outputs)}")
+    merged = {role: named for _, names in reversed(known) for role, named in names.items()
+              if seen.outputs.keys() >= set(_listed(named))}
     if known:
         facts.pick("names", (known[0][0], {role: list(named) if isinstance(named, tuple) else named
                                            for role, named in merged.items()}))

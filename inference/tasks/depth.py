@@ -24,10 +24,12 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Depth:
-    """`values` (h, w) on the model's grid, which covers its whole input; `placement` tells where the image is."""
+    """`values` (h, w) on the model's grid, which covers its whole input; `placement` tells where the image is. Where
+    the grid is `aligned`, the middles of its corner cells lie on those of the image's corner pixels."""
 
     values: Floats
     placement: Placement
+    aligned: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def read(outputs: Mapping[str, NDArray], spec: ModelSpec, placement: Placement, 
     if not np.isfinite(values).all():
         raise ValueError(f"output '{name}' has values that are not finite: check [input] scale, mean and std "
                          "in model.toml")
-    return Depth(values, placement)
+    return Depth(values, placement, spec.output.interpolation == "aligned")
 
 
 def result(value: Depth, spec: ModelSpec, image_size: Size, parameters: BaseModel) -> dict:
@@ -107,10 +109,11 @@ def _range(value: Depth, image_size: Size) -> tuple[np.float32, np.float32]:
 def _bands(value: Depth, image_size: Size) -> Iterator[Floats]:
     """The depth of the image's pixels, some rows at a time: (rows, width) each, from the top.
 
-    It is interpolated bicubically, as transformers' post_process_depth_estimation does.
+    It is interpolated bicubically, as transformers' post_process_depth_estimation does; an aligned grid linearly, as
+    MiDaS and Ultralytics' depth predictor do.
     """
     height, width = value.values.shape
-    columns, rows = _axis(value.placement, 0, width, image_size), _axis(value.placement, 1, height, image_size)
+    columns, rows = _axis(value, 0, width, image_size), _axis(value, 1, height, image_size)
     wide = _along_rows(value.values, columns)
     step = max(1, BAND_PIXELS // image_size[0])
     for top in range(0, image_size[1], step):
@@ -129,16 +132,18 @@ def _along_rows(values: Floats, columns: _Axis) -> Floats:
     return wide
 
 
-def _axis(placement: Placement, axis: int, cells: int, image_size: Size) -> _Axis:
+def _axis(value: Depth, axis: int, cells: int, image_size: Size) -> _Axis:
     """The cells that show each pixel. Those that show the filling are left out: what is nearest is repeated there, and
     where a crop does not show the image."""
+    placement, count = value.placement, image_size[axis]
     share = cells / placement.input_size[axis]
     start, first, end = placement.source[axis], placement.target[axis], placement.target[axis + 2]
-    middles = (np.arange(image_size[axis]) + 0.5 - start) * placement.scale[axis] + first
-    at = middles * share - 0.5
-    below = np.floor(at)
-    weights = _cubic((at - below)[:, np.newaxis] - TAPS)
     shown = math.floor(first * share), max(math.floor(first * share), math.ceil(end * share) - 1)
+    middles = (np.arange(count) + 0.5 - start) * placement.scale[axis] + first
+    at = np.asarray(np.linspace(*shown, count) if value.aligned else middles * share - 0.5, np.float64)
+    below = np.floor(at)
+    distances = (at - below)[:, np.newaxis] - TAPS
+    weights = np.maximum(1 - np.abs(distances), 0) if value.aligned else _cubic(distances)
     around = np.clip(below[:, np.newaxis].astype(np.intp) + TAPS, *shown)
     return _Axis(around, weights.astype(np.float32))
 

@@ -2,6 +2,7 @@ import base64
 import io
 import tracemalloc
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,17 @@ def told(values: NDArray, size: tuple[int, int], wanted: InputSpec = SQUARE) -> 
     spec = spec_of(wanted)
     value = read({"predicted_depth": values}, spec, place(size, wanted), Parameters())
     return result(value, spec, size, Parameters())
+
+
+def test_an_aligned_grid_has_its_corners_on_the_images() -> None:
+    """As torch.nn.functional.interpolate(mode="bilinear", align_corners=True), which MiDaS and Ultralytics use."""
+    values, (width, height) = RANDOM.normal(size=(1, 5, 7)).astype(np.float32), (23, 11)
+    spec = replace(spec_of(), output=OutputSpec({}, interpolation="aligned"))
+    answer = result(read({"predicted_depth": values}, spec, place((width, height), SQUARE), Parameters()), spec,
+                    (width, height), Parameters())
+    down = np.array([np.interp(np.linspace(0, 4, height), range(5), column) for column in values[0].T]).T
+    expected = np.array([np.interp(np.linspace(0, 6, width), range(7), row) for row in down])
+    np.testing.assert_allclose(depths(answer), expected, atol=1e-3)
 
 
 def depths(answer: dict[str, Any]) -> NDArray[np.float64]:

@@ -1,14 +1,17 @@
 """A folder that cannot be served says all that is missing at once, and is served once the lines are added."""
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from onnx import helper, numpy_helper
 
 from inference.errors import ModelNotUsable
-from tests.answering import Shape, answering
+from tests.answering import Shape, answering, saved
 from tests.unit.predicting import loaded
 from tests.unit.test_test_images import put
 
@@ -28,10 +31,36 @@ class Folder:
     labels: str = ""
     image: Shape = SMALL
     shapes: dict[str, Shape] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    make: Callable[[Path], None] | None = None
 
 
 def rows(count: int, columns: int, low: float = 10, high: float = 20) -> NDArray:
     return np.linspace(low, high, count * columns).reshape(1, count, columns)
+
+
+def four_times(path: Path) -> None:
+    """A model of any size that takes images of 384 pixels alone, as a vision transformer does."""
+    ones = numpy_helper.from_array(np.ones((1, 3, 384, 384), np.float32), "positions")
+    nodes = [helper.make_node("Mul", ["x", "positions"], ["with positions"]),
+             helper.make_node("ReduceMean", ["with positions"], ["out"], axes=[2, 3], keepdims=0)]
+    saved(path, nodes, [ones], {"x": (1, 3, "height", "width")}, {"out": (1, 3)})
+
+
+def two_images(path: Path) -> None:
+    nodes = [helper.make_node("Sub", ["left", "right"], ["difference"]),
+             helper.make_node("ReduceMean", ["difference"], ["out"], axes=[2, 3], keepdims=0)]
+    saved(path, nodes, [], {"left": SMALL, "right": SMALL}, {"out": (1, 3)})
+
+
+def no_layout(path: Path) -> None:
+    nodes = [helper.make_node("ReduceMean", ["x"], ["out"], axes=[2, 3], keepdims=0)]
+    saved(path, nodes, [], {"x": (1, "a", "b", "c")}, {"out": (1, 3)})
+
+
+def processor(**keys: object) -> str:
+    return json.dumps({"do_resize": False, "do_rescale": True, "do_normalize": True, "image_mean": [0.5],
+                       "image_std": [0.5], **keys})
 
 
 LOGITS = {"logits": np.array([[1.0, 2.0, 5.0]])}
@@ -68,6 +97,39 @@ FOLDERS = {
     "an unknown key": Folder(LOGITS, "[input]\nsise = 64", ("sise",), "[input]\nsize = 64"),
     "an unknown task": Folder(LOGITS, 'task = "classification"', ("task", "image-classification"),
                               'task = "image-classification"'),
+    "size and labels": Folder(LOGITS, "", ("size cannot be found out", "size = 224",
+                                           "labels.txt: 2 labels for 3 classes"),
+                              'labels = ["a", "b", "c"]\n[input]\nsize = 224', labels="a\nb", image=OPEN),
+    "size, boxes and labels": Folder(
+        TWO, DETECTOR + 'labels = ["a", "b", "c"]',
+        ("size, boxes and units", "model.toml, labels: 3 labels for 2 classes"),
+        DETECTOR + 'labels = ["a", "b"]\n[input]\nsize = 224\n[output]\nboxes = "xyxy"\nunits = "pixels"',
+        image=OPEN),
+    "a size of its own": Folder({}, "", ("size = 384",), "[input]\nsize = 384", make=four_times),
+    "labels of a config": Folder(LOGITS, "", ("config.json: 2 labels for 3 classes", "model.toml"),
+                                 'labels = ["a", "b", "c"]',
+                                 files={"config.json": '{"model_type": "vit", "id2label": {"0": "a", "1": "b"}}'}),
+    "two images": Folder({}, "", ("left", "right", 'name = "left"', "right = 0", "[constants]"),
+                         '[input]\nname = "left"\n[constants]\nright = 0', make=two_images),
+    "no layout": Folder({}, "", ("layout and size", 'layout = "NCHW"', "size = 224"),
+                        '[input]\nlayout = "NCHW"\nsize = 224', make=no_layout),
+    "colours for grey": Folder(LOGITS, "", ("preprocessor_config.json, mean", "3 numbers for 1 channel:", "as mean"),
+                               "[input]\nmean = 0.5\nstd = 0.5", image=(1, 1, 64, 64),
+                               files={"preprocessor_config.json": processor(image_mean=[0.4, 0.5, 0.6])}),
+    "JSON that is broken": Folder(LOGITS, "", ("config.json is not JSON", "remove it"), "",
+                                  files={"config.json": "{"}),
+    "a class without a label": Folder({"rows": np.array([[[0, 10, 10, 20, 20, 0.9, 7]]])},
+                                      'task = "object-detection"\nlabels = ["a"]\n[output]\n'
+                                      'columns = "batch box score class"', ("class 7", "1 labels", "set labels"),
+                                      'task = "object-detection"\n[output]\ncolumns = "batch box score class"'),
+    "three planes of anything": Folder(
+        {"out": np.linspace(-0.2, 0.3, 3 * 64 * 64).reshape(1, 3, 64, 64)[:, :, ::-1]}, "",
+        ("task cannot be found out", "image-segmentation", "image-to-image"), 'task = "image-segmentation"'),
+    "many faults at once": Folder(
+        LOGITS, 'labels = ["a"]\n[input]\ncolor = "L"\nmean = [1, 2]\nstd = 0\nsize = 32',
+        ("labels: 1 label for 3 classes", "color", "mean: 2 numbers", "std", "32 x 32"), 'labels = ["a", "b", "c"]'),
+    "several wrong keys": Folder(LOGITS, 'colour = "RGB"\n[input]\nscale = "x"\n[output]\nnms = 3',
+                                 ("colour: there is no such key", "input.scale", "output.nms"), ""),
     "a word for a number": Folder(LOGITS, '[input]\nscale = "1/255"', ("scale",), "[input]\nscale = 0.0039"),
 }
 
@@ -75,9 +137,17 @@ FOLDERS = {
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_reason_names_what_to_do_and_doing_it_helps(tmp_path: Path, name: str) -> None:
     folder = FOLDERS[name]
-    answering(put(tmp_path / "m", folder.toml, folder.labels), folder.outputs, folder.image, folder.shapes)
+    path = put(tmp_path / "m", folder.toml, folder.labels)
+    if folder.make is None:
+        answering(path, folder.outputs, folder.image, folder.shapes)
+    else:
+        folder.make(path)
+    for file, text in folder.files.items():
+        (tmp_path / "m" / file).write_text(text)
     with pytest.raises(ModelNotUsable) as refused:
         loaded(tmp_path)
     assert [word for word in folder.words if word not in str(refused.value)] == [], str(refused.value)
     (tmp_path / "m" / "model.toml").write_text(folder.mended)
+    for file in folder.files if not folder.mended else ():
+        (tmp_path / "m" / file).unlink()
     assert loaded(tmp_path).spec.name == "m"

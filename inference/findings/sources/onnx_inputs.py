@@ -183,8 +183,9 @@ def _constant(tensor: TensorInfo, written: Any, size: Size | None) -> NDArray[np
 def _known(tensor: TensorInfo, kind: type[np.generic], size: Size | None) -> NDArray[np.generic] | None:
     if tensor.name == PIXEL_MASK and len(tensor.shape) == 3:
         return _mask(tensor, kind, size)
-    if tensor.name == TARGET_SIZES and size is not None and len(tensor.shape) == 2:
-        return np.full((_fixed(tensor.shape[0]) or 1, 2), size).astype(kind)
+    if tensor.name == TARGET_SIZES and len(tensor.shape) == 2:
+        # A scalar stands for the size of each image's input, which is not known yet.
+        return np.ones((), kind) if size is None else np.full((_fixed(tensor.shape[0]) or 1, 2), size).astype(kind)
     return None
 
 

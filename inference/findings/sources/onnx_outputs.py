@@ -5,17 +5,19 @@ from typing import Any
 
 from inference.evidence import picture_range
 from inference.findings.sources.onnx_anomalies import anomaly_facts
+from inference.findings.sources.onnx_classes import class_facts, scores_output
 from inference.findings.sources.onnx_depth import depth_facts, tells_depth
 from inference.findings.sources.onnx_detectors import detected_classes, detection_facts, detector_facts
+from inference.findings.sources.onnx_features import embedding, feature_facts
 from inference.findings.sources.onnx_inputs import Dimension
 from inference.findings.sources.onnx_keypoints import keypoint_facts, mask_facts
 from inference.findings.sources.onnx_maps import map_facts
+from inference.findings.sources.onnx_planes import Planes, planes_shown
 from inference.findings.sources.onnx_queries import query_facts
 from inference.findings.sources.seen import INTEGERS, Facts, Seen, first, last
 from inference.model_toml import TaskName
 from inference.spec import CHANNELS, TensorInfo
 
-EMBEDDINGS = ("image_embeds", "embedding", "feature", "pooler_output", "last_hidden_state")  # the best first
 SCORES_ALREADY = ("softmax", "prob")
 FEATURE_LENGTHS = (64, 96, 128, 192, 256, 384, 512, 640, 768, 1024, 1280, 1536, 2048)
 WHITE = 255
@@ -36,10 +38,20 @@ def task_of(seen: Seen) -> TaskName | None:
         return "image-classification"
     if detection_facts(seen) is not None:
         return "object-detection"
-    if _embedding(seen) is not None:
+    if class_facts(seen) is not None:
+        return "image-classification"
+    if embedding(seen) is not None:
         return "image-feature-extraction"
     one = seen.only or (seen.outputs["out"] if seen.outputs.keys() == {"out", "aux"} else None)  # torchvision's
     return _task_of_one(one, seen) if one is not None else None
+
+
+def colors_or_classes(seen: Seen) -> Planes:
+    """What the three planes are that a model makes of a coloured image, as large as that; "colors" of any other."""
+    output = seen.only
+    if output is None or seen.channels != 3 or _planes(output, seen) != 3 or not _is_image(output, seen):
+        return "colors"
+    return planes_shown(output, channel_axis(output, seen), seen)
 
 
 def outputs_of(task: TaskName, seen: Seen) -> Facts:
@@ -51,11 +63,12 @@ def class_count(task: TaskName, facts: Mapping[str, Any], seen: Seen) -> int | N
     """How many classes the outputs tell apart, the background included; None where the shapes do not say."""
     names = facts.get("names", {})
     if task == "image-classification":
-        return None if map_facts(seen) else _scores_of_classes(first(seen))
+        return None if map_facts(seen) else _scores_of_classes(seen.outputs.get(names.get("scores", "")) or first(seen))
     if "queries" in names:
         return last(seen.outputs[names["queries"]])
     if task == "image-segmentation" and "columns" not in facts and "scores" not in facts.get("names", {}):
-        return _planes(seen.outputs[names["masks"]], seen) if names.get("masks") else None
+        output = seen.outputs.get(names.get("masks", ""))
+        return None if output is None or _is_class_map(output, seen) else _planes(output, seen)
     return detected_classes(facts, seen)
 
 
@@ -88,9 +101,11 @@ def _task_of_one(output: TensorInfo, seen: Seen) -> TaskName | None:
     classes = _scores_of_classes(output)
     if classes is not None and classes > 1:
         return "image-feature-extraction" if _is_vector(output, seen) else "image-classification"
+    if _is_class_map(output, seen):
+        return "image-segmentation"
     if _is_image(output, seen):
-        return None if _is_measurement(output, seen) else "image-to-image"
-    return "image-segmentation" if _is_class_map(output) or _is_map_of_scores(output, seen) else None
+        return None if _is_measurement(output, seen) else _IMAGE_OR_CLASSES[colors_or_classes(seen)]
+    return "image-segmentation" if _is_map_of_scores(output, seen) else None
 
 
 def _is_vector(output: TensorInfo, seen: Seen) -> bool:
@@ -110,10 +125,11 @@ def _is_measurement(output: TensorInfo, seen: Seen) -> bool:
     return picture_range(shown) != (0.0, 1.0) and shown.numbers.max() < WHITE / 2
 
 
-def _is_class_map(output: TensorInfo) -> bool:
-    """Whole numbers [batch, h, w], also with an axis of 1."""
-    sides = [side for side in output.shape[1:] if side != 1]
-    return output.datatype in INTEGERS and len(sides) == 2
+def _is_class_map(output: TensorInfo, seen: Seen) -> bool:
+    """Whole numbers [batch, h, w], also with an axis of 1; bytes with such an axis may be an image."""
+    sides, shown = [side for side in output.shape[1:] if side != 1], seen.shown(output)
+    whole = output.datatype in INTEGERS and not _is_image(output, seen)
+    return len(sides) == 2 and (whole or (shown is not None and shown.maker == "ArgMax"))
 
 
 def _is_map_of_scores(output: TensorInfo, seen: Seen) -> bool:
@@ -168,24 +184,13 @@ def _sides(output: TensorInfo, seen: Seen) -> tuple[Dimension, Dimension]:
     return output.shape[top + 1], output.shape[top]
 
 
-def _embedding(seen: Seen) -> TensorInfo | None:
-    """The output of features; a classifier's logits beside them come first."""
-    if "logits" in seen.outputs:
-        return None
-    for word in EMBEDDINGS:
-        for name, tensor in seen.outputs.items():
-            if word in name.lower() and len(tensor.shape) in (2, 3, 4):
-                return tensor
-    return None
-
-
 def _classification(seen: Seen) -> Facts:
     if (mapped := map_facts(seen)) is not None:
         return mapped
-    scores = first(seen)
+    facts, scores = class_facts(seen) or {}, scores_output(seen)
     if scores is not None and any(word in scores.name.lower() for word in SCORES_ALREADY):
-        return {"activation": "none"}
-    return {"activation": "sigmoid"} if _scores_of_classes(scores) == 1 else {}
+        return {**facts, "activation": "none"}
+    return facts or ({"activation": "sigmoid"} if _scores_of_classes(scores) == 1 else {})
 
 
 def _segmentation(seen: Seen) -> Facts:
@@ -203,19 +208,13 @@ def _segmentation(seen: Seen) -> Facts:
         return {"names": {"boxes": rows[0].name, "masks": masks.name}}
     plane = next((tensor for tensor in maps if tensor.name in ("logits", "out", "output", "masks")), maps[0])
     facts: Facts = {"names": {"masks": plane.name}}
-    if plane.datatype in INTEGERS:
+    if _is_class_map(plane, seen):
         return facts | {"activation": "none"}
     return facts | ({"activation": "sigmoid"} if _planes(plane, seen) == 1 else {})
 
 
 def _keypoints(seen: Seen) -> Facts:
     return keypoint_facts(seen) or detector_facts(seen)
-
-
-def _features(seen: Seen) -> Facts:
-    vector = next((tensor for tensor in seen.outputs.values() if len(tensor.shape) == 2), None)
-    embedding = _embedding(seen) or vector or first(seen)
-    return {"names": {"embedding": embedding.name}} if embedding is not None else {}
 
 
 def _image(seen: Seen) -> Facts:
@@ -230,8 +229,10 @@ def _image(seen: Seen) -> Facts:
     return facts
 
 
+_IMAGE_OR_CLASSES: Mapping[Planes, TaskName | None] = {
+    "colors": "image-to-image", "classes": "image-segmentation", "unknown": None}
 _FACTS_OF: Mapping[str, Callable[[Seen], Facts]] = {
     "image-classification": _classification, "object-detection": detector_facts, "keypoint-detection": _keypoints,
     "image-segmentation": _segmentation, "depth-estimation": depth_facts,
-    "image-feature-extraction": _features, "image-to-image": _image,
+    "image-feature-extraction": feature_facts, "image-to-image": _image,
 }

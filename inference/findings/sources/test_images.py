@@ -2,15 +2,16 @@
 
 from inference.evidence import ACTIVATIONS, Shown, follows_shift, picture_range
 from inference.findings.sources import GRAPH, TEST_IMAGE, Claims
+from inference.findings.sources.onnx_classes import scores_output
 from inference.findings.sources.onnx_outputs import channel_axis, class_axis, image_output, map_output
-from inference.findings.sources.seen import Seen, first
+from inference.findings.sources.seen import Seen
 from inference.model_toml import TaskName
 
 
 def shown_by(task: TaskName, seen: Seen) -> list[Claims]:
     """Scores that are scores already get no activation: a softmax or sigmoid is never applied twice."""
     if task == "image-classification":
-        return _activated(seen.shown(first(seen)), 1, is_map=False)
+        return _activated(seen.shown(scores_output(seen)), 1, is_map=False)
     if task == "image-segmentation" and (masks := map_output(seen)) is not None:
         return _activated(seen.shown(masks), class_axis(masks, seen), is_map=True)
     if task == "image-to-image" and (picture := image_output(seen)) is not None:

@@ -72,7 +72,7 @@ def _classify(model: Interface) -> Facts:
 
 
 def _depth(model: Interface) -> Facts:
-    return {"resize": "stretch", "names": {"depth": model.outputs[0].name}}
+    return {"resize": "stretch", "names": {"depth": model.outputs[0].name}, "interpolation": "aligned"}
 
 
 def _semantic(model: Interface) -> Facts:
