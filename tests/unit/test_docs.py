@@ -1,5 +1,7 @@
 """docs/models.md is true: keys, values, parameters and examples are those of the code."""
 
+import dataclasses
+import inspect
 import re
 import tomllib
 import typing
@@ -18,6 +20,8 @@ from PIL import Image
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from inference import hook_tools
+from inference.hooks import Context
 from inference.model_toml import ModelToml, SizeTable
 from inference.parameters import PARAMETERS, InstanceParameters, MaskQueryParameters
 from tests.unit.images import encode
@@ -143,6 +147,23 @@ def test_every_parameter_of_a_task_stands_in_the_table_of_post_predict(row: str,
     assert "All but `tensor`, depth and segmentation by queries also take `tile`" in text
     untiled = ("`tensor`", "`depth-estimation`", "the same, by queries")
     assert ("tile" in parameters.model_fields) == (row not in untiled)
+
+
+# hooks.py
+
+
+@pytest.mark.parametrize("name", [name for name, made in vars(hook_tools).items()
+                                  if getattr(made, "__module__", "") == hook_tools.__name__])
+def test_what_a_hook_may_call_is_documented_with_its_parameters(name: str) -> None:
+    signature = inspect.signature(getattr(hook_tools, name))
+    plain = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in signature.parameters.values()]
+    told = signature.replace(parameters=plain, return_annotation=inspect.Signature.empty)
+    assert f"`{name}{told}`" in section("## hooks.py")
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Context)])
+def test_all_that_a_hook_is_told_is_documented(name: str) -> None:
+    assert re.search(rf"`{name}[`(]", section("## hooks.py"))
 
 
 # Examples

@@ -212,9 +212,10 @@ def nanodet_strides(transposed: bool) -> Outputs:
     return outputs
 
 
-@pytest.mark.parametrize("transposed", [False, True])
-def test_nanodet_with_outputs_of_each_stride(tmp_path: Path, transposed: bool) -> None:
-    spec = put(tmp_path, nanodet_strides(transposed), LABELS)
+@pytest.mark.parametrize("outputs", [nanodet_strides(transposed=False), nanodet_strides(transposed=True),
+                                     unnamed(nanodet_strides(transposed=False))], ids=["rows", "maps", "numbers"])
+def test_nanodet_with_outputs_of_each_stride(tmp_path: Path, outputs: Outputs) -> None:
+    spec = put(tmp_path, outputs, LABELS)
     [(label, score, box)] = [told(one) for one in predicted(tmp_path)]
     assert (label, score, box) == ("dog", 0.7, pytest.approx(BOX, abs=0.02))
     assert (spec.output.boxes, spec.output.bins, spec.output.point) == ("dfl", BINS, "center")

@@ -19,7 +19,9 @@ ROLES = {"cls": "scores", "score": "scores", "scores": "scores", "conf": "scores
          "kps": "keypoints", "kpt": "keypoints", "landmark": "keypoints", "landmarks": "keypoints"}
 STRIDES = (8, 16, 32, 64, 128)
 FACE_NUMBERS = 10  # of five points
-UNNAMED = {1: "scores", BOX: "boxes", FACE_NUMBERS: "keypoints"}  # by the numbers of a row
+FACE_ROLES = {1: "scores", BOX: "boxes", FACE_NUMBERS: "keypoints"}  # by the numbers of a row
+NANODET_NUMBERS = 32  # of a box: 8 for each distance
+LEAST_STRIDES = 3
 USUAL_SIDE = 640  # pixels; insightface's own det_size
 
 
@@ -108,18 +110,27 @@ def _by_names(seen: Seen) -> Stacks | None:
 
 
 def _by_shapes(seen: Seen) -> Stacks | None:
-    """insightface's own files have no names: so many outputs of 1, 4 and maybe 10 numbers a row, whose rows are one or
-    two for each cell."""
+    """insightface's own files have no names, and what was simplified has others: the rows of an output are one or two
+    for each cell of its stride, and their numbers tell its role."""
     groups = _by_width(seen)
+    roles = _roles(set(groups))
     counts = {tuple(rows for rows, _ in group) for group in groups.values()}
-    if not {1, BOX} <= groups.keys() <= UNNAMED.keys() or len(counts) != 1:
+    if len(counts) != 1 or not roles:
         return None
     [rows] = counts
     strides = STRIDES[:len(rows)]
-    if len(rows) not in (3, 5) or not _are_of_cells(rows, strides, seen):
+    if not LEAST_STRIDES <= len(rows) == len(strides) or not _are_of_cells(rows, strides, seen):
         return None
-    return Stacks({UNNAMED[width]: tuple(name for _, name in group) for width, group in groups.items()}, strides,
-                  {UNNAMED[width]: width for width in groups})
+    return Stacks({roles[width]: tuple(name for _, name in group) for width, group in groups.items()}, strides,
+                  {roles[width]: width for width in groups})
+
+
+def _roles(widths: set[int]) -> dict[int, str]:
+    """The roles of outputs by the numbers of a row: those of SCRFD, or of NanoDet; nothing for others."""
+    if {1, BOX} <= widths <= FACE_ROLES.keys():
+        return FACE_ROLES
+    others = widths - {NANODET_NUMBERS}
+    return {NANODET_NUMBERS: "boxes", others.pop(): "scores"} if len(widths) == 2 and len(others) == 1 else {}
 
 
 def _by_width(seen: Seen) -> dict[int, list[tuple[int, str]]]:
