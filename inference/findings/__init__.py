@@ -169,7 +169,7 @@ class _Search:
         """Add what is known once the task is: what the graph and test images show beats what files say, and shapes are
         asked after them."""
         own, *others = self.facts.claims
-        self.facts.claims = [own, *shown_by(task, seen), *others, Claims(ONNX_SHAPES, outputs_of(task, seen))]
+        self.facts.claims = [own, *shown_by(task, seen), *others, *outputs_of(task, seen)]
         if not self.own_input:
             classes = class_count(task, {}, seen) if task == "image-classification" else None
             crop = usual_crop(self.facts, classes, seen.size, self.model)

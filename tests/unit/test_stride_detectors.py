@@ -9,10 +9,11 @@ import pytest
 from numpy.typing import NDArray
 
 from inference.errors import ModelNotUsable
+from inference.findings.sources import TEST_IMAGE
 from inference.skeleton import FACE_KEYPOINTS
 from inference.spec import ModelSpec
 from tests.answering import answering
-from tests.unit.findings_helpers import found
+from tests.unit.findings_helpers import found, source_of
 from tests.unit.images import encode, plain
 from tests.unit.predicting import loaded, result
 
@@ -242,6 +243,7 @@ def test_fastestdet_has_one_grid(tmp_path: Path, labels: tuple[str, ...]) -> Non
     spec = put(tmp_path, {"809": fastestdet()}, labels)
     assert [told(one) for one in predicted(tmp_path)] == [(labels[2] if labels else "2", 0.72, list(BOX))]
     assert (spec.task, spec.input.color, spec.output.strides) == ("object-detection", "BGR", (16,))
+    assert source_of(spec, "columns") == TEST_IMAGE
     assert "taken for FastestDet" in spec.warnings[0]
 
 

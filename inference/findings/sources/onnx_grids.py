@@ -35,7 +35,7 @@ def _nanodet(seen: Seen) -> Facts | None:
     if strides is None or bins is None:
         return None
     return {"columns": "scores box", "units": "pixels", "activation": "none", "background": "none", "nms": "per-class",
-            "strides": strides, **NANODET, **distributed(BOX * bins, strides)}
+            "strides": strides, "are_shown": seen.labels is None, **NANODET, **distributed(BOX * bins, strides)}
 
 
 def _tell_distances(seen: Seen, columns: int, bins: int, certain: bool) -> bool:
@@ -62,7 +62,7 @@ def _fastestdet(seen: Seen) -> Facts | None:
     classes = int(numbers) - BOX - 1  # type: ignore[arg-type]
     if classes < 1 or stride < LEAST_STRIDE or grid_size(seen.size, stride) != (width, height):
         return None
-    return FASTESTDET | {"strides": (stride,)} if _tell_objects(seen, classes) else None
+    return FASTESTDET | {"strides": (stride,), "are_shown": True} if _tell_objects(seen, classes) else None
 
 
 def _tell_objects(seen: Seen, classes: int) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from inference.evidence import picture_range
+from inference.findings.sources import ONNX_SHAPES, TEST_IMAGE, Claims
 from inference.findings.sources.onnx_anomalies import anomaly_facts
 from inference.findings.sources.onnx_classes import class_facts, scores_output
 from inference.findings.sources.onnx_depth import depth_facts, tells_depth
@@ -54,9 +55,10 @@ def colors_or_classes(seen: Seen) -> Planes:
     return planes_shown(output, channel_axis(output, seen), seen)
 
 
-def outputs_of(task: TaskName, seen: Seen) -> Facts:
-    """What the outputs say once the task is known."""
-    return _FACTS_OF[task](seen) if task in _FACTS_OF else {}
+def outputs_of(task: TaskName, seen: Seen) -> list[Claims]:
+    """What the outputs say once the task is known, by their shapes, or by what test images show in them."""
+    facts = _FACTS_OF[task](seen) if task in _FACTS_OF else {}
+    return [Claims(TEST_IMAGE if facts.get("are_shown") else ONNX_SHAPES, facts)]
 
 
 def class_count(task: TaskName, facts: Mapping[str, Any], seen: Seen) -> int | None:
