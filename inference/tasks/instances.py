@@ -1,5 +1,5 @@
 """image-segmentation by objects: a detection's boxes, each with a mask (Ultralytics' segment models, torchvision's Mask
-R-CNN)."""
+R-CNN, RF-DETR)."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ BAND = 256  # rows of a mask resized at once: those of an image of 100 MP would 
 class Piece:
     """One tile's view of an object, as coarse as the model gave it: its pixels are made when the result is.
 
-    `soft` (h, w) in 0..1 covers `region` of the image, the object is where it is above 0.5 and within `box`; both
-    boxes are in pixels of the image.
+    `soft` (h, w) covers `region` of the image, the object is where it is above 0.5 and within `box`; both boxes are in
+    pixels of the image.
     """
 
     soft: NDArray[np.float32]
@@ -61,7 +61,8 @@ class Instances:
 
 
 def read(outputs: Mapping[str, NDArray], spec: ModelSpec, placement: Placement, parameters: BaseModel) -> Instances:
-    """Rows with mask coefficients (n, m) and prototypes [1, m, h, w], or with a mask each [n, 1, h, w] -> the objects.
+    """Rows with mask coefficients (n, m) and prototypes [1, m, h, w], or with a mask each, [n, 1, h, w] of 0..1 or
+    [1, n, h, w] of logits where scores are logits too -> the objects.
 
     Raises:
         ValueError: the outputs do not fit `spec`; the text names the key of model.toml to set.
@@ -70,6 +71,8 @@ def read(outputs: Mapping[str, NDArray], spec: ModelSpec, placement: Placement, 
     rows = find_rows(outputs, spec, placement.input_size)
     detections, chosen = choose(rows, spec, placement, cast(InstanceParameters, parameters))
     boxes = [tuple(box) for box in detections.boxes.tolist()]
+    if rows.extra is None and spec.output.activation == "sigmoid" and len(masks) == 1:
+        return Instances(detections, tuple((_of_query(masks[0, row], placement),) for row in chosen))
     if rows.extra is None:
         return Instances(detections, tuple((_cut_out(masks[row, 0], box, placement),)
                                            for row, box in zip(chosen, boxes, strict=True)))
@@ -96,7 +99,7 @@ def merge(values: Iterable[tuple[Placement, Instances]], tiles: Tiles, spec: Mod
 
 
 def _masks(outputs: Mapping[str, NDArray], spec: ModelSpec) -> NDArray:
-    """Prototypes (1, m, h, w), or a mask for each row (n, 1, h, w)."""
+    """Prototypes (1, m, h, w), or a mask for each row, (n, 1, h, w) or (1, n, h, w)."""
     masks = outputs.get(spec.output.names.get("masks", ""))
     if masks is None or masks.ndim != 4:
         raise ValueError(f"none of the outputs {', '.join(outputs)} is known to hold the masks, [1, numbers, height, "
@@ -120,6 +123,12 @@ def _cut_out(mask: NDArray, box: Box, placement: Placement) -> Piece:
     whole = _shown_by_grid(placement)
     left, top, right, bottom = cells = _cells_around(_in_cells(box, whole, grid), grid)
     return Piece(mask[top:bottom, left:right].astype(np.float32), _of_cells(cells, whole, grid), box)
+
+
+def _of_query(mask: NDArray, placement: Placement) -> Piece:
+    """The mask (h, w) of a query: logits, above 0 where the object is, which its box does not cut off."""
+    whole = _shown_by_grid(placement)
+    return Piece(mask.astype(np.float32) + np.float32(HALF), whole, whole)
 
 
 def _cells_around(box: Box, grid: Size) -> tuple[int, int, int, int]:

@@ -421,6 +421,32 @@ def test_tensorflow_detectors_take_the_image_as_it_is(tmp_path: Path) -> None:
     assert (spec.output.boxes, spec.input.size, spec.input.scale) == ("yxyx", None, 1.0)
 
 
+def test_a_detector_of_custom_vision_gives_corners_as_shares(tmp_path: Path) -> None:
+    outputs: dict[str, Shape] = {"detected_boxes": ("None", "None", 4), "detected_classes": ("None", "None"),
+                                 "detected_scores": ("None", "None")}
+    spec = found(tmp_path, outputs, {"image_tensor": ("None", 3, 320, 320)}, 'labels = ["cat", "dog"]',
+                 types={"detected_classes": "INT64"}, metadata={"Image.BitmapPixelFormat": "Bgr8",
+                                                                "Image.NominalPixelRange": "NominalRange_0_255"})
+    assert (spec.task, spec.output.boxes, spec.output.units) == ("object-detection", "xyxy", "normalised")
+    assert (spec.output.background, spec.output.nms, spec.input.color, spec.input.scale) == ("none", "none", "BGR", 1.0)
+
+
+RF_DETR: dict[str, Shape] = {"dets": (1, 300, 4), "labels": (1, 300, 3)}
+
+
+@pytest.mark.parametrize(("labels", "background"), [(["cat", "dog"], "last"), (["cat", "dog", "cow"], "none")])
+def test_rf_detr_may_have_a_class_that_means_nothing(tmp_path: Path, labels: list[str], background: str) -> None:
+    spec = found(tmp_path, RF_DETR, toml=f"labels = {labels}")
+    assert (spec.task, spec.output.activation, spec.output.background) == ("object-detection", "sigmoid", background)
+    assert (spec.labels, spec.input.mean) == (tuple(labels), (0.485, 0.456, 0.406))
+
+
+def test_rf_detr_with_a_mask_of_each_query_is_a_segmenter(tmp_path: Path) -> None:
+    spec = found(tmp_path, RF_DETR | {"masks": (1, 300, 8, 12)})
+    assert (spec.task, spec.labels) == ("image-segmentation", ("0", "1", "2"))
+    assert dict(spec.output.names) == {"boxes": "dets", "scores": "labels", "masks": "masks"}
+
+
 def test_mmdetection_has_the_score_beside_the_box(tmp_path: Path) -> None:
     outputs: dict[str, Shape] = {"dets": (1, "n", 5), "labels": (1, "n")}
     spec = found(tmp_path, outputs, toml='labels = ["cat"]', types={"labels": "INT64"})

@@ -59,6 +59,22 @@ def shares(one: NDArray, other: NDArray) -> float:
     return float((one & other).sum() / (one | other).sum())
 
 
+def test_a_query_has_a_mask_of_its_own_that_its_box_does_not_cut_off() -> None:
+    """RF-DETR: logits of each query's mask, boxes as shares of the input."""
+    logits = [disc((40, 24), 20), disc((12, 38), 8), np.full((16, 16), -9, np.float32)]
+    model = spec(names={"boxes": "dets", "scores": "labels", "masks": "masks"}, boxes="cxcywh", units="normalised",
+                 activation="sigmoid", nms="none")
+    outputs = {"dets": np.array([[[0.6, 0.4, 0.1, 0.1], [0.2, 0.6, 0.1, 0.1], [0.5, 0.5, 1, 1]]], np.float32),
+               "labels": np.array([[[-9, 2, -9], [3, -9, -9], [-9, -9, -9]]], np.float32),
+               "masks": np.array([logits])}
+    found = read(outputs, model, LETTERBOXED, Parameters(threshold=0.5))
+    assert found.detections.scores.round(3).tolist() == [0.953, 0.881]
+    for row, shown in enumerate((logits[1], logits[0])):
+        whole = reference(shown, LETTERBOXED, np.array([0, 0, 200, 100]))
+        assert shares(found.mask(row, LETTERBOXED.image_size), whole) > 0.95
+
+
+
 @pytest.mark.parametrize("placement", [LETTERBOXED, TALL, CUT_OUT], ids=["letterboxed", "tall", "cut out"])
 def test_masks_lie_where_the_prototypes_show_them(placement: Placement) -> None:
     logits = [disc((30, 30), 9), disc((34, 40), 30)]

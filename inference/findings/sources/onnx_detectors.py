@@ -11,8 +11,8 @@ import numpy as np
 
 from inference.boxes.rows import BESIDE
 from inference.evidence import BoxEvidence, rows_of
-from inference.findings.sources import IMAGENET
 from inference.findings.sources.onnx_grids import grid_facts
+from inference.findings.sources.onnx_rf_detr import rf_detr_facts
 from inference.findings.sources.onnx_rows import BOX, any_joined, row_facts
 from inference.findings.sources.onnx_strides import stride_facts
 from inference.findings.sources.seen import Facts, Seen, last
@@ -22,8 +22,8 @@ from inference.spec import TensorInfo
 
 def detection_facts(seen: Seen) -> Facts | None:
     """The facts of a detector whose outputs can be nothing else."""
-    for recognise in (_detr, _tensorflow, _boxes_labels_scores, _dets_labels, _rf_detr, grid_facts, _boxes_scores,
-                      stride_facts, row_facts):
+    for recognise in (_detr, _tensorflow, _custom_vision, _boxes_labels_scores, _dets_labels, rf_detr_facts, grid_facts,
+                      _boxes_scores, stride_facts, row_facts):
         facts = recognise(seen)
         if facts is not None:
             return facts
@@ -53,6 +53,15 @@ def _tensorflow(seen: Seen) -> Facts | None:
             "nms": "none", "resize": "fit"}
 
 
+def _custom_vision(seen: Seen) -> Facts | None:
+    """Custom Vision's domains "[S1]", which do the suppression; its predict.py resizes with Pillow's default."""
+    names = {"boxes": "detected_boxes", "scores": "detected_scores", "classes": "detected_classes"}
+    if not set(names.values()) <= seen.outputs.keys():
+        return None
+    return {"names": names, "boxes": "xyxy", "units": "normalised", "activation": "none", "background": "none",
+            "nms": "none", "resample": "bicubic"}
+
+
 def _boxes_labels_scores(seen: Seen) -> Facts | None:
     """torchvision (no batch axis, class 0 is the background) and RT-DETR or D-FINE (with one, no background)."""
     if not {"boxes", "labels", "scores"} <= seen.outputs.keys():
@@ -70,17 +79,6 @@ def _dets_labels(seen: Seen) -> Facts | None:
         return None
     return {"names": {"boxes": "dets", "classes": "labels"}, "boxes": "xyxy", "units": "pixels",
             "activation": "none", "background": "none", "nms": "none"}
-
-
-def _rf_detr(seen: Seen) -> Facts | None:
-    """RF-DETR: places and logits of each query, one class more than there are names; pixels as ImageNet's."""
-    if not {"dets", "labels"} <= seen.outputs.keys() or last(seen.outputs["dets"]) != BOX:
-        return None
-    if len(seen.outputs["labels"].shape) != 3:
-        return None
-    return {"names": {"boxes": "dets", "scores": "labels"}, "boxes": "cxcywh", "units": "normalised",
-            "activation": "sigmoid", "background": "none", "nms": "none", "threshold": 0.5, "resize": "stretch",
-            **IMAGENET}
 
 
 def _boxes_scores(seen: Seen) -> Facts | None:

@@ -1,5 +1,6 @@
 """Models of keypoints, and of objects with a mask each, by the names of their outputs."""
 
+from inference.findings.sources.onnx_rf_detr import has_masks, rf_detr_facts
 from inference.findings.sources.onnx_strides import stride_facts
 from inference.findings.sources.seen import Facts, Seen
 
@@ -21,8 +22,9 @@ def keypoint_facts(seen: Seen) -> Facts | None:
 
 
 def mask_facts(seen: Seen) -> Facts | None:
-    """The facts of a segmenter that gives a mask [n, 1, h, w] beside each box: torchvision's Mask R-CNN."""
-    return _torchvision(seen, {"masks": 4}, "masks")
+    """The facts of a segmenter that gives a mask beside each box: torchvision's Mask R-CNN, RF-DETR."""
+    queries = rf_detr_facts(seen)
+    return queries if queries and has_masks(seen) else _torchvision(seen, {"masks": 4}, "masks")
 
 
 def _torchvision(seen: Seen, axes: dict[str, int], needed: str) -> Facts | None:
