@@ -142,6 +142,14 @@ def test_rows_of_seven_that_nothing_tells_apart_are_asked_for(tmp_path: Path) ->
         loaded(tmp_path)
 
 
+@pytest.mark.parametrize("values", [(0.1, 0.2, 0.1, 0.2, 0.1, 0.2, 0.1), (0.3, 0.2, 0.1, 0.2, 0.2, 0),
+                                    (-0.3, 1.2, 0.1, 2, 3, 0.2, 1)])
+def test_a_classifier_of_an_open_batch_has_no_rows_of_boxes(tmp_path: Path, values: tuple[float, ...]) -> None:
+    """Six or seven classes: rows of an open number would be as wide. A detector's seven begin with the image's 0."""
+    answering(put(tmp_path / "m"), {"dense": np.array([values])}, ("n", 224, 224, 3), {"dense": ("m", len(values))})
+    assert loaded(tmp_path).spec.task == "image-classification"
+
+
 # The other tasks
 
 

@@ -4,7 +4,7 @@ images show in them."""
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.evidence import BoxEvidence, rows_of
+from inference.evidence import ACTIVATIONS, BoxEvidence, rows_of
 from inference.findings.sources.onnx_inputs import Dimension
 from inference.findings.sources.seen import Facts, Seen
 from inference.model_toml import Columns
@@ -22,11 +22,21 @@ SEVEN: tuple[Columns, ...] = ("batch box score class", "batch box class score")
 
 def row_facts(seen: Seen) -> Facts | None:
     """The facts of a detector with one output that can be nothing else."""
+    if _are_shares_of_classes(seen):
+        return None
     for recognise in (_seven, _six, _joined):
         facts = recognise(seen)
         if facts is not None:
             return facts
     return None
+
+
+def _are_shares_of_classes(seen: Seen) -> bool:
+    """[batch, 6] or [batch, 7] of a classifier, whose batch may be as open as the number of a detector's rows."""
+    shown = seen.shown(seen.only)
+    if shown is None or len(shown.shape) != 2:
+        return False
+    return shown.maker in ACTIVATIONS or shown.sum_to_1(1)
 
 
 def any_joined(seen: Seen) -> Facts | None:
@@ -44,7 +54,10 @@ def _seven(seen: Seen) -> Facts | None:
     """[detections, 7]: image, box, then class and score (YOLOv7) or score and class (super-gradients)."""
     if seen.only is None or len(seen.only.shape) != 2 or seen.only.shape[1] != 7:
         return None
-    columns = _order_of_seven(_shown_rows(seen, 7), seen.only.name)
+    rows = _shown_rows(seen, 7)
+    if len(rows) and rows[:, 0].any():
+        return None  # a row begins with the number of its image
+    columns = _order_of_seven(rows, seen.only.name)
     if isinstance(seen.only.shape[0], int) and columns is None:
         return None
     return ENDS | {"resample": "linear"} | ({"columns": columns} if columns else {"columns_choices": SEVEN})
