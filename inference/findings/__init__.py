@@ -35,14 +35,12 @@ from inference.findings.sources.onnx_inputs import ImageInput, constants, image_
 from inference.findings.sources.onnx_outputs import class_count, colors_or_classes, outputs_of, task_of
 from inference.findings.sources.seen import Seen
 from inference.findings.sources.test_images import makes_mask, moves_with_image, shown_by
-from inference.geometry import rounded_up
+from inference.findings.tiling_facts import tiling_of
 from inference.model_toml import MODEL_TOML, Layout, ModelToml, TaskName
 from inference.session import CPU
-from inference.spec import CallerParameter, InputSpec, Interface, ModelSpec, OutputSpec, TilingSpec
-from inference.tiling import OVERLAP_SHARE
+from inference.spec import CallerParameter, InputSpec, Interface, ModelSpec, OutputSpec
 
 NO_OTHER_TASK = "the outputs fit no other task: set task in model.toml"
-USUAL_TILE = 512  # pixels, for an image-to-image model that takes any size
 # Pixels of a test image for a model that takes any size, and then of one that takes a single size and does not tell it.
 TEST_SIDES = (224, 256, 384, 512, 640, 448, 320, 128, 96, 64, 32, 299, 1024)
 TOLD_VALUES = 16
@@ -114,7 +112,7 @@ class _Search:
         labels = given_labels(facts) if self.own_result else labels_of(facts, task, output, seen)
         fed = self._constants(image, image_spec)
         has_hooks = self.own_result or self.own_input
-        tiling = None if has_hooks else _tiling(facts, self.written, task, image_spec, moves_with_image(seen))
+        tiling = None if has_hooks else tiling_of(facts, self.written, task, image_spec, moves_with_image(seen))
         spec = ModelSpec(name, version, task, labels, image_spec, output, tiling, parameters=self._parameters(image))
         record(facts, spec, self.written)
         spec = replace(spec, findings=tuple(facts.findings), warnings=tuple(facts.warnings))
@@ -137,7 +135,7 @@ class _Search:
         wrote."""
         if not self.own_input:
             return input_spec(self.facts, image, layout, any_size)
-        believed = Facts(self.facts.claims, missing=self.facts.missing)
+        believed = Facts(self.facts.claims, missing=self.facts.missing, problems=self.facts.problems)
         spec = input_spec(believed, image, layout, any_size)
         self.facts.findings += [finding for finding in believed.findings
                                 if finding.source == MODEL_TOML or finding.fact in ("input", "size")]
@@ -235,42 +233,3 @@ def _told(values: NDArray[np.generic]) -> Any:
     if values.size and (values == values.flat[0]).all():
         return values.flat[0].item()
     return values.tolist() if values.size <= TOLD_VALUES else f"{values.size} values"
-
-
-def _tiling(facts: Facts, written: ModelToml, task: TaskName, image: InputSpec, moves: bool) -> TilingSpec | None:
-    """The tiles that model.toml asks for. An image-to-image model is tiled anyway: one of a fixed size would shrink
-    every photograph, one of any size would take memory by the megapixel. One whose image does not move with the posted
-    one, as it turns or resizes it or sees all of it at once, is not."""
-    table = written.tiling
-    if table is None and task == "image-to-image" and not moves:
-        facts.pick("tiling", (TEST_IMAGE, "none: what it makes depends on the whole image"))
-        return None
-    if table is None and task != "image-to-image":
-        return None
-    by_queries = task == "image-segmentation" and any("queries" in names for _, names in facts.known("names"))
-    if task in ("tensor", "depth-estimation") or by_queries:
-        raise ModelNotUsable(f"model.toml, tiling: the results of {task}{' by queries' * by_queries} cannot be put "
-                             "together from tiles: remove [tiling]")
-    tile = (table.tile, table.tile) if table and table.tile else image.size
-    if tile is None and task == "image-to-image":
-        tile = rounded_up((USUAL_TILE, USUAL_TILE), image.multiple_of)
-    if tile is None:
-        raise ModelNotUsable("the tiles' size cannot be found out: add tile = 512 below [tiling] in model.toml")
-    overlap = table.overlap if table and table.overlap is not None else min(tile) // OVERLAP_SHARE
-    batch = table.batch if table else None
-    spec = TilingSpec(tile, overlap, batch or image.batch or 1)
-    _check_tiling(spec, image)
-    facts.pick("tiling", (MODEL_TOML if table else DEFAULT,
-                          {"tile": list(tile), "overlap": overlap, "batch": spec.batch}))
-    return spec
-
-
-def _check_tiling(spec: TilingSpec, image: InputSpec) -> None:
-    if image.batch is not None and spec.batch != image.batch:
-        raise ModelNotUsable(f"model.toml, tiling.batch: the model takes exactly {image.batch} images at a time: "
-                             "remove batch, or export the model with a dynamic batch")
-    if spec.overlap >= min(spec.tile):
-        raise ModelNotUsable(f"model.toml, tiling.overlap: {spec.overlap} pixels are a whole tile: write fewer")
-    if image.size is None and spec.tile[0] % image.multiple_of:
-        raise ModelNotUsable(f"model.toml, tiling.tile: the model takes sides that are multiples of "
-                             f"{image.multiple_of}: write such a number")

@@ -7,7 +7,6 @@ from typing import Any
 from inference.boxes.encodings import BOX, ON_A_GRID
 from inference.boxes.rows import BESIDE
 from inference.boxes.stacks import stack_name
-from inference.errors import ModelNotUsable
 from inference.findings.facts import Facts
 from inference.findings.sources import DEFAULT, ONNX_SHAPES
 from inference.findings.sources.seen import Seen
@@ -29,16 +28,12 @@ def laid_together(seen: Seen, stacks: Stacks) -> Seen:
 
 def cell_facts(facts: Facts, names: Mapping[str, str], stacks: Stacks, columns: Columns | None, boxes: str,
                seen: Seen) -> dict[str, Any]:
-    """The facts of boxes, or of stacks, that depend on cells; nothing for other models.
-
-    Raises:
-        ModelNotUsable: there are not as many outputs of a role as strides.
-    """
+    """The facts of boxes, or of stacks, that depend on cells; nothing for other models."""
     found: dict[str, Any] = {}
     if boxes in ON_A_GRID or stacks or facts.first("strides") is not None:
         usual = STRIDES[:max(map(len, stacks.values()), default=USUAL_STRIDES)]
         found["strides"] = tuple(facts.decide("strides", (DEFAULT, usual)))
-        _check(stacks, found["strides"])
+        _check(facts, stacks, found["strides"])
     if boxes in ("ltrb", "dfl"):
         found["point"] = facts.decide("point", (DEFAULT, "center"))
     if boxes == "dfl":
@@ -67,9 +62,10 @@ def _bins(names: Mapping[str, str], columns: Columns | None, seen: Seen) -> int 
     return min(fitting, default=None)
 
 
-def _check(stacks: Stacks, strides: tuple[int, ...]) -> None:
+def _check(facts: Facts, stacks: Stacks, strides: tuple[int, ...]) -> None:
+    """Refuse more or fewer outputs of a role than there are strides."""
     for role, names in stacks.items():
         if len(names) != len(strides):
-            raise ModelNotUsable(f"model.toml, output.names.{role}: {len(names)} outputs for {len(strides)} strides "
-                                 f"({', '.join(map(str, strides))}): write strides below [output] in model.toml, and "
-                                 "an output of each role for each of them")
+            facts.refuse(f"model.toml, output.names.{role}: {len(names)} output{'s' * (len(names) > 1)} for "
+                         f"{len(strides)} strides ({', '.join(map(str, strides))}): write strides below [output] in "
+                         "model.toml, and an output of each role for each of them")

@@ -45,15 +45,11 @@ def values_of(parameters: tuple[CallerParameter, ...]) -> Mapping[str, Any]:
 
 
 def record(facts: Facts, spec: ModelSpec, written: ModelToml) -> None:
-    """Note where each parameter came from.
-
-    Raises:
-        ModelNotUsable: a request has a field of this name already.
-    """
+    """Note where each parameter came from, and refuse a name that a request has already."""
     for parameter in spec.parameters:
         if _is_taken(parameter.name, spec):
-            raise ModelNotUsable(f"parameters.{parameter.name}: a request has another field of this name: write "
-                                 f'another name below [parameters] in model.toml, and input = "{parameter.input}"')
+            facts.refuse(f"parameters.{parameter.name}: a request has another field of this name: write another name "
+                         f'below [parameters] in model.toml, and input = "{parameter.input}"')
         source = MODEL_TOML if parameter.name in written.parameters else METADATA
         known = {key: getattr(parameter, key) for key in RANGE if getattr(parameter, key) is not None}
         facts.pick(f"parameters.{parameter.name}", (source, known))

@@ -297,7 +297,7 @@ def test_outputs_of_each_stride_can_be_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("before", "after", "reason"), [
-    ('["a", "c"]', '["a"]', "output.names.boxes: 1 outputs for 2 strides"),
+    ('["a", "c"]', '["a"]', "output.names.boxes: 1 output for 2 strides"),
     ('["a", "c"]', '["a", "x"]', 'the model has no output "x"'),
     ('["a", "c"]', "3", "output.names.boxes: expected the name of an output"),
     ('["a", "c"]', '["c", "a"]', "not one or two rows for each of 8x8 cells"),
