@@ -3,14 +3,11 @@
 from typing import Any
 
 from inference.findings.facts import Facts
+from inference.findings.keras_families import keras_family
 from inference.findings.sources import DEFAULT, IMAGENET, Claims
 from inference.model_toml import TaskName
 from inference.spec import Interface, Size, TensorInfo
 
-# Of Keras' preprocess_input, by the names of its layers; https://keras.io/api/applications
-MINUS_1_TO_1 = {"scale": 1 / 127.5, "mean": 1.0, "std": 1.0}
-KERAS = {"mobilenet": MINUS_1_TO_1, "inception": MINUS_1_TO_1, "xception": MINUS_1_TO_1, "nasnet": MINUS_1_TO_1,
-         "densenet": IMAGENET}
 TRAINED_ON_IMAGENET = ("image-classification", "image-segmentation", "image-feature-extraction", "depth-estimation")
 WHOLE_NUMBERS = ("UINT8", "INT8")
 # Of an image's shorter side to the input's, whose middle torchvision's and most other evaluations on ImageNet look at.
@@ -39,10 +36,11 @@ def usual_values(facts: Facts, task: TaskName, model: Interface, image: TensorIn
         return []
     if any(facts.first(fact) is not None for fact in ("mean", "std", "scale")):
         return []
-    family = next((family for family in KERAS if model.graph.mentions(family)), None)
-    if family is not None:
+    keras = keras_family(model)
+    if keras is not None:
+        family, pixels = keras
         facts.warn(f"mean and std are not known: those of Keras' {family} are assumed, by its layers' names; {ASK}")
-        return [Claims(f"layers' names ({family})", KERAS[family])]
+        return [Claims(f"layers' names ({family})", pixels)]
     if model.producer == "pytorch" and task != "object-detection" and facts.first("color") not in ("L", "Y"):
         facts.warn(f"mean and std are not known: those of ImageNet are assumed; {ASK}")
         return [Claims(DEFAULT, IMAGENET)]
