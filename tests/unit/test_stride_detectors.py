@@ -247,6 +247,12 @@ def test_fastestdet_has_one_grid(tmp_path: Path, labels: tuple[str, ...]) -> Non
     assert "taken for FastestDet" in spec.warnings[0]
 
 
+@pytest.mark.parametrize("outputs", [{"output": nanodet_rows(16, PLUS, TOP_LEFT)}, {"809": fastestdet()}])
+def test_a_label_too_few_is_told(tmp_path: Path, outputs: Outputs) -> None:
+    with pytest.raises(ModelNotUsable, match=r"2 labels .*3"):
+        put(tmp_path, outputs, LABELS[:2])
+
+
 def test_a_map_of_as_many_scores_is_no_detector(tmp_path: Path) -> None:
     scores = np.full((1, 8, 8, 8), 1 / 8)
     scores[:, 3] += 0.2

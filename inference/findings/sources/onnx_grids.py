@@ -35,19 +35,20 @@ def _nanodet(seen: Seen) -> Facts | None:
     if strides is None or bins is None:
         return None
     return {"columns": "scores box", "units": "pixels", "activation": "none", "background": "none", "nms": "per-class",
-            "strides": strides, "are_shown": seen.labels is None, **NANODET, **distributed(BOX * bins, strides)}
+            "strides": strides, "are_shown": seen.labels != columns - BOX * bins, **NANODET,
+            **distributed(BOX * bins, strides)}
 
 
 def _tell_distances(seen: Seen, columns: int, bins: int, certain: bool) -> bool:
     """Whether rows end with so many numbers of distances: labels say so, or the test images show scores before them and
     logits there. In most of these columns, unless the rows alone prove a NanoDet."""
-    classes, rows = columns - BOX * bins, _shown(seen, columns)
-    if classes < 1 or (seen.labels is not None and seen.labels != classes) or not _are_scores(rows[:, :classes]):
+    classes, matrices = columns - BOX * bins, _shown(seen, columns)
+    if classes < 1 or not all(_are_scores(rows[:, :classes]) for rows in matrices):
         return False
-    if seen.labels is not None:
+    if seen.labels == classes:
         return True
-    logits = ((rows[:, classes:] < -TOLERANCE) | (rows[:, classes:] > 1 + TOLERANCE)).any(axis=0)
-    return bool(logits.any() if certain and bins == BINS[0] else logits.mean() > MOST)
+    logits = np.any([_leave_0_to_1(rows[:, classes:]) for rows in matrices], axis=0)
+    return bool(logits.any() if certain and bins == BINS[0] else logits.mean() > MOST) if matrices else False
 
 
 def _fastestdet(seen: Seen) -> Facts | None:
@@ -68,7 +69,7 @@ def _fastestdet(seen: Seen) -> Facts | None:
 def _tell_objects(seen: Seen, classes: int) -> bool:
     """Whether a map begins with scores of objects, and ends with those of so many classes."""
     shown = seen.shown(seen.only)
-    if shown is None or seen.labels not in (None, classes):
+    if shown is None:
         return False
     maps = np.concatenate([values.astype(np.float64) for values in shown.values])
     if not _are_scores(maps[:, 0]) or not _are_scores(maps[:, BOX + 1:]):
@@ -92,11 +93,15 @@ def _cells(size: Size, strides: tuple[int, ...]) -> int:
     return sum(columns * rows for columns, rows in (grid_size(size, stride) for stride in strides))
 
 
-def _shown(seen: Seen, columns: int) -> NDArray[np.float64]:
-    """All rows (n, columns) of the only output, of all test images."""
+def _shown(seen: Seen, columns: int) -> list[NDArray]:
+    """All rows (n, columns) of the only output, for each test image; views, as they may be many."""
     shown = seen.shown(seen.only)
-    values = [] if shown is None else [values.reshape(-1, columns) for values in shown.values]
-    return np.concatenate([np.empty((0, columns)), *values])
+    return [] if shown is None else [values.reshape(-1, columns) for values in shown.values]
+
+
+def _leave_0_to_1(rows: NDArray) -> NDArray[np.bool_]:
+    """Which columns (k,) of rows (n, k) have numbers that are no scores."""
+    return np.asarray((rows.min(axis=0) < -TOLERANCE) | (rows.max(axis=0) > 1 + TOLERANCE))
 
 
 def _are_scores(values: NDArray) -> bool:
