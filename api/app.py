@@ -30,7 +30,7 @@ from jobs.store import make_store
 from predictors.catalogue import Catalogue
 from predictors.client import Predictors
 from settings import CONNECTIONS, MEGA, Settings
-from shares import Shares
+from shares import OVERDRAFT, Shares
 
 
 def create_app(settings: Settings) -> Flask:
@@ -62,13 +62,13 @@ def make_services(settings: Settings) -> Services:
         Predictors(settings.state, catalogue), costs, queue, events, intake, in_flight,
         Forms(settings, in_flight, intake), waiting, drain,
         Promotions(queue, events, waiting, costs, drain.count), AccessLog(settings.log_dir / "access.log"),
-        Callers(settings), Browsers.of(settings), Shares(_most_waiting()))
+        Callers(settings), Browsers.of(settings), Shares(_most_connections() / OVERDRAFT),
+        Shares(_most_connections() / 2))  # of those that wait: with an overdraft there is still room for others
 
 
-def _most_waiting() -> float:
-    """How many connections of one process may wait for a job to end: half of those that it can have, so that with an
-    overdraft others still come in."""
-    return min(CONNECTIONS, getrlimit(RLIMIT_NOFILE)[0]) / 2
+def _most_connections() -> int:
+    """How many connections a process can have: gunicorn takes no more, or there are no more file descriptors."""
+    return min(CONNECTIONS, getrlimit(RLIMIT_NOFILE)[0])
 
 
 def _below(prefix: str, app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:

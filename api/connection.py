@@ -8,11 +8,13 @@ import errno
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from api.auth import network
 from api.problems import BadRequest, TooSlow
+from shares import Shares
 
 GRACE_S = 10.0  # of a body, before its average counts
 IDLE_BODY_S = 20.0  # a body of which nothing comes for so long is given up, however fast it was before
@@ -61,9 +63,17 @@ class Arrival:
                        f"{IDLE_BODY_S:g} s")
 
 
-def limited(handle: Callable[..., None], least_kbps: float) -> Callable[..., None]:
-    """gunicorn's `handle(listener, socket, address)` of a connection, with our limits."""
-    return lambda listener, connected, address: handle(listener, Connection(connected, least_kbps), address)
+def limited(handle: Callable[..., None], least_kbps: float, places: Shares) -> Callable[..., None]:
+    """gunicorn's `handle(listener, socket, address)` of a connection, with our limits. An address that has its share of
+    the process's connections gets no further one: it is closed at once, before a byte is read."""
+    def handle_limited(listener: Any, connected: socket.socket, address: Sequence[Any]) -> None:
+        with places.place(network(address[0] if address else "")) as has_place:
+            if has_place:
+                handle(listener, Connection(connected, least_kbps), address)
+            else:
+                connected.close()
+
+    return handle_limited
 
 
 class Connection:

@@ -44,6 +44,7 @@ class Services:
     access_log: AccessLog
     callers: Callers
     browsers: Browsers
+    connections: Shares
     held: Shares  # connections that wait for a job to end
 
     def start(self) -> None:

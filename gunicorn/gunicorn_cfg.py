@@ -77,6 +77,7 @@ def post_worker_init(worker: Any) -> None:
     """
     from api.connection import limited  # not before the fork: with --reload nothing of ours is to be imported there
     from api.refusals import handle_error
-    worker.handle = limited(worker.handle, _settings.min_upload_kbps)
+    service = worker.wsgi.extensions["punnet"]
+    worker.handle = limited(worker.handle, _settings.min_upload_kbps, service.connections)
     worker.handle_error = partial(handle_error, url_prefix=_settings.url_prefix)
-    worker.wsgi.extensions["punnet"].start()
+    service.start()

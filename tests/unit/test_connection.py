@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import pytest
 
 from api import connection as connection_module
-from api.connection import FREE_CHUNKS, GRACE_S, IDLE_BODY_S, PIECE_BYTES, Arrival, Connection
+from api.connection import FREE_CHUNKS, GRACE_S, IDLE_BODY_S, PIECE_BYTES, Arrival, Connection, limited
 from api.problems import BadRequest, TooSlow
+from shares import Shares
 
 KBPS = 8
 LARGE = bytes(50_000_000)  # more than the kernel keeps for a connection
@@ -158,3 +159,16 @@ def test_a_caller_who_reads_slowly_but_steadily_gets_all_of_it(pair: Pair, monke
     pair.ours.shutdown(socket.SHUT_WR)
     reader.join()
     assert received == 5_000_000
+
+
+@pytest.mark.parametrize(("address", "handled"), [
+    (("10.0.0.1", 1), False), (("10.0.0.2", 1), True), (("2001:db8::1", 1, 0, 0), True), ("", True)])
+def test_an_address_that_has_all_connections_gets_no_further_one_and_others_do(pair: Pair, address: tuple,
+                                                                               handled: bool) -> None:
+    places, seen = Shares(4), list[object]()
+    for _ in range(4):
+        places.take("10.0.0.1", 1)
+    limited(lambda *given: seen.append(places.total), KBPS, places)(None, pair.ours._socket, address)
+    assert seen == [5] * handled
+    assert places.total == 4
+    assert (pair.ours.fileno() >= 0) is handled
