@@ -32,8 +32,12 @@ class Backlog:
 
     def ms(self) -> float:
         """What the workers will take for all jobs that have not ended, together."""
+        return self.predicted_ms() * pace(self._client)
+
+    def predicted_ms(self) -> float:
+        """What was predicted for them."""
         accepted, ended = cast(list[bytes | None], self._client.mget(ACCEPTED_MS, ENDED_MS))
-        return max(0.0, _number(accepted) - _number(ended)) * pace(self._client)
+        return max(0.0, _number(accepted) - _number(ended))
 
     def seconds_left(self, predicted_ms: float, accepted_ms: float, ran_ms: float | None) -> float:
         """Until a job ends: what was accepted before it and has not ended, shared by the workers at their pace.
@@ -44,12 +48,12 @@ class Backlog:
         own_ms = max(predicted_ms, before_ms / self._settings.job_workers)
         return max(1.0, own_ms * pace(self._client) - (ran_ms or 0.0)) / 1000
 
-    def check_deadline(self, deadline_at: float | None, behind_ms: float) -> None:
-        """Raises NotInTime where a job could not begin by then, in seconds since the epoch; `behind_ms` of what waits
-        comes after it."""
+    def check_deadline(self, deadline_at: float | None, share_behind: float) -> None:
+        """Raises NotInTime where a job could not begin by then, in seconds since the epoch, though a share of what was
+        accepted comes after it."""
         if deadline_at is None:
             return
-        wait_s = max(0.0, self.ms() - behind_ms * pace(self._client)) / 1000 / self._settings.job_workers
+        wait_s = self.ms() * (1 - share_behind) / 1000 / self._settings.job_workers
         if time.time() + wait_s > deadline_at:
             raise NotInTime(f"it could not begin in time: the jobs before it take about {wait_s:.1f} s")
 

@@ -175,11 +175,11 @@ class JobQueue:
         """The job with its image stored and its work counted; not saved yet."""
         job_id, look = uuid.uuid4().hex, self._queue.look(request.caller)
         self._backlog.check_room(look, self._in_thread(self._store.total_bytes), len(image))
-        behind_ms = look.behind_ms if status is JobStatus.QUEUED else 0.0
         if status is JobStatus.QUEUED:
-            self._backlog.check_deadline(request.deadline_at, behind_ms)
+            self._backlog.check_deadline(request.deadline_at, look.share_behind)
         self._in_thread(lambda: self._store.put(job_id, image))
-        note(self._client, job_id, request.caller, request.predicted_ms, len(image))
+        note(self._client, job_id, request.caller, len(image))
+        behind_ms = look.share_behind * self._backlog.predicted_ms() if look.share_behind else 0.0
         return self._job(job_id, request, self._backlog.accept(request.predicted_ms) - behind_ms, status)
 
     def _job(self, job_id: str, request: JobRequest, accepted_ms: float, status: JobStatus) -> Job:

@@ -2,70 +2,82 @@
 waiting. The order is made when a job is queued; RQ's workers take the job at the head, as ever."""
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 from redis import Redis
 from redis.client import Pipeline
 from rq import Queue
 
-# A hash: job -> its caller, its predicted milliseconds and the bytes of its image, until it has ended.
+# Hashes. Of the jobs that have not ended: job -> its caller, and the bytes of its image.
 CALLERS = "punnet:callers"
-# Reads whose jobs wait or run, and finds the place of a caller's next one: his n-th job comes before everybody's jobs
-# that are at least their caller's n+1st. KEYS: the queue, the hash.
+# What each caller has of them, as "<caller> jobs" and "<caller> bytes", and the bytes of all.
+COUNTS = "punnet:counts"
+# Of the jobs that wait: job -> in which turn it is; and caller -> the turn of his last one.
+TURNS = "punnet:turns"
+KEYS = (CALLERS, COUNTS, TURNS)
+# Along the queue the turns grow. A caller's job is one turn after his last one, but not before the turn that it is.
+# It comes behind all jobs of its turn; `place` finds where, by halving. KEYS: the queue, and those above.
 COMMON = """
-local ids, told, waits = redis.call('LRANGE', KEYS[1], 0, -1), {}, {}
-local function add(id, entry)
-  local caller, ms, bytes = string.match(entry, '^(%S*) (%S+) (%S+)$')
-  told[id] = {caller = caller, ms = tonumber(ms), bytes = tonumber(bytes)}
+local queue, callers, counts, turns = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local waiting = redis.call('LLEN', queue)
+local function number(hash, field) return tonumber(redis.call('HGET', hash, field) or 0) end
+local function turn_at(place) return number(turns, redis.call('LINDEX', queue, place)) end
+local function next_turn(caller)
+  if waiting == 0 then return 1 end
+  return math.max(number(turns, caller) + 1, turn_at(0))
 end
-local entries = redis.call('HGETALL', KEYS[2])
-for at = 1, #entries, 2 do add(entries[at], entries[at + 1]) end
-for _, id in ipairs(ids) do
-  waits[id] = true
-  if not told[id] then add(id, ' 0 0') end
-end
-local function place(caller)
-  local turns = {}
-  for id, job in pairs(told) do if not waits[id] then turns[job.caller] = (turns[job.caller] or 0) + 1 end end
-  local own = (turns[caller] or 0) + 1
-  for _, id in ipairs(ids) do if told[id].caller == caller then own = own + 1 end end
-  for at, id in ipairs(ids) do
-    local other = told[id].caller
-    turns[other] = (turns[other] or 0) + 1
-    if turns[other] > own then return at end
+local function place(turn)
+  if waiting == 0 or turn_at(-1) <= turn then return waiting end
+  local low, high = 0, waiting - 1
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if turn_at(middle) > turn then high = middle else low = middle + 1 end
   end
-  return #ids + 1
+  return low
 end
 """
-# ARGV: a caller. Numbers with a fraction leave a script as text.
+# ARGV: a caller.
 LOOK = COMMON + """
-local own_jobs, other_bytes, behind_ms = 0, 0, 0
-for id, job in pairs(told) do
-  if job.caller ~= ARGV[1] then other_bytes = other_bytes + job.bytes
-  elseif waits[id] then own_jobs = own_jobs + 1 end
-end
-for behind = place(ARGV[1]), #ids do behind_ms = behind_ms + told[ids[behind]].ms end
-return {#ids, own_jobs, tostring(other_bytes), tostring(behind_ms)}
+local behind = waiting - place(next_turn(ARGV[1]))
+local own, own_bytes = number(counts, ARGV[1] .. ' jobs'), number(counts, ARGV[1] .. ' bytes')
+return {waiting, own, redis.call('HLEN', callers), number(counts, 'bytes') - own_bytes, behind}
 """
-# ARGV: a job, which the hash knows unless that was lost.
+# ARGV: a job.
 ENTER = COMMON + """
-local job = told[ARGV[1]] or {caller = ''}
-told[ARGV[1]] = nil
-local before = ids[place(job.caller)]
-if before then redis.call('LINSERT', KEYS[1], 'BEFORE', before, ARGV[1])
-else redis.call('RPUSH', KEYS[1], ARGV[1]) end
+local caller = string.match(redis.call('HGET', callers, ARGV[1]) or '', '^%S*')
+if waiting == 0 then redis.call('DEL', turns) end
+local turn = next_turn(caller)
+local at = place(turn)
+if at == waiting then redis.call('RPUSH', queue, ARGV[1])
+else redis.call('LINSERT', queue, 'BEFORE', redis.call('LINDEX', queue, at), ARGV[1]) end
+redis.call('HSET', turns, ARGV[1], turn, caller, turn)
+"""
+# KEYS: those above. ARGV: a job.
+FORGET = """
+local entry = redis.call('HGET', KEYS[1], ARGV[1])
+redis.call('HDEL', KEYS[3], ARGV[1])
+if entry then
+  redis.call('HDEL', KEYS[1], ARGV[1])
+  local caller, bytes = string.match(entry, '^(%S*) (%d+)$')
+  local less = string.format('%d', -tonumber(bytes))
+  redis.call('HINCRBY', KEYS[2], 'bytes', less)
+  redis.call('HINCRBY', KEYS[2], caller .. ' bytes', less)
+  if redis.call('HINCRBY', KEYS[2], caller .. ' jobs', -1) <= 0 then
+    redis.call('HDEL', KEYS[2], caller .. ' jobs', caller .. ' bytes')
+  end
+end
 """
 
 
 @dataclass(frozen=True)
 class Look:
-    """The queue as a caller finds it: how many jobs wait in it, how many of them are his own, the bytes of other
-    callers' images, and the predicted milliseconds of the jobs that come after his next one."""
+    """The queue as a caller finds it: how many jobs wait in it, how many of them are his own, and the bytes of other
+    callers' images. `share_behind` of the work that was accepted comes after his next job."""
 
     jobs: int
     own_jobs: int
-    other_bytes: float
-    behind_ms: float
+    other_bytes: int
+    share_behind: float
 
 
 class Turns(Queue):
@@ -73,27 +85,33 @@ class Turns(Queue):
 
     def look(self, caller: str) -> Look:
         """Raises RedisError."""
-        found = cast(list[Any], self.connection.eval(LOOK, 2, self.key, CALLERS, caller))
-        return Look(found[0], found[1], float(found[2]), float(found[3]))
+        found = cast(list[int], self.connection.eval(LOOK, 1 + len(KEYS), self.key, *KEYS, caller))
+        waiting, own, accepted, other_bytes, behind = found
+        return Look(waiting, waiting if own == accepted else min(own, waiting), other_bytes, behind / max(1, accepted))
 
     def push_job_id(self, job_id: str, pipeline: Pipeline | None = None, at_front: bool = False) -> None:
         """What is requeued goes to the head."""
         if at_front:
             super().push_job_id(job_id, pipeline, at_front)
         else:
-            (self.connection if pipeline is None else pipeline).eval(ENTER, 2, self.key, CALLERS, job_id)
+            (self.connection if pipeline is None else pipeline).eval(ENTER, 1 + len(KEYS), self.key, *KEYS, job_id)
 
 
-def note(client: Redis, job_id: str, caller: str, predicted_ms: float, image_bytes: int) -> None:
+def note(client: Redis, job_id: str, caller: str, image_bytes: int) -> None:
     """Write down whose a job is, before it is queued."""
-    client.hset(CALLERS, job_id, f"{caller} {predicted_ms} {image_bytes}")
+    with client.pipeline() as pipeline:
+        pipeline.hset(CALLERS, job_id, f"{caller} {image_bytes}")
+        pipeline.hincrby(COUNTS, f"{caller} jobs", 1)
+        for field in (f"{caller} bytes", "bytes"):
+            pipeline.hincrby(COUNTS, field, image_bytes)
+        pipeline.execute()
 
 
 def forget(client: Redis | Pipeline, job_id: str) -> None:
     """A job has ended."""
-    client.hdel(CALLERS, job_id)
+    client.eval(FORGET, len(KEYS), *KEYS, job_id)
 
 
 def forget_all(client: Redis) -> None:
     """Nothing waits or runs: whatever is left was lost in a crash."""
-    client.delete(CALLERS)
+    client.delete(*KEYS)

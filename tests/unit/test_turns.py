@@ -1,5 +1,6 @@
 """Callers take turns in the queue, and each has a share of it."""
 
+import random
 import time
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ from jobs.errors import NotInTime, QueueFull
 from jobs.queue import JobQueue, make_queue
 from jobs.recovery import requeue
 from jobs.store import RedisStore
-from jobs.turns import CALLERS, Look
+from jobs.turns import CALLERS, COUNTS, TURNS, Look, note
 from settings import Settings
 from tests.unit.conftest import REQUEST, MakeSettings, start_running, work_off
 from tests.unit.images import photo
@@ -61,8 +62,8 @@ def test_place_and_estimate_of_a_job_are_those_of_its_turn(queue: JobQueue) -> N
     assert (record.queue_position, patient.queue_position) == (2, 12)
     assert record.eta_s is not None
     assert patient.eta_s is not None
-    assert record.eta_s <= 1
     assert patient.eta_s == pytest.approx(1.2)
+    assert record.eta_s < patient.eta_s
 
 
 def test_a_deadline_is_measured_by_the_jobs_before_it(queue: JobQueue) -> None:
@@ -74,11 +75,23 @@ def test_a_deadline_is_measured_by_the_jobs_before_it(queue: JobQueue) -> None:
     assert queue.submit(replace(REQUEST, caller="b", deadline_at=soon), photo()).queue_position == 2
 
 
-def test_what_runs_counts_as_a_turn_too(queue: JobQueue, redis: Redis) -> None:
-    first, *_ = submit(queue, "aaa")
-    start_running(redis, first)
-    submit(queue, "ba")
-    assert order(redis) == "baaa"
+def test_turns_go_on_while_jobs_run(queue: JobQueue, redis: Redis) -> None:
+    for job_id in submit(queue, "aaaaaa")[:3]:
+        start_running(redis, job_id, f"pool.{job_id}")
+    submit(queue, "bba")
+    assert order(redis) == "ababaa"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_jobs_place_is_that_of_its_turn(queue: JobQueue, redis: Redis, seed: int) -> None:
+    drawn = random.Random(seed)
+    submit(queue, "".join(drawn.choice("aaaabc") for _ in range(40)))
+    turns: Any = redis.hgetall(TURNS)
+    along = [int(turns[job_id]) for job_id in waiting(redis)]
+    assert along == sorted(along)
+    for caller in "abc":
+        own = [turn for turn, whose in zip(along, order(redis), strict=True) if whose == caller]
+        assert len(set(own)) == len(own)
 
 
 def test_what_is_requeued_goes_to_the_head(queue: JobQueue, redis: Redis) -> None:
@@ -118,14 +131,20 @@ def test_whose_a_job_was_is_forgotten_when_it_has_ended(queue: JobQueue, redis: 
     submit(queue, "ab")
     canceled = submit(queue, "a")[0]
     queue.cancel(canceled)
+    queue.cancel(canceled)
+    assert redis.hgetall(COUNTS) == {b"a jobs": b"1", b"b jobs": b"1", b"a bytes": _bytes(1), b"b bytes": _bytes(1),
+                                     b"bytes": _bytes(2)}
     work_off(redis)
-    assert redis.hlen(CALLERS) == 0
+    assert (redis.hlen(CALLERS), redis.hgetall(COUNTS)) == (0, {b"bytes": b"0"})
+
+
+def _bytes(images: int) -> bytes:
+    return str(images * len(photo())).encode()
 
 
 def test_what_a_crash_left_is_forgotten_when_nothing_waits_or_runs(queue: JobQueue, redis: Redis) -> None:
-    redis.hset(CALLERS, "lost", "a 100.0 1000000000")
+    note(redis, "lost", "a", 10**9)
     submit(queue, "b")
-    assert list(redis.hkeys(CALLERS)) != [b"lost"]
     assert make_queue(redis).look("b") == Look(1, 1, 0, 0)
 
 
