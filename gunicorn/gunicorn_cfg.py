@@ -1,11 +1,12 @@
 """gunicorn's configuration. No __init__.py in this folder: it would shadow the library."""
 
-from gevent import monkey
+from gevent import Timeout, monkey
 
 monkey.patch_all()  # before anything else is imported: the app is imported before the fork, in the arbiter
 
 import gc  # noqa: E402
 import logging  # noqa: E402
+import random  # noqa: E402
 import sys  # noqa: E402
 from functools import partial  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -69,15 +70,22 @@ def post_request(worker: Any, request: Any, environ: dict[str, Any], response: A
             environ, response.status, response.sent, environ.get("punnet.request-id", "-"))
 
 
+def _silence() -> Timeout:
+    """How long a connection may send nothing. It is not the same for all: a thousand that were opened together would
+    be closed together, and hold up the others for as long as that takes."""
+    return Timeout(keepalive * random.uniform(0.6, 1), False)  # noqa: S311
+
+
 def post_worker_init(worker: Any) -> None:
     """The app is imported and this is its process: threads and connections may start.
 
-    Two methods of the worker are replaced by ours, on this object alone: how it handles a connection, which gets limits
-    of time, and how it tells what it refuses.
+    Three methods of the worker are replaced by ours, on this object alone: how it handles a connection, which gets
+    limits of time, how long it waits for a request, and how it tells what it refuses.
     """
     from api.connection import limited  # not before the fork: with --reload nothing of ours is to be imported there
     from api.refusals import handle_error
     service = worker.wsgi.extensions["punnet"]
     worker.handle = limited(worker.handle, _settings.min_upload_kbps, service.connections)
+    worker.timeout_ctx = _silence
     worker.handle_error = partial(handle_error, url_prefix=_settings.url_prefix)
     service.start()

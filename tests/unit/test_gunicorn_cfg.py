@@ -71,6 +71,25 @@ def test_numbers_and_places_follow_the_settings() -> None:
     assert own["errorlog"] == str(ROOT / "logs" / "error.log")
 
 
+def test_the_worker_has_the_methods_that_we_replace() -> None:
+    code = """
+from gunicorn.workers.ggevent import GeventWorker
+print(*(callable(getattr(GeventWorker, name)) for name in ("handle", "handle_error", "timeout_ctx")))
+"""
+    assert in_child(code).split() == ["True"] * 3
+
+
+def test_connections_that_were_opened_together_are_not_closed_together() -> None:
+    code = f"""
+import runpy
+configuration = runpy.run_path({str(ROOT / "gunicorn" / "gunicorn_cfg.py")!r})
+seconds = [configuration["_silence"]().seconds for _ in range(1000)]
+print(min(seconds) >= 0.5 * configuration["keepalive"], max(seconds) <= configuration["keepalive"],
+      len({{round(second, 1) for second in seconds}}) > 10)
+"""
+    assert in_child(code).split() == ["True"] * 3
+
+
 def test_gevent_patches_before_anything_else_is_imported() -> None:
     code = f"""
 import runpy, sys
