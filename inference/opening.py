@@ -105,7 +105,7 @@ def _tiff(image: Any, data: bytes) -> Header:
     coding = image.info["compression"].removeprefix("tiff_")
     offsets = tags.get(STRIP_OFFSETS) or tags.get(TILE_OFFSETS) or ()
     return Header("TIFF", width, height, image.mode, turn if turn in range(1, 9) else 1,
-                  "" if coding == "raw" else coding, max(1, len(offsets)))
+                  "" if coding == "raw" else coding, max(len(tags), len(offsets)))
 
 
 def _bmp(image: Any, data: bytes) -> Header:

@@ -9,7 +9,7 @@ from inference.calibration import fastest_ms, measure_decoding, synthetic_image
 def test_every_usual_way_of_decoding_is_measured() -> None:
     measured = dict(measure_decoding())
     assert set(measured) == {"decode JPEG 1/1", "decode JPEG 1/2", "decode JPEG 1/4", "decode JPEG 1/8",
-                             "decode JPEG progressive", "decode PNG", "decode WEBP"}
+                             "decode JPEG progressive", "decode PNG", "decode WEBP", "decode HEIC", "decode HEIC grid"}
     assert all(ms > 0 for samples in measured.values() for _, ms in samples)
 
 

@@ -204,7 +204,7 @@ def test_models_are_swapped_added_and_removed_under_load(instance: Instance) -> 
         shutil.rmtree(instance.models / "gpu")
         instance.until(lambda: 3 in answers and instance.is_ready("leaf", "threads"))
     assert set(answers) == {2, 3}
-    assert instance.descriptors() == held
+    assert instance.descriptors() <= held  # a device's predictor has one, and is gone
     assert instance.processes("punnet-device") == []
 
 
