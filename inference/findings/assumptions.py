@@ -3,13 +3,14 @@
 from typing import Any
 
 from inference.findings.facts import Facts
-from inference.findings.keras_families import keras_family
-from inference.findings.sources import DEFAULT, IMAGENET, Claims
+from inference.findings.keras_families import MINUS_1_TO_1, keras_family
+from inference.findings.sources import DEFAULT, IMAGENET, ONNX_SHAPES, Claims
 from inference.model_toml import TaskName
 from inference.spec import Interface, Size, TensorInfo
 
 TRAINED_ON_IMAGENET = ("image-classification", "image-segmentation", "image-feature-extraction", "depth-estimation")
 WHOLE_NUMBERS = ("UINT8", "INT8")
+FACE_SIDES = (112, 160)  # pixels, of the networks that tell faces apart: ArcFace and its like, FaceNet
 # Of an image's shorter side to the input's, whose middle torchvision's and most other evaluations on ImageNet look at.
 IMAGENET_CLASSES, CROP = 1000, 256 / 224
 ASK = "write mean and std (and scale) below [input] in model.toml if the model was trained with others"
@@ -29,8 +30,8 @@ def usual_crop(facts: Facts, classes: int | None, size: Size | None, model: Inte
 
 
 def usual_values(facts: Facts, task: TaskName, model: Interface, image: TensorInfo, is_mask: bool) -> list[Claims]:
-    """Mean and deviation where no source has them: those of Keras' families, of ImageNet for a PyTorch classifier,
-    segmenter or encoder, else none. `is_mask` tells an image-to-image model that makes one plane of colours."""
+    """Mean and deviation where no source has them: those of Keras' families, of ArcFace, of ImageNet for a PyTorch
+    classifier, segmenter or encoder, else none. `is_mask` tells a model that makes an image of one plane of colours."""
     is_asked = is_mask or task in TRAINED_ON_IMAGENET or facts.first("values_are_open")
     if image.datatype in WHOLE_NUMBERS or not is_asked:
         return []
@@ -41,6 +42,10 @@ def usual_values(facts: Facts, task: TaskName, model: Interface, image: TensorIn
         family, pixels = keras
         facts.warn(f"mean and std are not known: those of Keras' {family} are assumed, by its layers' names; {ASK}")
         return [Claims(f"layers' names ({family})", pixels)]
+    if task == "image-feature-extraction" and any(image.shape[1:].count(side) == 2 for side in FACE_SIDES):
+        facts.warn("mean and std are not known: pixels of -1 to 1 are assumed, as of networks that tell faces apart, "
+                   f"by the input's size; {ASK}")
+        return [Claims(ONNX_SHAPES, MINUS_1_TO_1)]
     if model.producer == "pytorch" and task != "object-detection" and facts.first("color") not in ("L", "Y"):
         facts.warn(f"mean and std are not known: those of ImageNet are assumed; {ASK}")
         return [Claims(DEFAULT, IMAGENET)]

@@ -153,7 +153,7 @@ def test_a_classifier_of_an_open_batch_has_no_rows_of_boxes(tmp_path: Path, valu
 # The other tasks
 
 
-def features(tmp_path: Path, last: str) -> ModelSpec:
+def features(tmp_path: Path, last: str, side: int = 112) -> ModelSpec:
     path = put(tmp_path / "m")
     nodes = [helper.make_node("ReduceMean", ["x"], ["mean"], axes=[2, 3], keepdims=0),
              helper.make_node("Gemm", ["mean", "w"], ["wide"])]
@@ -164,7 +164,7 @@ def features(tmp_path: Path, last: str) -> ModelSpec:
         nodes.append(helper.make_node(last, ["wide", "s", "o", "m", "v"], ["out"]))
     else:
         nodes.append(helper.make_node(last, ["wide"], ["out"]))
-    return loaded_spec(saved(path, nodes, weights, {"x": (1, 3, 112, 112)}, {"out": (1, 512)}))
+    return loaded_spec(saved(path, nodes, weights, {"x": (1, 3, side, side)}, {"out": (1, 512)}))
 
 
 def loaded_spec(path: Path) -> ModelSpec:
@@ -177,7 +177,17 @@ def test_a_vector_that_no_classifier_ends_in_is_features(tmp_path: Path) -> None
 
 
 def test_a_vector_of_a_classifiers_last_layer_is_scores(tmp_path: Path) -> None:
-    assert features(tmp_path, "Identity").task == "image-classification"
+    assert features(tmp_path, "Identity", side=224).task == "image-classification"
+    assert features(tmp_path, "Softmax").task == "image-classification"
+
+
+@pytest.mark.parametrize("last", ["Identity", "BatchNormalization"])
+def test_an_aligned_face_gives_features_of_pixels_around_0(tmp_path: Path, last: str) -> None:
+    """ArcFace: an input of 112 x 112; whether its last normalisation is an operator of its own depends on the
+    exporter."""
+    spec = features(tmp_path, last)
+    assert (spec.task, spec.input.scale, spec.input.mean) == ("image-feature-extraction", 1 / 127.5, (1.0,) * 3)
+    assert "that tell faces apart" in spec.warnings[0]
 
 
 @pytest.mark.parametrize(("values", "black_white"), [((0, 1), (0, 1)), ((-1, 1), (-1, 1)), ((0, 255), (0, 255))])

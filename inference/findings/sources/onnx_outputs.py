@@ -22,6 +22,7 @@ from inference.spec import CHANNELS, TensorInfo
 SCORES_ALREADY = ("softmax", "prob")
 FEATURE_LENGTHS = (64, 96, 128, 192, 256, 384, 512, 640, 768, 1024, 1280, 1536, 2048)
 WHITE = 255
+FACE = (112, 112)  # pixels, of ArcFace and its like; exporters join their last normalisation with the layer before
 CLASSIFIERS_END = ("Gemm", "MatMul", "Add", "Softmax", "LogSoftmax", "Sigmoid")
 
 
@@ -112,11 +113,12 @@ def _task_of_one(output: TensorInfo, seen: Seen) -> TaskName | None:
 
 def _is_vector(output: TensorInfo, seen: Seen) -> bool:
     """A vector of features, as of faces and persons: of a usual length, without labels, and not made by the last layer
-    of a classifier."""
+    of a classifier, or of an aligned face."""
     shown = seen.shown(output)
     if shown is None or seen.labels is not None or _scores_of_classes(output) not in FEATURE_LENGTHS:
         return False
-    return bool(shown.maker) and shown.maker not in CLASSIFIERS_END and not shown.sum_to_1(1)
+    features_end = bool(shown.maker) and shown.maker not in CLASSIFIERS_END
+    return (features_end or seen.sides == FACE) and not shown.sum_to_1(1)
 
 
 def _is_measurement(output: TensorInfo, seen: Seen) -> bool:
