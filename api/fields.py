@@ -2,12 +2,13 @@
 
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_plus
 
 from api.problems import ApiError, BadRequest, UnsupportedMediaType
+from api.texts import LongText, without_long_texts
 
 PATH_FIELD = "img_file"
 ENCODED_FIELDS = ("image", "file", "data")
@@ -15,7 +16,7 @@ IMAGE_FIELDS = (PATH_FIELD, *ENCODED_FIELDS)
 # Megabytes of "a&" would keep the parser busy for many seconds.
 MAX_FIELDS = 100
 MAX_MARKS = 1000
-FORM_MARKS, JSON_MARKS = (b"&",), (b",", b"[", b"{")
+FORM_MARKS, JSON_MARKS = (b"&",), (b",", b"[", b"{", b'"')
 # A form's text is unquoted so many characters at a time: unquote_plus makes an object of each escape, in all twenty
 # times as large as the image.
 PIECE = 1 << 16
@@ -36,7 +37,7 @@ class ImagePath:
 class EncodedImage:
     """An image as base64 text or a data: URL."""
 
-    text: str
+    text: str | LongText
 
 
 Image = bytes | ImagePath | EncodedImage
@@ -53,15 +54,17 @@ class Fields:
         """A field; those that carry an image go with the images.
 
         Raises:
-            BadRequest: a field is given twice with different values.
+            BadRequest: a field is given twice with different values, or has a long text that is no image.
         """
+        if isinstance(value, LongText) and name not in ENCODED_FIELDS:
+            raise BadRequest(f"field {name} has {len(value)} characters")
         if name in IMAGE_FIELDS:
             self._add_image(name, value)
         elif self.values.setdefault(name, value) != value:
             raise BadRequest(f"field {name} is given twice, as {self.values[name]!r} and {value!r}")
 
     def _add_image(self, name: str, value: Any) -> None:
-        if not isinstance(value, str):
+        if not isinstance(value, str | LongText):
             raise BadRequest(f"field {name} should be text")
         if value:
             self.images.append(ImagePath(value) if name == PATH_FIELD else EncodedImage(value))
@@ -110,7 +113,8 @@ class Marks:
 
 
 def crowded_json(step: bytes) -> ApiError:
-    return BadRequest(f"the body is not JSON with the fields of a request: it has more than {MAX_MARKS} values")
+    return BadRequest(f"the body is not JSON with the fields of a request: it has more than {MAX_MARKS} values and "
+                      "quotation marks")
 
 
 def crowded_form(step: bytes) -> ApiError:
@@ -167,17 +171,22 @@ class _Pairs(list):
 def parse_json(body: io.BytesIO) -> Fields:
     """The members of a JSON object; null means absent. Raises BadRequest."""
     try:
-        values = json.loads(_json_text(body), object_pairs_hook=_Pairs)
+        text, long_texts = _json_text(emptied(body))
+        values = json.loads(text, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"the body is not JSON: {error}") from error
     if not isinstance(values, _Pairs):
         raise BadRequest("the JSON body should be an object with the fields of the request")
-    return _fields((name, value) for name, value in values if value is not None)
+    return _fields((name, long_texts.get(value, value) if isinstance(value, str) else value)
+                   for name, value in values if value is not None)
 
 
-def _json_text(body: io.BytesIO) -> str:
-    data = emptied(body)
-    return data.decode(json.detect_encoding(data), "surrogatepass")  # as json.loads does, and lets go of the bytes
+def _json_text(body: bytes) -> tuple[str, Mapping[str, LongText]]:
+    """The text without what is too long to be parsed, which only the usual encoding allows to find."""
+    encoding, texts = json.detect_encoding(body), {}
+    if encoding.startswith("utf-8"):
+        body, texts = without_long_texts(body)
+    return body.decode(encoding, "surrogatepass"), texts  # as json.loads decodes it
 
 
 def _fields(items: Iterable[tuple[str, Any]]) -> Fields:

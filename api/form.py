@@ -1,7 +1,5 @@
 """A request -> its fields, and the bytes of the one image that they carry, name or write."""
 
-import binascii
-import io
 import os
 import stat
 from pathlib import Path
@@ -29,16 +27,12 @@ from api.fields import (
 from api.intake import Intake
 from api.parts import MultipartBody
 from api.problems import BadRequest, ImageNotFound, TooLarge, UnsupportedMediaType
+from api.texts import decode_text
 from api.unpacking import unpacked
 from settings import Settings
 
 # Multipart headers, JSON punctuation and fields beside the image.
 OVERHEAD_BYTES = 1 << 16
-PIECE = 1 << 16  # characters of base64 that are decoded at a time: each step makes a copy of them
-MAX_SCHEME = 1 << 10  # characters of a data: URL before its comma
-PADDING = 8  # characters at the end of base64 that may be "="
-BASE64_TABLE = bytes.maketrans(b"-_ =", b"+/+!")  # URL-safe, '+' that a form turned to a space; padding is taken off
-LINE_BREAKS = b"\t\n\v\f\r"
 
 
 class Forms:
@@ -111,50 +105,6 @@ class Forms:
         if root is None:
             raise ImageNotFound("paths are turned off on this server (PUNNET_IMAGE_ROOT is empty): upload the image")
         return self._intake.run(lambda: read_below(root, path, self._max_bytes))
-
-
-def decode_text(text: str) -> bytes:
-    """base64 (also its URL-safe alphabet, line breaks, or '+' that a form turned to a space), or a data: URL.
-
-    Raises:
-        BadRequest: anything else; http URLs are not fetched.
-    """
-    text = text.strip()
-    begin, tail = _after_scheme(text), text[-PADDING:]
-    try:
-        return _decoded(text, begin, len(text) - len(tail) + len(tail.rstrip("=")))
-    except (binascii.Error, ValueError) as error:
-        raise BadRequest(f"the image's text is not base64: {error}") from error
-
-
-def _after_scheme(text: str) -> int:
-    """Where the base64 begins: behind the comma of a data: URL, whose words may be in capitals, with blanks between.
-
-    Raises:
-        BadRequest: a URL of another kind.
-    """
-    head, comma, _ = text[:MAX_SCHEME].partition(",")
-    words = "".join(head.split()).lower()
-    if words.startswith(("http://", "https://")):
-        raise BadRequest("image URLs are not fetched: send the image itself")
-    if not words.startswith("data:"):
-        return 0
-    if not comma or not words.endswith(";base64"):
-        raise BadRequest("a data: URL should be in base64")
-    begin = len(head) + 1
-    follows = text[begin:begin + MAX_SCHEME]
-    return begin + len(follows) - len(follows.lstrip())
-
-
-def _decoded(text: str, begin: int, end: int) -> bytes:
-    data, rest = io.BytesIO(), b""
-    for at in range(begin, end, PIECE):
-        plain = rest + text[at:min(at + PIECE, end)].encode("ascii").translate(BASE64_TABLE, LINE_BREAKS)
-        whole = len(plain) // 4 * 4
-        data.write(binascii.a2b_base64(plain[:whole], strict_mode=True))
-        rest = plain[whole:]
-    data.write(binascii.a2b_base64(rest + b"=" * (-len(rest) % 4), strict_mode=True))
-    return data.getvalue()
 
 
 def read_below(root: Path, path: str, max_bytes: int) -> bytes:

@@ -17,7 +17,7 @@ from tests.integration.images import leaf, photograph
 from tests.integration.server import Answer, Server, pss_mb, wait_until
 
 CASES = Path(__file__).parents[1] / "cases"
-RAW = ("POST /predict?model_type=strawberry&mode=sync HTTP/1.1\r\nHost: x\r\nContent-Type: {}\r\n"
+RAW = ("POST /predict?model_type=strawberry&mode=sync HTTP/1.1\r\nHost: localhost\r\nContent-Type: {}\r\n"
        "Content-Length: {}\r\n{}\r\n")
 TCP_CLOSE = 7  # the state of a connection that was reset, in the first byte of TCP_INFO
 MB = 1_000_000
@@ -86,16 +86,16 @@ def test_who_announces_and_does_not_send_keeps_nobody_out(server: Server, slow_s
 
 
 @pytest.mark.parametrize(("sent", "status"), [
-    (b"GARBAGE\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n", 400),
-    (b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400), (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", 400),
-    (b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400),
-    (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
-    (b"GET /" + b"x" * MB + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
-    (b"GET / HTTP/1.1\r\nHost: x\r\nExpect: 200-maybe\r\n\r\n", 417),
-    (b"GET / HTTP/1.1\r\nHost: x\r\nX-A: " + b"x" * 9000 + b"\r\n\r\n", 431),
-    (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-A: x\r\n" * 200 + b"\r\n", 431),
-    (b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: br\r\n\r\n", 501),
-    (b"GET / HTTP/3.0\r\nHost: x\r\n\r\n", 505),
+    (b"GARBAGE\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nHost: localhost\r\nno colon\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: y\r\n\r\n", 400), (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", 400),
+    (b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n", 400),
+    (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 414),
+    (b"GET /" + b"x" * MB + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 414),
+    (b"GET / HTTP/1.1\r\nHost: localhost\r\nExpect: 200-maybe\r\n\r\n", 417),
+    (b"GET / HTTP/1.1\r\nHost: localhost\r\nX-A: " + b"x" * 9000 + b"\r\n\r\n", 431),
+    (b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X-A: x\r\n" * 200 + b"\r\n", 431),
+    (b"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: br\r\n\r\n", 501),
+    (b"GET / HTTP/3.0\r\nHost: localhost\r\n\r\n", 505),
 ], ids=lambda value: str(value)[:40])
 def test_what_gunicorn_refuses_is_a_problem_document(server: Server, sent: bytes, status: int) -> None:
     answer = exchange(server, sent)
@@ -127,7 +127,7 @@ def test_a_body_of_millions_of_values_is_refused_at_once(server: Server, body: b
 
 
 def test_absurd_chunking_is_refused_at_once(server: Server) -> None:
-    head = b"POST /predict?model_type=strawberry HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n" \
+    head = b"POST /predict?model_type=strawberry HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n" \
            b"Transfer-Encoding: chunked\r\n\r\n"
     begin = time.monotonic()
     assert exchange(server, head + b"1\r\nx\r\n" * 3 * MB + b"0\r\n\r\n").is_problem(400, "bad-request")

@@ -15,9 +15,10 @@ from werkzeug.test import EnvironBuilder
 
 from api.body import RESERVED_KEY, STEP_BYTES, InFlight
 from api.fields import Fields
-from api.form import OVERHEAD_BYTES, Forms, decode_text
+from api.form import OVERHEAD_BYTES, Forms
 from api.intake import Intake
 from api.problems import BadRequest, TooLarge, UnsupportedCoding, UnsupportedMediaType
+from api.texts import decode_text
 from tests.unit.conftest import MakeSettings
 
 IMAGE = bytes(range(256)) * 4
@@ -175,6 +176,15 @@ def test_null_is_absent_whatever_the_field(forms: Forms) -> None:
     assert forms.fields(json_body({"image": BASE64, **dict.fromkeys(names)})).values == {}
     twice = request(data='{"top_k": null, "top_k": 3}', content_type="application/json")
     assert forms.fields(twice).values == {"top_k": 3}
+
+
+def test_a_long_text_in_json_is_an_image_or_refused(large_forms: Forms) -> None:
+    sent = json_body({"model_type": "leaf", "image": LARGE_BASE64, "file": None})
+    assert large_forms.image(sent, large_forms.fields(sent)) == LARGE
+    for name in ("img_file", "mode", "anything"):
+        with pytest.raises(BadRequest, match=f"field {name} has 100000 characters"):
+            large_forms.fields(json_body({name: "x" * 100_000}))
+    assert large_forms.fields(json_body({"a": ["x" * 100_000]})).values == {"a": ["long text 0"]}
 
 
 def test_a_name_is_read_as_utf_8(forms: Forms) -> None:
