@@ -67,7 +67,7 @@ class Fields:
         if not isinstance(value, str | LongText):
             raise BadRequest(f"field {name} should be text")
         if value:
-            self.images.append(ImagePath(value) if name == PATH_FIELD else EncodedImage(value))
+            self.images.append(ImagePath(str(value)) if name == PATH_FIELD else EncodedImage(value))
 
 
 class WholeBody:
@@ -183,7 +183,8 @@ def parse_json(body: io.BytesIO) -> Fields:
 
 def _json_text(body: bytes) -> tuple[str, Mapping[str, LongText]]:
     """The text without what is too long to be parsed, which only the usual encoding allows to find."""
-    encoding, texts = json.detect_encoding(body), {}
+    encoding = json.detect_encoding(body)
+    texts: Mapping[str, LongText] = {}
     if encoding.startswith("utf-8"):
         body, texts = without_long_texts(body)
     return body.decode(encoding, "surrogatepass"), texts  # as json.loads decodes it

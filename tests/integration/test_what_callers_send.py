@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,10 @@ def read_answer(client: socket.socket) -> Answer:
     response = http.client.HTTPResponse(client)
     response.begin()
     return Answer(response.status, response.headers, response.read())
+
+
+def is_reset(client: socket.socket) -> bool:
+    return client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_CLOSE
 
 
 def exchange(server: Server, sent: bytes) -> Answer:
@@ -151,7 +156,7 @@ def test_a_body_that_comes_too_slowly_is_408(slow_senders: list[socket.socket]) 
 
 def test_a_caller_who_reads_nothing_is_cut_off(who_read_nothing: list[socket.socket]) -> None:
     for client in who_read_nothing:
-        wait_until(lambda client=client: client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_CLOSE, 30)
+        wait_until(partial(is_reset, client), 30)
         with pytest.raises(ConnectionResetError):
             while client.recv(MB):
                 pass
