@@ -15,7 +15,8 @@ ONNX_SUFFIX = ".onnx"
 ONNX_FOLDER = "onnx"  # Hugging Face's, with the side files one level up
 HOOKS_PY = "hooks.py"
 # What may lie beside a model file and tell of it; a version's own beat its model's.
-SIDE_FILES = ("model.toml", "labels.txt", "config.json", "preprocessor_config.json", "processor_config.json", HOOKS_PY)
+SIDE_FILES = ("model.toml", "labels.txt", "config.json", "preprocessor_config.json", "processor_config.json",
+              "export.json", HOOKS_PY)
 # What else lies about in such folders.
 NO_WEIGHTS = (ONNX_SUFFIX, ".txt", ".json", ".toml", ".py", ".md", ".log", ".jpg", ".png")
 ONLY_VERSION = "1"  # of a model whose file lies in its folder

@@ -51,6 +51,19 @@ def test_the_head_names_the_task(tmp_path: Path, head: str, outputs: dict[str, S
     assert found(tmp_path, outputs, IMAGE, VALUES, files=config(head)).task == task
 
 
+@pytest.mark.parametrize(("problem", "labels", "activation"), [
+    ("regression", 1, "none"), (None, 1, "sigmoid"), ("multi_label_classification", 3, "sigmoid")])
+def test_what_transformers_exporter_writes_names_the_head(tmp_path: Path, problem: str | None, labels: int,
+                                                         activation: str) -> None:
+    """The config.json of a model that was never saved by itself has no architectures."""
+    metadata = {"architecture": "ViTForImageClassification"}
+    export = {"components": {"model": {"file": "model.onnx", "metadata": metadata}}}
+    files = {"config.json": {"model_type": "vit", "problem_type": problem}, "export.json": export}
+    spec = found(tmp_path, {"logits": ("batch", labels)}, IMAGE, VALUES, files=files)
+    assert (spec.task, source_of(spec, "task")) == ("image-classification", CONFIG)
+    assert spec.output.activation == activation
+
+
 def test_a_zero_shot_head_names_none(tmp_path: Path) -> None:
     spec = found(tmp_path, {"logits": (1, 7)}, IMAGE, VALUES, files=config("SomeForZeroShotObjectDetection"))
     assert source_of(spec, "task") != CONFIG

@@ -18,7 +18,7 @@ from inference.model import LoadedModel
 from inference.prediction import predict
 from inference.repository import Fingerprints, ModelFiles, scan
 from tools.exports.making import Folders
-from tools.exports.measures import Difference, difference
+from tools.exports.measures import NOTHING, Difference, difference
 from tools.exports.references import Answer
 
 MAX_PIXELS = 100_000_000
@@ -40,7 +40,8 @@ class Row:
     @property
     def is_right(self) -> bool:
         """Each image's answer is, and at least one has something to tell."""
-        return all(found.is_small for found in self.differences) and any(found.share for found in self.differences)
+        told = [found for found in self.differences if str(found) != NOTHING]
+        return bool(told) and all(found.is_small for found in told)
 
     def __str__(self) -> str:
         largest = max(self.differences, key=lambda found: (not found.is_small, found.share), default="")

@@ -12,11 +12,12 @@ from PIL import Image, ImageOps
 
 from tools.exports.making import Ask
 from tools.exports.references import Answer, classes
-from tools.exports.torch_networks import enliven, pictures
+from tools.exports.torch_networks import enliven, pictures, smooth
 
 IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 LABELS = ("berry", "leaf", "flower", "soil")
 THRESHOLD = 0.5
+COMMON = 320, 240  # pixels of the images that run as one batch
 TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 STAGES = {"hidden_sizes": [16, 32, 48, 64], "depths": [1, 1, 1, 1]}
 RESNET = {"model_type": "resnet", "embedding_size": 16, **STAGES, "layer_type": "basic", "out_features": ["stage4"]}
@@ -49,7 +50,10 @@ class Network:
         for weights in model.parameters():
             if weights.ndim > 1:
                 weights.data.normal_(0, weights[0].numel() ** -0.5)
-        inputs = [processor(images=picture, return_tensors="pt") for picture in pictures()]
+        smooth(model)
+        if type(model) is transformers.ViTModel:
+            model.pooler = None  # an export of the bare network has none
+        inputs = [processor(images=picture.resize(COMMON), return_tensors="pt") for picture in pictures()]
         together = {key: torch.cat([one[key] for one in inputs]) for key in inputs[0] if key.startswith("pixel_")}
         enliven(model, lambda: model(**together), {model.get_submodule(name): wanted
                                                    for name, wanted in self.heads.items()})

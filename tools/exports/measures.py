@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from tools.exports.references import Answer
 
 SCORE = 0.01
-PIXELS = 2.0  # of boxes, corners and keypoints
+PIXELS = 3.0  # of boxes, corners and keypoints
 SAME = 5.0  # pixels, and five times SCORE: what is farther away is another object
 MASK = 0.05  # of an object's mask, as a share of what either covers
 SHARE = 0.01  # of an image's pixels that get another class; of a depth's spread; of an embedding's length
 MISSING = 0.02  # of the objects
 LEVELS = 2.0  # of 255, of nearly all of a picture's pixels
 NEARLY_ALL = 0.999
+NOTHING = "nothing to compare"
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def _of_objects(told: Answer, wanted: Answer) -> Difference:
     alone = len(_clear(wanted, {one for one, _ in pairs})) + len(_clear(told, {other for _, other in pairs}, wanted))
     total = max(len(wanted.labels), len(told.labels))
     if not total:
-        return Difference("nothing to compare", 0)
+        return Difference(NOTHING, 0)
     parts = [_limited(alone / total, MISSING, f"of {total} objects differ")]
     for name, limit, unit, measure in _PARTS:
         mine, theirs = getattr(told, name), getattr(wanted, name)
@@ -143,7 +144,7 @@ def _of_segments(told: Answer, wanted: Answer) -> Difference:
     mine, theirs = _by_label(told), _by_label(wanted)
     shapes = {mask.shape for mask in (*mine.values(), *theirs.values())}
     if len(shapes) != 1:
-        return Difference(f"masks of {shapes or 'nothing to compare'}", np.inf if shapes else 0)
+        return Difference(f"masks of {shapes}", np.inf) if shapes else Difference(NOTHING, 0)
     nothing = np.zeros(shapes.pop(), bool)
     wrong = [mine.get(label, nothing) ^ theirs.get(label, nothing) for label in mine.keys() | theirs.keys()]
     return _limited(float(np.logical_or.reduce(wrong).mean()), SHARE, "of the pixels")

@@ -13,7 +13,7 @@ from torch import nn
 
 from tools.exports.making import Ask, Export
 from tools.exports.references import Answer, segments
-from tools.exports.torch_networks import batch, enliven
+from tools.exports.torch_networks import batch, enliven, smooth
 
 SIDE = 128
 # The network, its encoder, its arguments, and whether the older exporter writes it.
@@ -30,6 +30,7 @@ def _export(network: str, encoder: str, arguments: dict[str, Any], is_older: boo
     model = getattr(smp, network)(encoder, encoder_weights=None, **arguments)
     prepare = smp.encoders.get_preprocessing_fn(encoder, pretrained="imagenet")
     seen = torch.stack([_tensor(prepare(image.permute(1, 2, 0).numpy() * 255)) for image in batch((SIDE, SIDE))])
+    smooth(model)
     enliven(model, lambda: model(seen), {model.segmentation_head[0]: (0.0, 2.0)})
     torch.onnx.export(model, (torch.rand(1, 3, SIDE, SIDE),), str(folder / "model.onnx"), input_names=["input"],
                       output_names=["output"], dynamo=not is_older)

@@ -15,7 +15,7 @@ from torch import nn
 
 from tools.exports.making import Ask, Export
 from tools.exports.references import Answer, classes
-from tools.exports.torch_networks import enliven, pictures
+from tools.exports.torch_networks import enliven, pictures, smooth
 
 # The network, the arguments of its exporter, and whether config.json stands beside the export.
 TABLE: Mapping[str, tuple[str, dict[str, Any], bool]] = {
@@ -32,6 +32,7 @@ def _export(name: str, arguments: dict[str, Any], has_config: bool, classes_: in
     transform = create_transform(**resolve_model_data_config(model))
     seen = torch.stack([transform(picture) for picture in pictures()])
     last = model.get_classifier()
+    smooth(model)
     enliven(model, lambda: model(seen), {last: (0.0, 1.0)} if isinstance(last, nn.Linear | nn.Conv2d) else {})
     onnx_export(model, str(folder / "model.onnx"), batch_size=1, **arguments)
     if has_config:

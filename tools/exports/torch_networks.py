@@ -20,6 +20,7 @@ OPERATORS = {
     "qnms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "roi_align": "(Tensor input, Tensor rois, float spatial_scale, int pooled_height, int pooled_width, "
                  "int sampling_ratio, bool aligned) -> Tensor"}
+SHARPNESS = 0.2
 LIBRARY = torch.library.Library("torchvision", "FRAGMENT")
 Heads = Mapping[nn.Module, tuple[float, float]]  # the mean and deviation of what each channel of a last layer gives
 
@@ -56,6 +57,16 @@ def enliven(model: nn.Module, run: Callable[[], Any], heads: Heads) -> None:
             _spread(head, output, *heads[head])
     for hook in hooks:
         hook.remove()
+
+
+def smooth(model: nn.Module) -> None:
+    """Make random kernels see areas more than single pixels, as trained ones do: a network of random depthwise ones
+    answers differently when a hundredth of the pixels changes by one grey level."""
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d) and max(module.kernel_size) > 1:
+                mean = module.weight.mean((2, 3), keepdim=True)
+                module.weight.copy_(mean + (module.weight - mean) * SHARPNESS)
 
 
 def _spread(head: nn.Module, output: Tensor, mean: float, deviation: float) -> None:

@@ -15,7 +15,7 @@ from torchvision.transforms import functional
 
 from tools.exports.making import Ask, Export
 from tools.exports.references import Answer, classes, segments
-from tools.exports.torch_networks import batch, enliven, pictures
+from tools.exports.torch_networks import batch, enliven, pictures, smooth
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 THRESHOLD = 0.25
@@ -58,6 +58,7 @@ def _classifier(name: str, arguments: dict[str, Any], folder: Path) -> Ask:
     model = torchvision.models.get_model(name, weights=None)
     layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
     last = next(layer for layer in layers[::-1] if 1000 in layer.weight.shape[:1])
+    smooth(model)
     enliven(model, lambda: model(torch.stack([transform(picture) for picture in pictures()])), {last: (0.0, 1.0)})
     _write(model, torch.rand(1, 3, 224, 224), folder, ["output"], **arguments)
 
@@ -72,6 +73,7 @@ def _segmenter(make: Callable[..., nn.Module], arguments: dict[str, Any], folder
     given = {key: value for key, value in arguments.items() if key == "aux_loss"}
     model = make(weights=None, weights_backbone=None, **given)
     heads = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d) and layer.out_channels == 21]
+    smooth(model)
     enliven(model, lambda: model(batch((256, 256))), {layer: (0.0, 2.0) for layer in heads if layer.bias is not None})
     size = None if "dynamic_axes" in arguments else (256, 256)
     _write(model, torch.rand(1, 3, 256, 256), folder, ["out", "aux"] if given else ["out"],
@@ -90,6 +92,7 @@ def _detector(make: Callable[..., nn.Module], outputs: list[str], arguments: dic
     model = make(weights=None, weights_backbone=None)
     heads = {layer: spread for name, layer in model.named_modules() for end, spread in HEADS.items()
              if name.endswith(end) and isinstance(layer, nn.Linear | nn.Conv2d)}
+    smooth(model)
     enliven(model, lambda: model(list(batch((320, 320)))), heads)
     _write(model, [batch((320, 320))[0]], folder, outputs, opset_version=16, **arguments)
 

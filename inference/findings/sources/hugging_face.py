@@ -1,10 +1,11 @@
-"""A Hugging Face export's `config.json`: what the model is."""
+"""A Hugging Face export's `config.json`, and the `export.json` of transformers' own exporter: what the model is."""
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from inference.findings.sources import CONFIG, Claims
+from inference.findings.sources import CONFIG, EXPORT_JSON, Claims
 from inference.findings.sources.seen import Facts
 from inference.findings.sources.text_files import Document, read_json
 from inference.model_toml import Activation, TaskName
@@ -42,6 +43,24 @@ class ModelConfig(Document):
     num_channels: Any = None
 
 
+class Metadata(Document):
+    """What transformers' exporter writes of one file."""
+
+    architecture: str = ""
+
+
+class Component(Document):
+    """One file of an export."""
+
+    metadata: Metadata = Metadata()
+
+
+class Export(Document):
+    """`export.json`"""
+
+    components: Mapping[str, Component] = MappingProxyType({})
+
+
 def claims(folder: Path, model: Interface) -> Claims | None:
     """Task, labels, what the scores are, and the input's size; None where the file is absent or another library's.
 
@@ -51,11 +70,11 @@ def claims(folder: Path, model: Interface) -> Claims | None:
     config = read_json(ModelConfig, folder / CONFIG)
     if config is None or not (config.architectures or config.model_type):
         return None
-    facts: Facts = {"task": _task(config, {output.name for output in model.outputs}),
+    facts: Facts = {"task": _task(_architecture(config, folder), {output.name for output in model.outputs}),
                     "labels": _labels(config.id2label) if config.id2label else None,
                     "image_size": _size(config.image_size),
                     "channels": config.num_channels if isinstance(config.num_channels, int) else None}
-    if facts["task"] == "image-classification":
+    if facts["task"] == "image-classification" or (facts["task"] is None and config.problem_type):
         facts["activation"] = _activation(config, model)
     if facts["task"] == "object-detection":
         facts |= _detector(config.model_type)
@@ -78,9 +97,17 @@ def _size(written: Any) -> Size | None:
     return sides[-1], sides[0]
 
 
-def _task(config: ModelConfig, outputs: set[str]) -> TaskName | None:
+def _architecture(config: ModelConfig, folder: Path) -> str:
+    """The class of the model, "" where it is not told: the `config.json` of one that was never saved itself lacks it,
+    and the exporter tells it elsewhere."""
+    if config.architectures:
+        return config.architectures[0]
+    written = read_json(Export, folder / EXPORT_JSON) or Export()
+    return written.components.get("model", Component()).metadata.architecture
+
+
+def _task(name: str, outputs: set[str]) -> TaskName | None:
     """By the architecture's head, unless the outputs show that the export has another."""
-    name = config.architectures[0] if config.architectures else ""
     if ZERO_SHOT in name:
         return None
     name = name.removesuffix("WithTeacher")
