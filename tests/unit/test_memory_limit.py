@@ -13,14 +13,14 @@ MEGA = 1_000_000
 
 
 def test_what_is_over_the_limit_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_machine_bytes", lambda: 80 * MEGA)
+    monkeypatch.setattr(module, "_machine_bytes", lambda: 4_000 * MEGA)
 
     def life(say_ready: Callable[[], None]) -> None:
         limit_memory(10 * MEGA)
         for _ in range(3):
             with pytest.raises(MemoryError):
-                bytearray(60 * MEGA)
-            assert len(bytearray(20 * MEGA)) == 20 * MEGA
+                bytearray(3_000 * MEGA)  # more than any free piece of the heap
+            assert len(bytearray(500 * MEGA)) == 500 * MEGA
 
     assert forked(life).status() == 0
 
