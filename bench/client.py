@@ -16,8 +16,9 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+T = TypeVar("T")
 Address = tuple[str, int]
 TIMEOUT_S = 600  # a job may wait behind many
 RECEIVE_BYTES = 1 << 18
@@ -120,23 +121,23 @@ class Connection:
         return made
 
 
-class _Shared:
+class Shared(Generic[T]):
     """An iterator from which several threads take."""
 
-    def __init__(self, requests: Iterable[bytes]) -> None:
+    def __init__(self, requests: Iterable[T]) -> None:
         self._requests, self._lock = iter(requests), threading.Lock()
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[T]:
         return self
 
-    def __next__(self) -> bytes:
+    def __next__(self) -> T:
         with self._lock:
             return next(self._requests)
 
 
 def each_once(address: Address, requests: Iterable[bytes], connections: int) -> Load:
     """Send each request once, `connections` at a time."""
-    begin_s, shared = time.perf_counter(), _Shared(requests)
+    begin_s, shared = time.perf_counter(), Shared(requests)
 
     def keep_asking(_: int) -> list[Answer]:
         with contextlib.closing(Connection(address)) as connection:

@@ -1,0 +1,1 @@
+"""Thousands of odd and broken images and requests against a running server."""
