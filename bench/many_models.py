@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 OPSET, IR_VERSION = 17, 9
 # Side of the input in pixels, channels of the first layer, layers: from 0.1 to 25 MB.
-KINDS = ((224, 16, 4), (224, 32, 5), (224, 64, 5), (384, 32, 5), (640, 16, 5), (224, 128, 5))
+KINDS = ((224, 16, 4), (224, 32, 5), (224, 64, 5), (384, 32, 5), (640, 16, 5), (224, 128, 4))
 CLASSES, MOST_CHANNELS = 100, 1024
 
 

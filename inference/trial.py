@@ -1,6 +1,6 @@
 """Tries each model in a child process first: one that crashes, hangs or eats the memory does so there.
 
-The result is a file, so that a model is tried once. `trying.py` is what the child runs.
+The result is a file, so that a model is tried once. `nursery.py` forks the children, `trying.py` is what they run.
 """
 
 import contextlib
@@ -9,16 +9,16 @@ import json
 import logging
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from inference.model_info import ModelInfo
 from inference.model_names import in_file_name
+from inference.nursery import Child, Nursery
 from inference.repository import ModelFiles, digest
 from inference.trying import MOVED, TRIAL_S, refusal, to_json
 
@@ -28,7 +28,8 @@ GRACE_S = 5
 SLOW_S = 5.0
 MOST_AT_A_TIME = 8
 SLOW_NICENESS = 15
-ROOT = Path(__file__).resolve().parent.parent
+IDLE_S = 2.0  # after so long without a trial the memory of the nursery is given back
+NOBODY = 2 ** 31 - 1  # no process has this number
 ADVICE = {signal.SIGALRM: f"loading it and one prediction take longer than {TRIAL_S} s: a smaller model, please",
           signal.SIGKILL: "the system killed it while it was loaded, most likely for want of memory: "
                           "give the machine more, or export a smaller model"}
@@ -49,11 +50,11 @@ class _Running:
 
     files: ModelFiles
     fingerprint: str
-    child: subprocess.Popen[bytes]
+    child: Child
     report: Path
-    since: float = field(default_factory=time.monotonic)
     is_slow: bool = False
     is_overdue: bool = False
+    is_ended: bool = False  # nobody wants it any more
 
 
 class Trials:
@@ -62,6 +63,7 @@ class Trials:
     def __init__(self, folder: Path, places: int) -> None:
         self._folder, self._places = folder, max(2, places)
         self._running: dict[str, _Running] = {}
+        self._nursery, self._idle_since = Nursery(), time.monotonic()
         self._killed: set[str] = set()  # fingerprints whose trial was killed once: it is repeated
 
     def known(self, files: ModelFiles, fingerprint: str) -> TrialResult | None:
@@ -78,28 +80,34 @@ class Trials:
         for. `wanted` are files and fingerprints by any name that tells them apart. Returns the names of trials that
         ended."""
         ended: dict[str, str] = {}
+        self._nursery.hear()
         for name, running in list(self._running.items()):
             if name not in wanted or wanted[name][1] != running.fingerprint:
-                _end(running)
-            if running.child.poll() is None and time.monotonic() - running.since > TRIAL_S + GRACE_S:
+                self._end(running)
+            if time.monotonic() - running.child.since > TRIAL_S + GRACE_S and running.child.code is None:
                 running.is_overdue = True  # its hooks.py switched off the alarm
-                _kill_group(running.child.pid)
-            if running.child.poll() is not None:
+                running.child.kill()
+                self._nursery.wait(running.child)
+            if running.is_ended or running.child.code is not None:
                 self._note(running)
                 del self._running[name]
                 ended[name] = running.fingerprint
-            elif not running.is_slow and time.monotonic() - running.since > SLOW_S:
+            elif not running.is_slow and time.monotonic() - running.child.since > SLOW_S:
                 running.is_slow = True
-                os.setpriority(os.PRIO_PGRP, running.child.pid, SLOW_NICENESS)
+                _slow_down(running.child)
         for name, (files, fingerprint) in wanted.items():
             if name not in self._running and ended.get(name) != fingerprint and self._has_place():
                 self._running[name] = self._begun(files, fingerprint)
+        if self._running:
+            self._idle_since = time.monotonic()
+        elif time.monotonic() - self._idle_since > IDLE_S:
+            self._nursery.end()
         return list(ended)
 
     @property
     def pids(self) -> set[int]:
-        """The child processes, which nobody else is to reap."""
-        return {running.child.pid for running in self._running.values()}
+        """The child processes that have begun."""
+        return {running.child.pid for running in self._running.values()} - {0}
 
     @property
     def busy(self) -> bool:
@@ -109,7 +117,12 @@ class Trials:
     def end(self) -> None:
         """End all trials that are under way."""
         for running in self._running.values():
-            _end(running)
+            self._end(running)
+        self._nursery.end()
+
+    def leave(self) -> None:
+        """In a process that was forked from this one: close what only this one needs."""
+        self._nursery.leave()
 
     def forget(self, name: str) -> None:
         """Delete the results for a model that is gone."""
@@ -125,15 +138,18 @@ class Trials:
         self._folder.mkdir(parents=True, exist_ok=True)
         report = self._folder / f"{digest(str(files.key))}.report"
         report.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "inference.trying", to_json(files), fingerprint, str(report),
-                   str(len(self._running) + 1)]
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        return _Running(files, fingerprint, subprocess.Popen(command, env=environment, process_group=0), report)
+        child = self._nursery.begin(to_json(files), fingerprint, str(report), str(len(self._running) + 1))
+        return _Running(files, fingerprint, child, report)
+
+    def _end(self, running: _Running) -> None:
+        """It leaves no result."""
+        running.child.kill()
+        self._nursery.wait(running.child)
+        running.is_ended = True
 
     def _note(self, running: _Running) -> None:
-        """What the child started ends with it; no result where the files moved meanwhile, nobody wants one, or the
-        disk is full: the next look begins another trial."""
-        _kill_group(running.child.pid)
+        """No result where the files moved meanwhile, nobody wants one, or the disk is full: the next look begins
+        another trial."""
         found = _found(running)
         if found is None or self._is_killed_first(running):
             return
@@ -146,7 +162,7 @@ class Trials:
 
     def _is_killed_first(self, running: _Running) -> bool:
         """Whether it was killed, as anybody may have done, and that for the first time."""
-        is_first = (running.child.returncode == -signal.SIGKILL and not running.is_overdue
+        is_first = (running.child.code == -signal.SIGKILL and not running.is_overdue
                     and running.fingerprint not in self._killed)
         if is_first:
             self._killed.add(running.fingerprint)
@@ -164,22 +180,15 @@ def _code() -> str:
     return digest("\n".join(path.read_text("utf-8") for path in sources))
 
 
-def _end(running: _Running) -> None:
-    """It leaves no result: its report is gone."""
-    _kill_group(running.child.pid)
-    running.child.wait()
-    running.report = running.report.with_suffix(".ended")
-
-
-def _kill_group(child: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGKILL)
+def _slow_down(child: Child) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it has ended in this moment, or not begun yet
+        os.setpriority(os.PRIO_PGRP, child.pid or NOBODY, SLOW_NICENESS)
 
 
 def _found(running: _Running) -> str | None:
     """The child's report as JSON, or one that tells how it died; None where nothing was found out."""
-    status = running.child.returncode
-    if status == MOVED or running.report.suffix == ".ended":
+    status = running.child.code
+    if status is None or status == MOVED or running.is_ended:
         return None
     if running.is_overdue:
         return refusal(ADVICE[signal.SIGALRM])

@@ -1,5 +1,4 @@
-"""The trial of one model, in a process of its own: `python -m inference.trying FILES FINGERPRINT REPORT SHARE`, FILES
-being a `ModelFiles` as JSON. It writes a report, and may use one of SHARE parts of the free memory."""
+"""The trial of one model, in a process of its own that `nursery.py` forks."""
 
 import ctypes
 import io
@@ -25,7 +24,8 @@ MOST_PRINTED = 1 << 16  # bytes that one trial adds to the log
 
 
 def main(files: str, fingerprint: str, report: str, share: str) -> int:
-    """Try a model. Returns the exit code."""
+    """Try a model, `files` being a `ModelFiles` as JSON, with one of `share` parts of the free memory, and write a
+    report. Returns the exit code."""
     _limit(int(share))
     _print_little()
     tried = _from_json(files)
@@ -37,6 +37,13 @@ def main(files: str, fingerprint: str, report: str, share: str) -> int:
     except OSError:  # the files were moved, or a full disk: it says nothing about the model
         return MOVED
     return 0
+
+
+def die_with(parent_pid: int) -> None:
+    """End this process when its parent ends, or now where it has ended already."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent_pid:
+        os._exit(MOVED)
 
 
 def _tried(files: ModelFiles, fingerprint: str) -> str:
@@ -52,7 +59,6 @@ def _tried(files: ModelFiles, fingerprint: str) -> str:
 
 def _limit(share: int) -> None:
     """The child ends by itself: SIGALRM's default ends it in native code too; its memory is a share of what is free."""
-    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.alarm(TRIAL_S)
     os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
     resource.setrlimit(resource.RLIMIT_DATA, (max(_free_bytes() // share, LEAST_BYTES), resource.RLIM_INFINITY))
@@ -110,9 +116,3 @@ def to_json(files: ModelFiles) -> str:
 def _from_json(text: str) -> ModelFiles:
     values = json.loads(text)
     return ModelFiles(**values | {"folder": Path(values["folder"]), "onnx": Path(values["onnx"])})
-
-
-if __name__ == "__main__":
-    code = main(*sys.argv[1:])
-    sys.stdout.flush()
-    os._exit(code)  # whatever threads hooks.py left

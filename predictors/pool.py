@@ -161,6 +161,7 @@ class Parent:
         die_with_parent(parent_pid)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._control.close()
+        self._registry.trials.leave()
         listeners: dict[str, list[socket.socket]] = {route: [self._listeners[route]] for route in ROUTES}
         device = [self._listeners["device-inline"], self._listeners["device-job"]]
         run_generations(Template(self.settings, parent_pid, {**listeners, "device": device}))
@@ -225,8 +226,8 @@ class Parent:
         return refused
 
     def _reap(self) -> None:
-        """Templates, and predictors that a killed template left."""
-        for pid in _children() - self._registry.trials.pids:
+        """Templates, predictors that a killed template left, and the nursery of trials."""
+        for pid in _children():
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
                 self._forget(pid, os.waitstatus_to_exitcode(status))

@@ -1,6 +1,7 @@
 """Models are tried in child processes."""
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,16 @@ def result(trials: Trials, wanted: Wanted, **others: Wanted) -> TrialResult:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     return found
+
+
+def begun(trials: Trials, wanted: dict[str, Wanted]) -> list[int]:
+    """The child processes, once a trial of each is under way."""
+    deadline = time.monotonic() + LIMIT_S
+    while len(trials.pids) < len(wanted):
+        trials.follow(wanted)
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return sorted(trials.pids)
 
 
 def is_gone(pid: int) -> bool:
@@ -93,7 +104,7 @@ def test_a_thread_of_a_hook_hinders_neither_the_trial_nor_a_fork(trials: Trials,
 def test_a_trial_that_switches_its_alarm_off_is_ended_all_the_same(trials: Trials, tmp_path: Path,
                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = put(tmp_path, f"import signal; signal.alarm(0); open({str(tmp_path / 'begun')!r}, 'w')\n{HANG}")
-    trials.follow({"leaf": wanted})
+    begun(trials, {"leaf": wanted})
     wait_for(tmp_path / "begun")
     monkeypatch.setattr(module, "GRACE_S", -module.TRIAL_S)
     assert f"longer than {module.TRIAL_S} s" in result(trials, wanted).reason
@@ -118,8 +129,7 @@ def test_another_file_is_another_trial(trials: Trials, tmp_path: Path) -> None:
 
 def test_files_that_changed_meanwhile_have_no_result(trials: Trials, tmp_path: Path) -> None:
     files, fingerprint = put(tmp_path)
-    trials.follow({"leaf": (files, "of what lay there before")})
-    [child] = trials.pids
+    [child] = begun(trials, {"leaf": (files, "of what lay there before")})
     deadline = time.monotonic() + LIMIT_S
     while child in trials.pids:
         trials.follow({"leaf": (files, "of what lay there before")})
@@ -141,14 +151,14 @@ def test_what_a_model_leaves_behind_is_ended_with_its_trial(trials: Trials, tmp_
 def test_slow_trials_give_up_their_places(trials: Trials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = {name: put(tmp_path, HANG, name) for name in ("slow", "slower")}
     good = put(tmp_path, name="good")
+    children = begun(trials, slow)
     trials.follow({**slow, "good": good})
     assert (len(trials.pids), trials.busy) == (2, True)
-    [*children] = trials.pids
     monkeypatch.setattr(module, "SLOW_S", 0.0)
     assert result(trials, good, **slow).reason == ""
     assert {os.getpriority(os.PRIO_PROCESS, child) for child in children} == {module.SLOW_NICENESS}
     trials.follow(slow)
-    assert (trials.pids, trials.busy) == ({*children}, False)
+    assert (sorted(trials.pids), trials.busy) == (children, False)
     trials.end()
     assert all(map(is_gone, children))
 
@@ -158,6 +168,7 @@ def test_no_more_trials_than_a_few_are_under_way_however_slow_they_are(trials: T
     monkeypatch.setattr(module, "SLOW_S", 0.0)
     monkeypatch.setattr(module, "MOST_AT_A_TIME", 3)
     slow = {str(number): put(tmp_path, HANG, str(number)) for number in range(5)}
+    begun(trials, dict(list(slow.items())[:3]))
     for _ in range(3):
         trials.follow(slow)
     assert len(trials.pids) == 3
@@ -165,13 +176,12 @@ def test_no_more_trials_than_a_few_are_under_way_however_slow_they_are(trials: T
 
 def test_a_trial_that_nobody_wants_any_more_is_ended(trials: Trials, tmp_path: Path) -> None:
     wanted = put(tmp_path, f"open({str(tmp_path / 'begun')!r}, 'w')\n{HANG}")
-    trials.follow({"leaf": wanted})
-    [child] = trials.pids
+    [child] = begun(trials, {"leaf": wanted})
     wait_for(tmp_path / "begun")
     mended = put(tmp_path, "x = 1")
     trials.follow({"leaf": mended})
     assert is_gone(child)
-    assert trials.pids
+    assert trials.busy
     assert result(trials, mended).reason == ""
     assert trials.known(*wanted) is None
 
@@ -199,8 +209,7 @@ def test_a_full_disk_fails_no_model(trials: Trials, tmp_path: Path, monkeypatch:
         raise OSError(28, "No space left on device")
 
     wanted = put(tmp_path)
-    trials.follow({"leaf": wanted})
-    [child] = trials.pids
+    [child] = begun(trials, {"leaf": wanted})
     with monkeypatch.context() as disk:
         disk.setattr(Path, "write_text", full)
         while child in trials.pids:
@@ -231,3 +240,19 @@ def test_what_a_bare_file_lacks_is_asked_for_with_the_place_to_write_it(trials: 
     reason = result(trials, (files, Fingerprints().of(files))).reason
     assert "size" in reason
     assert reason.endswith("(first move leaf.onnx into a folder leaf)")
+
+
+def test_a_nursery_that_is_killed_costs_no_trial(trials: Trials, tmp_path: Path) -> None:
+    wanted = put(tmp_path, f"open({str(tmp_path / 'begun')!r}, 'w')\nimport time; time.sleep(1)")
+    [child] = begun(trials, {"leaf": wanted})
+    wait_for(tmp_path / "begun")
+    os.kill(int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
+    assert result(trials, wanted).reason == ""
+
+
+def test_what_a_trial_imports_is_imported_once(trials: Trials, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        written = str(tmp_path / f"{name}.parent")
+        result(trials, put(tmp_path, f"import os; open({written!r}, 'w').write(str(os.getppid()))", name))
+    parents = {path.read_text() for path in tmp_path.glob("*.parent")}
+    assert len(parents) == 1
