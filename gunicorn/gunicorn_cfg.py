@@ -7,6 +7,7 @@ monkey.patch_all()  # before anything else is imported: the app is imported befo
 import gc  # noqa: E402
 import logging  # noqa: E402
 import random  # noqa: E402
+import socket  # noqa: E402
 import sys  # noqa: E402
 from functools import partial  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -38,6 +39,12 @@ errorlog = str(_settings.log_dir / "error.log")
 capture_output = True
 control_socket_disable = True  # its default is one socket per user: two instances would share it
 proc_name = "punnet"
+
+
+def when_ready(server: Any) -> None:
+    """A connection on which nothing comes stays with the kernel for half a minute, and costs a web process nothing."""
+    for listener in server.LISTENERS:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 30)
 
 
 def pre_fork(server: Any, worker: Any) -> None:

@@ -153,6 +153,20 @@ def test_a_client_that_sends_400_mb_first_reads_its_413_afterwards(server: Serve
         assert b"too-large" in response.read()
 
 
+def test_connections_that_send_nothing_cost_a_web_process_nothing_until_they_do(server: Server) -> None:
+    def opened() -> int:
+        return sum(len([*Path(f"/proc/{pid}/fd").iterdir()]) for pid in server.pids()["web process"])
+
+    before = opened()
+    silent = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(200)]
+    assert server.get("/livez").status == 200
+    assert opened() < before + 50
+    silent[0].sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert silent[0].recv(12) == b"HTTP/1.1 200"
+    for client in silent:
+        client.close()
+
+
 def test_a_client_that_stops_in_the_middle_costs_nothing(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
         client.sendall(b"POST /predict?model_type=strawberry HTTP/1.1\r\nHost: [::1]\r\nContent-Type: image/jpeg\r\n"

@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from redis import Redis
 from rq import Queue
 
+from inference.errors import UnsupportedImage
 from tests.unit.conftest import MakeClient, services_of, start_running, work_off
 from tests.unit.fake_predictors import DRAWN, PREDICTION, FakePredictors
 from tests.unit.images import photo
@@ -197,3 +198,25 @@ def test_no_body_holds_up_the_other_connections(client: FlaskClient, body: Calla
     ticking.kill()
     assert 400 <= answer.status_code < 500
     assert max(after - before for before, after in itertools.pairwise(ticks)) < 0.25
+
+
+def test_behind_a_proxy_that_strips_a_path_every_url_begins_with_it(make_client: MakeClient) -> None:
+    """Whatever the proxy, or anybody, says about it in a header."""
+    client = make_client(url_prefix="/vision/")
+    accepted = submit(client, **{"X-Forwarded-Prefix": "/evil", "X-Script-Name": "/evil"})
+    url = f"/vision/jobs/{accepted.get_json()['id']}"
+    assert accepted.headers["Location"] == url
+    assert set(accepted.get_json()["urls"].values()) == {url, f"{url}/result"}
+    stripped = url.removeprefix("/vision")
+    assert client.get(f"{stripped}/result").headers["Location"] == url
+    for answer in (client.get("/nothing"), client.get("/jobs/x"), client.get("/predict")):
+        assert answer.get_json()["type"].startswith("/vision/problems/")
+
+
+def test_a_failed_jobs_error_is_named_below_that_path_too(make_client: MakeClient, redis: Redis,
+                                                          predictors: FakePredictors) -> None:
+    client = make_client(url_prefix="/vision")
+    predictors.answer = UnsupportedImage("it is a text")
+    url = submit(client).headers["Location"].removeprefix("/vision")
+    work_off(redis, predictors)
+    assert client.get(url).get_json()["error"]["type"] == "/vision/problems/unsupported-image"

@@ -7,7 +7,7 @@ import pytest
 
 from api import refusals
 from api.problems import INTERNAL
-from api.refusals import STATUSES, handle_error, problem_of
+from api.refusals import STATUSES, answer, handle_error, problem_of
 
 ADDRESS = ("127.0.0.1", 5000)
 
@@ -98,3 +98,8 @@ def test_a_caller_who_is_gone_is_left_alone() -> None:
     caller.close()
     with ours:
         handle_error(None, ours, ADDRESS, gunicorns().InvalidRequestLine("x"))
+
+
+def test_its_type_is_below_the_path_of_a_proxy_too() -> None:
+    problem = problem_of(gunicorns().InvalidRequestLine("x"))
+    assert b'"type":"/vision/problems/bad-request"' in answer(problem, "so", "id", "/vision")
