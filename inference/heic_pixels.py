@@ -7,7 +7,7 @@ from inference.errors import UnsupportedImage
 from inference.formats.header import Header
 from inference.image_info import ROTATED
 
-pillow_heif.options.DECODE_THREADS = 1  # a predictor has one core
+pillow_heif.options.DECODE_THREADS = 0  # none beside the one that asks
 pillow_heif.options.THUMBNAILS = pillow_heif.options.DEPTH_IMAGES = pillow_heif.options.AUX_IMAGES = False
 
 

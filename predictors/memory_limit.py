@@ -4,7 +4,7 @@ import resource
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup/memory.max")
-SHARE = 2  # of the machine's memory: a model may need a lot to run
+SHARE = 4  # of the machine's memory: what a model may need to run
 
 
 def limit_memory(decoded_bytes: int) -> None:
