@@ -4,12 +4,14 @@ gunicorn's own makes some sixty fields of each request and uses eight, which cos
 needs no signal: a file that was moved away is opened anew within a second.
 """
 
+import logging
 import os
 import time
 from pathlib import Path
 from typing import Any
 
 ARRIVED_KEY = "punnet.arrived"
+log = logging.getLogger(__name__)
 
 
 class AccessLog:
@@ -20,6 +22,7 @@ class AccessLog:
         self._descriptor = -1
         self._inode = -1
         self._second, self._stamp = 0, ""
+        self._works = True
 
     def write(self, environ: dict[str, Any], status: str, sent_bytes: int, request_id: str) -> None:
         """Write the line of an answered request; `environ` bears when it arrived."""
@@ -27,10 +30,20 @@ class AccessLog:
         agent = environ.get("HTTP_USER_AGENT", "-").replace('"', "'")
         target = environ.get("RAW_URI", environ.get("PATH_INFO", "")).replace('"', "%22")
         asked = f'{environ["REQUEST_METHOD"]} {target} {environ.get("SERVER_PROTOCOL", "")}'
-        self._look(int(time.time()))
-        line = (f'{environ.get("REMOTE_ADDR", "-")} [{self._stamp}] "{asked}" {status[:3]} {sent_bytes} '
-                f'{micros:.0f}us "{agent}" {request_id}\n')
-        os.write(self._descriptor, line.encode("utf-8", "replace"))
+        try:
+            self._look(int(time.time()))
+            line = (f'{environ.get("REMOTE_ADDR", "-")} [{self._stamp}] "{asked}" {status[:3]} {sent_bytes} '
+                    f'{micros:.0f}us "{agent}" {request_id}\n')
+            os.write(self._descriptor, line.encode("utf-8", "replace"))
+            self._works = True
+        except OSError as error:
+            self._say(error)
+
+    def _say(self, error: OSError) -> None:
+        """Once, until it works again: the answer was given, whatever becomes of its line."""
+        if self._works:
+            log.error("requests are not logged, %s cannot be written: %s", self._path, error.strerror)
+        self._works = False
 
     def _look(self, second: int) -> None:
         """Look at the file and the date, once in each second."""

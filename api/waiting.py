@@ -64,7 +64,7 @@ def clear_dead(file: Path) -> None:
 
 def _opened(file: Path) -> "tuple[int, memoryview[float]]":
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    os.ftruncate(descriptor, FILE_BYTES)
+    os.posix_fallocate(descriptor, 0, FILE_BYTES)  # on a full disk an error here, not a signal at the first write
     return descriptor, memoryview(mmap.mmap(descriptor, FILE_BYTES)).cast("d")
 
 
