@@ -4,6 +4,9 @@ from typing import Any
 
 from redis import BlockingConnectionPool, Redis, UnixDomainSocketConnection
 from redis.backoff import ConstantBackoff, NoBackoff
+from redis.exceptions import ConnectionError as QueueServerAway
+from redis.exceptions import OutOfMemoryError, RedisError
+from redis.exceptions import TimeoutError as QueueServerSilent
 from redis.retry import Retry
 
 from settings import Settings
@@ -13,6 +16,19 @@ WEB_TIMEOUT_S = 1.0
 WEB_CONNECTIONS = 64
 WORKER_RETRIES = 5
 WORKER_RETRY_PAUSE_S = 0.2
+
+
+DISK_FULL = "MISCONF"  # how every queue server's answer begins while it cannot write its file
+
+
+def is_full(error: RedisError) -> bool:
+    """Whether the queue server is there but takes nothing new, because its disk or its memory is full."""
+    return isinstance(error, OutOfMemoryError) or DISK_FULL in str(error)
+
+
+def will_pass(error: RedisError) -> bool:
+    """Whether the same may go well later: the queue server is away, silent or full."""
+    return isinstance(error, (QueueServerAway, QueueServerSilent)) or is_full(error)
 
 
 def web_client(settings: Settings) -> Redis:

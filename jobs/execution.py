@@ -26,6 +26,7 @@ from rq.serializers import JSONSerializer
 from jobs.backlog import note_end
 from jobs.events import announce
 from jobs.job import CANCELED, DEADLINE, Outcome
+from jobs.lifetimes import SPARE_S, clock_s, note_ended
 from jobs.turns import forget
 
 # Who executes a job says each HEARTBEAT_S that it goes on; after HEARTBEAT_TTL_S without a word it is given up.
@@ -33,12 +34,7 @@ HEARTBEAT_S = 3
 HEARTBEAT_TTL_S = 15
 # Fields of the job's hash, beside RQ's own.
 OUTCOME, TILES_DONE, DEATHS = "punnet_outcome", "punnet_tiles_done", "punnet_deaths"
-RESULT = "punnet:result:"
 MAX_RESULT_BYTES = 200_000_000  # the queue server takes no value of 512 MB
-RESULT_MARGIN_S = 60  # a result must not be gone before its job
-# Holds the job's owner for a day after its time, so that to the owner its id is told from one that never was.
-TOMBSTONE = "punnet:known:"
-TOMBSTONE_S = 24 * 3600
 ENDED = (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED)
 log = logging.getLogger(__name__)
 
@@ -46,7 +42,8 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Standing:
     """Where a job stands while nobody else changes it: it waits in the queue, or a worker took it from there and has
-    not registered it yet, or `executions` are the ids of those that are registered."""
+    not registered it yet, or `executions` are the ids of those that are registered. `now_s` is by the clock of
+    lifetimes.py."""
 
     job: Job
     exists: bool
@@ -54,6 +51,7 @@ class Standing:
     taken: bool
     executions: tuple[str, ...]
     deaths: int
+    now_s: float
 
     @property
     def can_run(self) -> bool:
@@ -156,13 +154,10 @@ def write_end(pipeline: Pipeline, standing: Standing, outcome: Outcome, result: 
         _send_stop(pipeline, standing)
     standing.forget(pipeline, *standing.executions)
     job.ended_at = datetime.now(UTC)
-    _file(pipeline, job, outcome, ttl)
-    if outcome.succeeded:
-        pipeline.set(RESULT + job.id, result, ex=ttl + RESULT_MARGIN_S)
+    _file(pipeline, job, outcome, ttl + SPARE_S)
     pipeline.hset(job.key, OUTCOME, json.dumps(outcome.to_json()))
-    job.cleanup(ttl, pipeline=pipeline, remove_from_queue=False)
+    note_ended(pipeline, job, owner_of(job), standing.now_s + ttl, result if outcome.succeeded else None)
     note_end(pipeline, job.meta["predicted_ms"])
-    pipeline.set(TOMBSTONE + job.id, owner_of(job), ex=ttl + TOMBSTONE_S)
     forget(pipeline, job.id)
     announce(pipeline, job.id)
 
@@ -221,4 +216,5 @@ def _standing(pipeline: Pipeline, queue: Queue, job_id: str) -> Standing:
     job.origin = queue.name
     of_job = f"{job_id}:"
     executions = tuple(entry.decode().removeprefix(of_job) for entry in entries if entry.startswith(of_job.encode()))
-    return Standing(job, b"data" in fields, waits, taken, executions, int(fields.get(DEATHS.encode(), 0)))
+    return Standing(job, b"data" in fields, waits, taken, executions, int(fields.get(DEATHS.encode(), 0)),
+                    clock_s(pipeline))

@@ -88,7 +88,7 @@ class JobRecord:
         """The time from acceptance to end."""
         if self.completed_at is None:
             return 0.0
-        return (self.completed_at - self.created_at).total_seconds() * 1000
+        return max(0.0, (self.completed_at - self.created_at).total_seconds() * 1000)
 
 
 def retry_after_s(record: JobRecord) -> int:

@@ -18,9 +18,11 @@ from rq.serializers import JSONSerializer
 
 from jobs import execution as executions
 from jobs.backlog import Backlog
+from jobs.connection import is_full
 from jobs.errors import JobExpired, JobNotFound, QueueUnavailable
-from jobs.execution import HEARTBEAT_TTL_S, OUTCOME, RESULT, TILES_DONE, TOMBSTONE, owner_of
+from jobs.execution import HEARTBEAT_TTL_S, OUTCOME, TILES_DONE, owner_of
 from jobs.job import WORKER_LOST, JobRecord, JobRequest, Outcome, State
+from jobs.lifetimes import RESULT, TOMBSTONE
 from jobs.recovery import requeue
 from jobs.store import ImageStore, make_ended_store
 from jobs.turns import Turns, note
@@ -30,6 +32,8 @@ QUEUE = "punnet"
 TASK = "worker.tasks.predict"  # what RQ's tools show; the worker runs every job of the queue alike
 # RQ's own tools clean up after an execution without heartbeats: with tries left they requeue the job, as we do.
 RETRIES = 3
+AWAY = "the queue server does not answer; try again in a few seconds"
+FULL = "the queue server has no room for new jobs: its disk or memory is full; try again later"
 STATES: dict[JobStatus, State] = {JobStatus.STARTED: "processing", JobStatus.FINISHED: "succeeded",
                                   JobStatus.FAILED: "failed", JobStatus.STOPPED: "failed",
                                   JobStatus.CANCELED: "canceled"}
@@ -220,7 +224,7 @@ class JobQueue:
     def _eta_s(self, job: Job, state: State) -> float:
         ran_ms = None
         if state == "processing" and job.started_at is not None:
-            ran_ms = (datetime.now(UTC) - job.started_at).total_seconds() * 1000
+            ran_ms = max(0.0, (datetime.now(UTC) - job.started_at).total_seconds() * 1000)  # the clock may be set back
         return self._backlog.seconds_left(job.meta["predicted_ms"], job.meta["accepted_ms"], ran_ms)
 
 
@@ -234,7 +238,7 @@ def _unavailable() -> Iterator[None]:
     try:
         yield
     except RedisError as error:
-        raise QueueUnavailable("the queue server does not answer; try again in a few seconds") from error
+        raise QueueUnavailable(FULL if is_full(error) else AWAY) from error
     except OSError as error:  # of the spool folder; redis-py's own errors are RedisErrors
         raise QueueUnavailable(f"the image cannot be stored: {error.strerror or error}") from error
 

@@ -63,12 +63,12 @@ def _give_up(pipeline: Pipeline, queue: Queue, standing: Standing, execution_id:
 
 @dataclass(frozen=True)
 class Started:
-    """An entry of RQ's registry of running jobs: who executes the job, and until when its last heartbeat lasts, in
-    seconds since the epoch."""
+    """An entry of RQ's registry of running jobs: who executes the job, and its last heartbeat, which bears the time of
+    the machine that sent it."""
 
     job_id: str
     execution_id: str
-    expires_at: float
+    heartbeat: float
     worker: str
 
 
@@ -76,13 +76,15 @@ class Recovery:
     """A pool's look at who executes what.
 
     Only one pool of a name runs at a time, and its workers bear its name. So a worker of the name that is not the
-    pool's child is dead. Workers of other pools are judged by their heartbeats.
+    pool's child is dead. Others, on other machines or in web processes, are judged by whether new heartbeats come, as
+    no two clocks agree and each of them may be set anew.
     """
 
     def __init__(self, queue: Queue, pool_name: str) -> None:
         self._queue, self._pool_name = queue, pool_name
         self._unowned_since: dict[str, float] = {}
-        self._looked_at = self._sound_since = time.monotonic()
+        self._heard: dict[str, tuple[float, float]] = {}  # execution -> its last heartbeat, since when it is the last
+        self._looked_at = time.monotonic()
 
     def look(self, children: Collection[str], blame: bool = True) -> None:
         """Requeue what nobody executes any more; `children` are the names of the pool's living workers.
@@ -92,6 +94,7 @@ class Recovery:
         """
         self._note_gap()
         started = self._started()
+        self._hear(started)
         for entry in started:
             if self._is_abandoned(entry, children):
                 requeue(self._queue, entry.job_id, entry.execution_id, blame)
@@ -102,24 +105,30 @@ class Recovery:
         """A heartbeat that could not be sent, or not be looked at, is no sign of a death."""
         now = time.monotonic()
         if now - self._looked_at > GAP_S:
-            self._sound_since = now
+            self._heard.clear()
         self._looked_at = float("-inf")  # stays so where this look fails
+
+    def _hear(self, started: Collection[Started]) -> None:
+        now = time.monotonic()
+        last = {entry.execution_id: (entry.heartbeat, now) for entry in started}
+        self._heard = {execution_id: known if (known := self._heard.get(execution_id, news))[0] == news[0] else news
+                       for execution_id, news in last.items()}
 
     def _is_abandoned(self, entry: Started, children: Collection[str]) -> bool:
         pool, _, child = entry.worker.rpartition(".")
         if pool == self._pool_name:
             return child not in children
-        return entry.expires_at < time.time() and time.monotonic() - self._sound_since > HEARTBEAT_TTL_S
+        return time.monotonic() - self._heard[entry.execution_id][1] > HEARTBEAT_TTL_S
 
     def _started(self) -> list[Started]:
         entries: Any = self._queue.connection.zrange(self._queue.started_job_registry.key, 0, -1, withscores=True)
-        return [self._entry(entry.decode(), expires_at) for entry, expires_at in entries]
+        return [self._entry(entry.decode(), heartbeat) for entry, heartbeat in entries]
 
-    def _entry(self, entry: str, expires_at: float) -> Started:
+    def _entry(self, entry: str, heartbeat: float) -> Started:
         job_id, execution_id = entry.split(":")
         key = Execution(execution_id, job_id, self._queue.connection).key
         worker: Any = self._queue.connection.hget(key, "worker_name")
-        return Started(job_id, execution_id, expires_at, (worker or b"").decode())
+        return Started(job_id, execution_id, heartbeat, (worker or b"").decode())
 
     def _requeue_unowned(self, owned: set[str]) -> None:
         now = time.monotonic()

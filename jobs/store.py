@@ -11,6 +11,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from jobs.errors import ImageLost
+from jobs.room import Room
 from settings import MEGA, Settings
 
 # Far beyond any queue; only for what a crash left behind where no worker runs any more.
@@ -37,17 +38,20 @@ class ImageStore(Protocol):
     def sizes(self) -> list[tuple[str, int]]:
         """Job and bytes of each image, the oldest first."""
 
-    def ids_older_than(self, age_s: float) -> list[str]:
-        """Jobs whose image has been here for at least `age_s`, the oldest first."""
+    def make_room(self) -> int | None:
+        """What is free on the disk, where accepted jobs have too little room to end though kept images gave way; None
+        where they have enough, as always where the images are not on a disk of ours."""
 
 
 class FolderStore:
     """One file per job. Not synced to the disk: it outlives every process of ours, as the queue itself does."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, room: Room) -> None:
+        self._folder, self._room = folder, room
 
     def put(self, job_id: str, data: bytes) -> None:
+        """Raises OSError, also where accepted jobs need what is left of the disk."""
+        self._room.check(len(data))
         partial = self._folder / (job_id + PARTIAL)
         try:
             partial.write_bytes(data)
@@ -73,10 +77,8 @@ class FolderStore:
         found = sorted((status.st_mtime, name, status.st_size) for name, status in self._files())
         return [(name.removesuffix(PARTIAL), size) for _, name, size in found]
 
-    def ids_older_than(self, age_s: float) -> list[str]:
-        latest = time.time() - age_s
-        old = sorted((status.st_mtime, name) for name, status in self._files() if status.st_mtime <= latest)
-        return [name.removesuffix(PARTIAL) for _, name in old]
+    def make_room(self) -> int | None:
+        return None if self._room.make() else self._room.free_bytes()
 
     def _files(self) -> list[tuple[str, os.stat_result]]:
         found = []
@@ -119,19 +121,19 @@ class RedisStore:
 
     def sizes(self) -> list[tuple[str, int]]:
         sizes = cast(dict[bytes, bytes], self._client.hgetall(self.SIZES))
-        return [(job_id, int(sizes.get(job_id.encode(), 0))) for job_id in self.ids_older_than(float("-inf"))]
+        oldest_first = cast(list[bytes], self._client.zrange(self.TIMES, 0, -1))
+        return [(job_id.decode(), int(sizes.get(job_id, 0))) for job_id in oldest_first]
 
-    def ids_older_than(self, age_s: float) -> list[str]:
-        found = cast(list[bytes], self._client.zrangebyscore(self.TIMES, "-inf", time.time() - age_s))
-        return [job_id.decode() for job_id in found]
+    def make_room(self) -> int | None:
+        return None
 
 
 class EndedImages:
-    """The images of jobs that succeeded, so that their results can be drawn: they are kept for `keep_s`, the newest up
-    to `max_bytes` together."""
+    """The images of jobs that succeeded, so that their results can be drawn: the newest up to `max_bytes` together,
+    for as long as their jobs can be read."""
 
-    def __init__(self, store: ImageStore, keep_s: float, max_bytes: int) -> None:
-        self._store, self._keep_s, self._max_bytes = store, keep_s, max_bytes
+    def __init__(self, store: ImageStore, max_bytes: int) -> None:
+        self.store, self._max_bytes = store, max_bytes
         self._pruned_at = float("-inf")
 
     def keep(self, job_id: str, data: bytes) -> None:
@@ -142,7 +144,7 @@ class EndedImages:
             log.warning("the image of job %s is not kept: %s", job_id, error)
 
     def _put(self, job_id: str, data: bytes) -> None:
-        self._store.put(job_id, data)
+        self.store.put(job_id, data)
         if time.monotonic() - self._pruned_at >= PRUNE_S:
             self._pruned_at = time.monotonic()
             self.prune()
@@ -150,29 +152,31 @@ class EndedImages:
     def get(self, job_id: str) -> bytes:
         """Raises ImageLost, with what to do."""
         try:
-            return self._store.get(job_id)
+            return self.store.get(job_id)
         except ImageLost as error:
             raise ImageLost(f"{error}; its result can still be read as application/json") from error
 
     def prune(self) -> None:
-        """Delete what is too old, then the oldest of what is too much."""
-        for job_id in self._store.ids_older_than(self._keep_s):
-            self._store.delete(job_id)
-        sizes = self._store.sizes()
+        """Delete the oldest of what is too much."""
+        sizes = self.store.sizes()
         excess = sum(size for _, size in sizes) - self._max_bytes
         for job_id, size in sizes:
             if excess <= 0:
                 break
-            self._store.delete(job_id)
+            self.store.delete(job_id)
             excess -= size
 
 
 def make_store(client: Redis, settings: Settings) -> ImageStore:
     """Where the images of waiting and running jobs lie."""
-    return FolderStore(settings.state.spool) if settings.embedded else RedisStore(client)
+    return _folder(settings, settings.state.spool) if settings.embedded else RedisStore(client)
 
 
 def make_ended_store(client: Redis, settings: Settings) -> EndedImages:
     """Where the images of jobs that succeeded lie, for as long as their results are kept and while there is room."""
-    store = FolderStore(settings.state.ended) if settings.embedded else RedisStore(client, "punnet:ended-image")
-    return EndedImages(store, settings.result_ttl_s, int(settings.queue_max_mb * MEGA / ENDED_SHARE))
+    store = _folder(settings, settings.state.ended) if settings.embedded else RedisStore(client, "punnet:ended-image")
+    return EndedImages(store, int(settings.queue_max_mb * MEGA / ENDED_SHARE))
+
+
+def _folder(settings: Settings, folder: Path) -> FolderStore:
+    return FolderStore(folder, Room(settings.state_dir, settings.state.ended))

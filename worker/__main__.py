@@ -45,7 +45,7 @@ def _tasks(settings: Settings, client: Redis) -> Tasks:
 def _pool_name(state_dir: Path) -> str:
     """Drawn once per state folder: host names and paths may be the same in two containers."""
     file = state_dir / "pool-name"
-    if not file.is_file():
+    if not file.is_file() or not file.stat().st_size:  # empty: the disk was full
         file.write_text(f"pool-{uuid.uuid4().hex[:12]}")
     return file.read_text()
 

@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -19,14 +19,19 @@ from rq.registry import CanceledJobRegistry
 from rq.serializers import JSONSerializer
 from rq.worker_pool import WorkerPool
 
+from jobs.lifetimes import Lifetimes
 from jobs.queue import QUEUE, make_queue
 from jobs.recovery import Recovery
+from jobs.store import ImageStore
 from lifeline import die_with_parent, show_as
 from worker.tasks import Tasks
 from worker.worker import Worker
 
-STORE_SWEEP_S = 60
-STORE_GRACE_S = 300
+STORE_SWEEP_S = 60  # an image that has no living job at two sweeps has none
+MAKE_ROOM_S = 10  # between two files of the queue server that are written anew
+ENDED = (b"finished", b"failed", b"canceled")
+NO_ROOM = ("the disk of the state folder is nearly full: images of ended jobs are deleted, and new jobs refused, "
+           "until there is more room")
 log = logging.getLogger(__name__)
 
 
@@ -46,9 +51,11 @@ class Pool(WorkerPool):
         self._make_client, self._make_tasks = make_client, make_tasks
         own = make_tasks(self.connection)
         self._store, self._ended = own.store, own.ended
+        self._lifetimes = Lifetimes(self._queue, self._ended.store.delete)
         self._stop_timeout_s, self._stop_at = stop_timeout_s, float("inf")
-        self._store_swept_at = 0.0
-        self._reachable = True
+        self._store_swept_at = self._room_made_at = float("-inf")
+        self._orphans: set[str] = set()
+        self._trouble: str | None = None
 
     def start_worker(self, count: int | None = None, burst: bool = False, _sleep: float = 0,
                      logging_level: str = "INFO") -> None:
@@ -62,15 +69,23 @@ class Pool(WorkerPool):
         return get_context("fork").Process(target=self._run_worker, args=(f"{self.name}.{name}", os.getpid()))
 
     def check_workers(self, respawn: bool = True) -> None:
-        """Each second: reap, requeue what nobody executes, fork what is missing. Without a queue server, wait."""
+        """Each second: reap, requeue what nobody executes, fork what is missing. Without a queue server that takes
+        what is written, wait."""
         self.reap_workers()
         try:
+            free_bytes = self._store.make_room()
+            self.connection.ping()  # refused by a server whose disk is full, as everything is that it would write down
             self._recovery.look(self.worker_dict.keys())
-            self._sweep_store()
+            self._lifetimes.look()
+            if free_bytes is not None:
+                self._shorten_lifetimes(free_bytes)
+            self._sweep_stores()
             super().check_workers(respawn)
-            self._say_reachable(True)
+            self._say(None if free_bytes is None else NO_ROOM)
         except RedisError as error:
-            self._say_reachable(False, error)
+            self._say(f"queue server takes no work: {error}")
+        except OSError as error:
+            self._say(f"the state folder cannot be used: {error}")
 
     def all_workers_have_stopped(self) -> bool:
         """While stopping: after the patience, end the rest; once all are gone, requeue what they ran."""
@@ -98,7 +113,10 @@ class Pool(WorkerPool):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)  # until the worker sets its own: not the pool's
         client = self._make_client()
-        Worker(make_queue(client), name, self._make_tasks(client)).work(logging_level=None)
+        try:
+            Worker(make_queue(client), name, self._make_tasks(client)).work(logging_level=None)
+        except RedisError as error:  # as it signs on or off; the pool sees that it ended
+            log.warning("worker %d ends: the queue server is away or full: %s", os.getpid(), error)
 
     def _kill_workers(self) -> None:
         for data in self.worker_dict.values():
@@ -112,7 +130,15 @@ class Pool(WorkerPool):
         except RedisError as error:
             log.error("jobs of stopped workers stay with them until the next start: %s", error)
 
-    def _sweep_store(self) -> None:
+    def _shorten_lifetimes(self, free_bytes: int) -> None:
+        """The disk is full although no kept image is left on it: finished results go too, the oldest first."""
+        if time.monotonic() - self._room_made_at < MAKE_ROOM_S:
+            return
+        self._room_made_at = time.monotonic()
+        if self._lifetimes.shorten(free_bytes // 2):
+            log.warning("finished results go before their time: the disk of the state folder is full")
+
+    def _sweep_stores(self) -> None:
         """Forget jobs whose time is over, and delete images whose job has ended or was never accepted, where a crash
         came between."""
         if time.monotonic() - self._store_swept_at < STORE_SWEEP_S:
@@ -122,12 +148,24 @@ class Pool(WorkerPool):
         self._queue.failed_job_registry.cleanup()
         self.connection.zremrangebyscore(CanceledJobRegistry(queue=self._queue).key, 0, time.time())
         self._ended.prune()
-        for job_id in self._store.ids_older_than(STORE_GRACE_S):
-            status = self.connection.hget(Job.key_for(job_id), "status")
-            if status in (None, b"finished", b"failed", b"canceled"):
-                self._store.delete(job_id)
+        before, self._orphans = self._orphans, set()
+        self._sweep(self._store, (None, *ENDED), before)
+        self._sweep(self._ended.store, (None,), before)
 
-    def _say_reachable(self, reachable: bool, error: Exception | None = None) -> None:
-        if reachable != self._reachable:
-            self._reachable = reachable
-            log.warning("queue server is back" if reachable else f"queue server does not answer: {error}")
+    def _sweep(self, store: ImageStore, orphaned: Collection[bytes | None], before: Collection[str]) -> None:
+        """Delete images whose job has such a status, and had it at the last sweep."""
+        ids = [job_id for job_id, _ in store.sizes()]
+        with self.connection.pipeline(transaction=False) as pipeline:
+            for job_id in ids:
+                pipeline.hget(Job.key_for(job_id), "status")
+            orphans = [job_id for job_id, status in zip(ids, pipeline.execute(), strict=True) if status in orphaned]
+        for job_id in orphans:
+            if job_id in before:
+                store.delete(job_id)
+        self._orphans.update(orphans)
+
+    def _say(self, trouble: str | None) -> None:
+        """Each trouble once, however long it lasts."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            log.warning(trouble or "the queue goes on")

@@ -14,9 +14,7 @@ from typing import TypeVar
 
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import ConnectionError as QueueServerAway
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as QueueServerSilent
 from rq import Queue, SimpleWorker
 from rq.executions import Execution
 from rq.job import Job
@@ -24,6 +22,7 @@ from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
 from jobs.backlog import note_pace
+from jobs.connection import is_full, will_pass
 from jobs.execution import HEARTBEAT_S, HEARTBEAT_TTL_S, begin, end, is_running, register
 from jobs.job import Outcome
 from jobs.recovery import requeue
@@ -46,15 +45,28 @@ class Worker(SimpleWorker):
         self._switches: dict[str, OffSwitch] = {}  # by execution
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        switch = OffSwitch()
-        execution = self._begin(job.id, switch)
+        switch, began = OffSwitch(), time.monotonic()
+        execution = _patiently(lambda: self._begin(job.id, switch), is_full)
         if execution is None:
             return
         try:
             with self._heartbeats(execution, switch):
-                self._run(execution, switch)
+                self._run(execution, switch, began)
         finally:
             self._forget_executions()
+
+    def dequeue_job_and_maintain_ttl(self, timeout: int | None,
+                                     max_idle_time: int | None = None) -> tuple[Job, Queue] | None:
+        """RQ's own waits while the queue server is away; one whose disk is full is waited for here."""
+        return _patiently(lambda: super(Worker, self).dequeue_job_and_maintain_ttl(timeout, max_idle_time), is_full)
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
+        """A heartbeat that a full disk keeps out is no reason to end."""
+        try:
+            super().heartbeat(timeout, pipeline)
+        except RedisError as error:
+            if not is_full(error):
+                raise
 
     def kill_horse(self, sig: signal.Signals = signal.SIGKILL) -> None:
         """Call off what runs. RQ's thread calls this when anybody sends its command to stop the job."""
@@ -102,24 +114,24 @@ class Worker(SimpleWorker):
         self.executions.clear()
         self._switches.clear()
 
-    def _run(self, execution: Execution, switch: OffSwitch) -> None:
+    def _run(self, execution: Execution, switch: OffSwitch, began: float) -> None:
         try:
             outcome, result = self._tasks.run(Task.of(execution.job), switch)
-        except (QueueServerAway, QueueServerSilent) as error:
-            log.warning("job %s: the queue server was away: %s", execution.job_id, error)
-            self._requeue(execution, blame=False)
+        except RedisError as error:
+            log.warning("job %s: the queue server was away or full: %s", execution.job_id, error)
+            self._requeue(execution, blame=not will_pass(error))
         except Exception:
             log.exception("job %s: unexpected error", execution.job_id)
             self._requeue(execution, blame=True)
         else:
-            _patiently(lambda: self._end(execution, outcome, result))
+            took_ms = (time.monotonic() - began) * 1000
+            _patiently(lambda: self._end(execution, outcome, result, took_ms))
 
-    def _end(self, execution: Execution, outcome: Outcome, result: bytes) -> None:
+    def _end(self, execution: Execution, outcome: Outcome, result: bytes, took_ms: float) -> None:
         if not end(self._queue, execution.job_id, execution.id, outcome, result):
             return
         if outcome.succeeded:
-            took_s = time.time() - execution.created_at.timestamp()
-            note_pace(self.connection, execution.job.meta["predicted_ms"], took_s * 1000)
+            note_pace(self.connection, execution.job.meta["predicted_ms"], took_ms)
         self._tasks.store.delete(execution.job_id)
 
     def _requeue(self, execution: Execution, blame: bool) -> None:
@@ -147,11 +159,14 @@ class Worker(SimpleWorker):
                 log.warning("heartbeat of job %s not sent: %s", execution.job_id, error)
 
 
-def _patiently(call: Callable[[], T]) -> T:
-    """Try until the queue server answers: what a job came to is not thrown away for a restart of the server."""
+def _patiently(call: Callable[[], T], passes: Callable[[RedisError], bool] = will_pass) -> T:
+    """Try until the queue server does it: what a job came to is not thrown away for a restart of the server, nor for
+    a full disk. What may not be done twice is tried again after a refusal alone, not after a lost answer."""
     while True:
         try:
             return call()
-        except (QueueServerAway, QueueServerSilent) as error:
-            log.warning("the queue server does not answer, trying again: %s", error)
+        except RedisError as error:
+            if not passes(error):
+                raise
+            log.warning("the queue server does not take what is written, trying again: %s", error)
             time.sleep(RETRY_S)

@@ -15,6 +15,8 @@ import fakeredis
 import pytest
 from flask.testing import FlaskClient
 from redis import Redis
+from redis.client import Pipeline
+from redis.exceptions import ResponseError
 from rq.executions import Execution
 
 from api import app as app_module
@@ -40,7 +42,7 @@ MakeClient = Callable[..., FlaskClient]
 
 def tasks_of(redis: Redis, predictors: FakePredictors | None = None) -> Tasks:
     """What a worker runs jobs with: the images are in Redis, and a fake answers."""
-    ended = EndedImages(RedisStore(redis, "ended"), 60, 10**6)
+    ended = EndedImages(RedisStore(redis, "ended"), 10**6)
     return Tasks(cast(Any, predictors or FakePredictors()), cast(Any, SimpleNamespace(is_ready=True)),
                  RedisStore(redis), ended, partial(note_progress, redis), lambda news: None)
 
@@ -66,6 +68,21 @@ def start_running(redis: Redis, job_id: str, owner: str = "pool.child") -> Execu
     execution = worker(redis, owner)._begin(job_id, OffSwitch())
     assert execution is not None
     return execution
+
+
+def refuse_writes(monkeypatch: pytest.MonkeyPatch, times: int = 10**9) -> None:
+    """So many transactions are answered as by a server whose disk is full."""
+    left = [times]
+    execute = Pipeline.execute
+
+    def refuse(self: Pipeline, raise_on_error: bool = True) -> list[Any]:
+        left[0] -= 1
+        if left[0] < 0:
+            return execute(self, raise_on_error)
+        self.reset()
+        raise ResponseError("MISCONF Errors writing to the AOF file: No space left on device")
+
+    monkeypatch.setattr(Pipeline, "execute", refuse)
 
 
 def in_child(code: str, **variables: str) -> str:

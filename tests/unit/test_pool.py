@@ -6,6 +6,7 @@ from collections.abc import Callable
 import fakeredis
 import pytest
 from redis import Redis
+from redis.exceptions import ResponseError
 from rq.executions import Execution
 from rq.registry import CanceledJobRegistry
 
@@ -45,20 +46,67 @@ def test_without_a_queue_server_the_pool_waits_and_says_so_once(
             server.connected = connected
             pool.check_workers(respawn=False)
     assert [message.split(":")[0] for message in caplog.messages] == [
-        "queue server does not answer", "queue server is back"]
+        "queue server takes no work", "the queue goes on"]
+
+
+def test_a_queue_server_whose_disk_is_full_is_waited_for(pool: Pool, queue: JobQueue, running: Execution, redis: Redis,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    """It answers PING as it answers what it would have to write down."""
+    def refuse() -> None:
+        raise ResponseError("MISCONF Errors writing to the AOF file: No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(redis, "ping", refuse)
+        pool.check_workers(respawn=False)
+        assert queue.read(running.job_id).state == "processing"
+    pool.check_workers(respawn=False)
+    assert queue.read(running.job_id).state == "queued"
+
+
+def test_on_a_full_disk_finished_results_go_too_now_and_then(pool: Pool, monkeypatch: pytest.MonkeyPatch,
+                                                             caplog: pytest.LogCaptureFixture) -> None:
+    asked: list[int] = []
+
+    def shorten(room_bytes: int) -> bool:
+        asked.append(room_bytes)
+        return True
+
+    monkeypatch.setattr(pool._store, "make_room", lambda: 1000)
+    monkeypatch.setattr(pool._lifetimes, "shorten", shorten)
+    for _ in range(3):
+        pool.check_workers(respawn=False)
+    assert asked == [500]
+    assert [message.split(":")[0] for message in caplog.messages] == [
+        "finished results go before their time", "the disk of the state folder is nearly full"]
+
+
+def test_a_state_folder_that_is_gone_is_told_once(pool: Pool, monkeypatch: pytest.MonkeyPatch,
+                                                  caplog: pytest.LogCaptureFixture) -> None:
+    def gone() -> None:
+        raise FileNotFoundError(2, "No such file or directory", "/state")
+
+    monkeypatch.setattr(pool._store, "make_room", gone)
+    for _ in range(2):
+        pool.check_workers(respawn=False)
+    assert len(caplog.messages) == 1
+    assert "/state" in caplog.messages[0]
 
 
 @pytest.mark.parametrize("end", [lambda queue, job_id: queue.cancel(job_id), lambda queue, job_id: None])
 def test_images_without_a_living_job_are_swept(pool: Pool, queue: JobQueue, redis: Redis,
                                                monkeypatch: pytest.MonkeyPatch,
                                                end: Callable[[JobQueue, str], object]) -> None:
-    monkeypatch.setattr(pool_module, "STORE_GRACE_S", -1)
+    monkeypatch.setattr(pool_module, "STORE_SWEEP_S", 0)
     store, job_id = RedisStore(redis), queue.submit(REQUEST, photo()).id
     end(queue, job_id)
     alive = queue.read(job_id).state == "queued"
     store.put(job_id, photo())
-    store.put("never-accepted", photo())
+    for images in (store, pool._ended.store):
+        images.put("never-accepted", photo())
     pool.check_workers(respawn=False)
+    assert store.total_bytes() == 2 * len(photo())  # a job may be stored before it is accepted
+    pool.check_workers(respawn=False)
+    assert pool._ended.store.total_bytes() == 0
     assert store.total_bytes() == (len(photo()) if alive else 0)
 
 

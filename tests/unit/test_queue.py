@@ -14,13 +14,14 @@ from rq.registry import CanceledJobRegistry
 from inference.errors import UnsupportedImage
 from jobs.backlog import note_pace
 from jobs.errors import JobExpired, JobNotFound, NotInTime, QueueFull, QueueUnavailable
-from jobs.execution import RESULT, TOMBSTONE, note_progress
+from jobs.execution import note_progress
 from jobs.job import Outcome, retry_after_s
+from jobs.lifetimes import RESULT
 from jobs.queue import QUEUE, JobQueue, make_queue
 from jobs.recovery import requeue
 from jobs.store import FolderStore, RedisStore, make_store
 from settings import Settings
-from tests.unit.conftest import REQUEST, MakeSettings, start_running, work_off
+from tests.unit.conftest import REQUEST, MakeSettings, refuse_writes, start_running, work_off
 from tests.unit.fake_predictors import RESULT_JSON, FakePredictors
 from tests.unit.images import photo
 
@@ -130,17 +131,16 @@ def test_an_id_that_never_was_is_not_found(queue: JobQueue, job_id: str, call: C
 
 
 @pytest.mark.parametrize("key", ["rq:job:", RESULT])
-def test_a_job_after_its_time_has_expired_and_is_known_for_a_day(queue: JobQueue, redis: Redis, settings: Settings,
-                                                                 key: str) -> None:
+def test_a_job_that_is_gone_has_expired_and_one_that_never_was_is_not_found(queue: JobQueue, redis: Redis,
+                                                                            key: str) -> None:
     """So has one whose result alone is gone."""
     job_id = queue.submit(REQUEST, photo()).id
     work_off(redis)
-    assert 0 < redis.ttl(f"rq:job:{job_id}") <= settings.result_ttl_s < redis.ttl(RESULT + job_id)
     redis.delete(key + job_id)
     with pytest.raises(JobExpired):
         queue.read(job_id)
-    left_s = redis.ttl(TOMBSTONE + job_id)
-    assert 24 * 3600 < left_s <= 24 * 3600 + settings.result_ttl_s
+    with pytest.raises(JobNotFound):
+        queue.read("0" * 32)
 
 
 def test_a_full_queue_says_when_to_come_back(redis: Redis, make_settings: MakeSettings) -> None:
@@ -169,6 +169,13 @@ def test_a_queue_server_that_is_away_is_told(queue: JobQueue, server: fakeredis.
     server.connected = False
     with pytest.raises(QueueUnavailable):
         call(queue)
+
+
+def test_a_queue_server_whose_disk_is_full_is_told_as_such(queue: JobQueue,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_writes(monkeypatch)
+    with pytest.raises(QueueUnavailable, match="its disk or memory is full"):
+        queue.submit(REQUEST, photo())
 
 
 def test_nothing_in_redis_is_pickled_and_no_image_is_in_a_job(queue: JobQueue, redis: Redis) -> None:
@@ -239,7 +246,7 @@ def test_a_job_that_still_waits_at_its_deadline_ends(queue: JobQueue, redis: Red
     record = queue.submit(REQUEST, photo())
     ended = queue.give_up(record.id)
     assert (ended.state, ended.outcome and ended.outcome.kind) == ("failed", "Deadline")
-    assert RedisStore(redis).ids_older_than(float("-inf")) == []
+    assert RedisStore(redis).sizes() == []
 
 
 def test_a_job_that_runs_at_its_deadline_is_its_workers(queue: JobQueue, redis: Redis) -> None:
@@ -256,7 +263,7 @@ def test_what_runs_elsewhere_can_be_promoted_and_ended(queue: JobQueue, redis: R
     ended = queue.read(record.id)
     assert (ended.state, ended.result) == ("succeeded", b"{}")
     assert queue.ended_image(record.id) == photo()
-    assert RedisStore(redis).ids_older_than(float("-inf")) == []
+    assert RedisStore(redis).sizes() == []
 
 
 def test_the_image_is_kept_before_the_end_can_be_seen(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:

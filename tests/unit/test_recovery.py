@@ -1,5 +1,3 @@
-import time
-
 import fakeredis
 import pytest
 from redis import Redis
@@ -17,8 +15,6 @@ from jobs.queue import JobQueue, make_queue
 from jobs.recovery import MAX_DEATHS, UNOWNED_S, Recovery, requeue
 from tests.unit.conftest import REQUEST, start_running, work_off
 from tests.unit.images import photo
-
-LONG_AGO_S = 1000
 
 
 @pytest.fixture
@@ -119,36 +115,65 @@ def test_what_a_pools_dead_child_ran_is_requeued(recovery: Recovery, queue: JobQ
     assert queue.read(running.job_id).state == state
 
 
-@pytest.mark.parametrize(("expired", "watched_s", "state"), [
-    (False, LONG_AGO_S, "processing"), (True, LONG_AGO_S, "queued"), (True, 1, "processing")])
-def test_another_machines_job_is_left_alone_until_its_heartbeats_end_under_watch(
-        recovery: Recovery, queue: JobQueue, redis: Redis, rq_queue: Queue, expired: bool, watched_s: float,
-        state: str) -> None:
-    """Heartbeats that ended while the queue server was away, or this machine slept, could not be sent."""
-    recovery._sound_since = time.monotonic() - watched_s
-    execution = start_running(redis, queue.submit(REQUEST, photo()).id, owner="elsewhere.child")
-    if expired:
-        redis.zadd(rq_queue.started_job_registry.key, {execution.composite_key: 1})
-    recovery.look(())
-    assert queue.read(execution.job_id).state == state
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The only item is what time.monotonic() tells."""
+    now = [100.0]
+    monkeypatch.setattr(recovery_module.time, "monotonic", lambda: now[0])
+    return now
 
 
-def test_a_lost_queue_server_begins_the_watch_anew(recovery: Recovery, server: fakeredis.FakeServer) -> None:
-    recovery._sound_since = float("-inf")
-    server.connected = False
-    with pytest.raises(RedisError):
+@pytest.fixture
+def elsewhere(now: list[float], queue: JobQueue, redis: Redis) -> Execution:
+    """By a worker of another machine."""
+    return start_running(redis, queue.submit(REQUEST, photo()).id, owner="elsewhere.child")
+
+
+def look_on(recovery: Recovery, now: list[float], seconds: float) -> None:
+    for _ in range(int(seconds)):
+        now[0] += 1
         recovery.look(())
+
+
+def test_another_machines_job_is_requeued_when_its_heartbeats_end(
+        recovery: Recovery, now: list[float], elsewhere: Execution, queue: JobQueue) -> None:
+    look_on(recovery, now, HEARTBEAT_TTL_S)
+    assert queue.read(elsewhere.job_id).state == "processing"
+    look_on(recovery, now, 2)
+    assert queue.read(elsewhere.job_id).state == "queued"
+
+
+@pytest.mark.parametrize("jump_s", [7200, -7200, 1])
+def test_a_job_with_heartbeats_runs_once_wherever_the_clocks_jump(
+        recovery: Recovery, now: list[float], elsewhere: Execution, queue: JobQueue, redis: Redis, rq_queue: Queue,
+        jump_s: float) -> None:
+    """A heartbeat bears the time of the machine that sent it."""
+    for _ in range(3):
+        redis.zincrby(rq_queue.started_job_registry.key, jump_s, elsewhere.composite_key)
+        look_on(recovery, now, HEARTBEAT_TTL_S - 1)
+    assert queue.read(elsewhere.job_id).state == "processing"
+
+
+def test_heartbeats_that_could_not_be_looked_at_are_not_missed(
+        recovery: Recovery, now: list[float], elsewhere: Execution, queue: JobQueue,
+        server: fakeredis.FakeServer) -> None:
+    """The queue server was away, or this machine slept."""
+    look_on(recovery, now, 2)
+    server.connected = False
+    for _ in range(HEARTBEAT_TTL_S * 2):
+        now[0] += 1
+        with pytest.raises(RedisError):
+            recovery.look(())
     server.connected = True
-    recovery.look(())
-    assert time.monotonic() - recovery._sound_since < 5
+    look_on(recovery, now, HEARTBEAT_TTL_S - 1)
+    now[0] += HEARTBEAT_TTL_S
+    look_on(recovery, now, HEARTBEAT_TTL_S - 1)
+    assert queue.read(elsewhere.job_id).state == "processing"
 
 
 def test_a_job_that_nobody_executes_is_requeued_after_a_moment(recovery: Recovery, queue: JobQueue, redis: Redis,
-                                                               rq_queue: Queue,
-                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+                                                               rq_queue: Queue, now: list[float]) -> None:
     """Its worker died between taking it from the queue and registering it as running."""
-    now = [100.0]
-    monkeypatch.setattr(recovery_module.time, "monotonic", lambda: now[0])
     job_id = queue.submit(REQUEST, photo()).id
     redis.lmove(rq_queue.key, rq_queue.intermediate_queue_key)
     recovery.look(())

@@ -180,7 +180,7 @@ def test_a_full_disk_costs_the_drawings_and_not_the_result(tasks: Tasks, monkeyp
     def full(*_: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(tasks.ended._store, "put", full)
+    monkeypatch.setattr(tasks.ended.store, "put", full)
     assert outcome(tasks).succeeded
 
 

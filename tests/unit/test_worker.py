@@ -17,7 +17,7 @@ from jobs.execution import DEATHS
 from jobs.queue import JobQueue, make_queue
 from jobs.recovery import requeue
 from jobs.store import EndedImages, RedisStore
-from tests.unit.conftest import REQUEST, work_off, worker
+from tests.unit.conftest import REQUEST, refuse_writes, work_off, worker
 from tests.unit.fake_predictors import PREDICTION, FakePredictors
 from tests.unit.images import photo
 from worker import tasks as tasks_module
@@ -256,3 +256,19 @@ def test_a_result_that_is_too_large_to_keep_is_a_failure(queue: JobQueue, redis:
     outcome = queue.read(job_id).outcome
     assert outcome is not None
     assert (outcome.kind, "MB as JSON" in outcome.detail) == ("InferenceFailed", True)
+
+
+def test_a_queue_server_whose_disk_is_full_is_waited_for_and_costs_no_result(
+        queue: JobQueue, redis: Redis, predictors: FakePredictors, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "RETRY_S", 0)
+    job_id, predict = queue.submit(REQUEST, photo()).id, predictors.predict
+    job, busy = taken(redis), worker(redis, predictors=predictors)
+    refuse_writes(monkeypatch, times=3)  # the job cannot be registered
+
+    def predict_and_refuse(*question: Any) -> Any:
+        refuse_writes(monkeypatch, times=3)  # nor ended
+        return predict(*question)
+
+    monkeypatch.setattr(predictors, "predict", predict_and_refuse)
+    busy.execute_job(job, make_queue(redis))
+    assert (queue.read(job_id).state, len(predictors.asked)) == ("succeeded", 1)
