@@ -40,8 +40,8 @@ def available_cores() -> int:
 class Settings(BaseSettings):
     """The settings of the contract, one field each, named as the environment names them less `PUNNET_`."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=ROOT / ".env", extra="ignore", frozen=True,
-                                      allow_inf_nan=False)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=ROOT / ".env", env_file_encoding="utf-8-sig",
+                                      extra="ignore", frozen=True, allow_inf_nan=False)
 
     bind: str = Field("127.0.0.1:4958", description="host:port; other than loopback needs keys")
     api_keys: Annotated[str, AfterValidator(setting_values.key_pairs)] = Field("", description="name:key,name:key")
@@ -92,7 +92,10 @@ class Settings(BaseSettings):
     @field_validator("state_dir", "log_dir", "models_dir", "image_root", "api_keys_file")
     @classmethod
     def _relative_paths_are_from_the_root(cls, value: Path | None) -> Path | None:
-        return None if value is None else ROOT / value.expanduser()
+        try:
+            return None if value is None else ROOT / value.expanduser()
+        except RuntimeError:
+            raise ValueError("begins with the home folder of a user that is not known here") from None
 
     @field_validator("state_dir", "log_dir")
     @classmethod
@@ -104,7 +107,7 @@ class Settings(BaseSettings):
     @field_validator("state_dir")
     @classmethod
     def _sockets_fit(cls, value: Path) -> Path:
-        value = value.resolve()  # one name per folder: an instance's processes are found by it
+        value = resolved(value)
         longest = len(os.fsencode(value / "supervisor.sock"))
         if longest > MAX_SOCKET_PATH_BYTES:
             raise ValueError(f"socket paths below it have {longest} bytes, at most {MAX_SOCKET_PATH_BYTES} work")
@@ -210,6 +213,14 @@ def _port(bind: str) -> int:
     return int(bind.rpartition(":")[2])
 
 
+def resolved(folder: Path) -> Path:
+    """The one name of a folder: an instance's processes are found by it. Raises ValueError."""
+    try:
+        return folder.resolve()
+    except (OSError, RuntimeError):  # which of them depends on the version of Python
+        raise ValueError("its symbolic links lead in a circle") from None
+
+
 def load_settings() -> Settings:
     """Settings from the environment and `.env`.
 
@@ -220,6 +231,11 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         raise SettingsError(_one_line(error)) from error
+    except UnicodeDecodeError as error:
+        file = Settings.model_config["env_file"]
+        raise SettingsError(f"{file} is not UTF-8 text (byte {error.start + 1}): save it as UTF-8") from error
+    except OSError as error:
+        raise SettingsError(f"{Settings.model_config['env_file']} cannot be read: {error.strerror}") from error
 
 
 def _one_line(error: ValidationError) -> str:
@@ -229,10 +245,5 @@ def _one_line(error: ValidationError) -> str:
         return reason
     name = PREFIX + str(first["loc"][0]).upper()
     secret = name in (f"{PREFIX}API_KEYS", f"{PREFIX}REDIS_URL")
-    return f"{name}: {reason}" if secret else f"{name}={first['input']}: {reason}"
-
-
-def unknown_variables() -> list[str]:
-    """Variables that look like ours but name no setting: probably misspelt."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | INTERNAL_VARIABLES
-    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    line = f"{name}: {reason}" if secret else f"{name}={first['input']}: {reason}"
+    return " ".join(line.split())

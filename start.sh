@@ -3,6 +3,8 @@
 # Options: --foreground (for systemd and containers), --reload (for development).
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
+. ops/limits.sh
 . ops/venv.sh
+check_limits 1048576
 ensure_venv requirements.txt
 exec .venv/bin/python -m ops.start "$@"

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+PRIVATE_FOLDER, PRIVATE_UMASK = 0o700, 0o077  # for us alone, whatever the shell's umask says
+
 
 @dataclass(frozen=True)
 class StateDir:

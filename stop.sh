@@ -2,6 +2,8 @@
 # Stops what ./start.sh started: first no new work, then running work finishes, the queue server last.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
+. ops/limits.sh
+check_limits 131072
 if [ ! -x .venv/bin/python ]; then
     echo "Punnet is not running (it was never started here)."
     exit 0

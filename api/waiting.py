@@ -5,6 +5,7 @@ while it has the slot's byte locked, so the kernel frees the slot of a process t
 """
 
 import fcntl
+import logging
 import mmap
 import os
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 COLUMNS = {"quick": 0, "long": 1}  # by route
 SLOTS = 512  # a reload has twice the at most 256 web processes for a while
 FILE_BYTES = len(COLUMNS) * SLOTS * 8
+log = logging.getLogger(__name__)
 
 
 class Waiting:
@@ -53,8 +55,12 @@ class Waiting:
 
 
 def clear_dead(file: Path) -> None:
-    """Forget the work of processes that died; asked by a process that has no slot itself."""
-    descriptor, table = _opened(file)
+    """Forget the work of processes that died; asked by a process that has no slot itself, and that must live on."""
+    try:
+        descriptor, table = _opened(file)
+    except OSError as error:
+        log.warning("what a dead web process waited for still counts: %s", error)
+        return
     try:
         _clear_unlocked(descriptor, table, own=None)
     finally:

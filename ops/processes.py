@@ -16,17 +16,33 @@ POLL_S = 0.05
 
 @contextlib.contextmanager
 def control_lock(state_dir: Path) -> Iterator[None]:
-    """One start or stop of an instance at a time."""
-    with (state_dir / "control.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    """One start or stop of an instance at a time. Raises OSError."""
+    # Not for writing: a disk that is read-only by now keeps nobody from stopping the service.
+    descriptor = os.open(state_dir / "control.lock", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(descriptor)
 
 
 def marked(state_dir: Path) -> list[int]:
     """Pids of this instance's processes: supervisord and all below it."""
     mark = f"{MARK}={state_dir}".encode()
     return [int(entry.name) for entry in Path("/proc").iterdir()
-            if entry.name.isdecimal() and int(entry.name) != os.getpid() and mark in _environment(entry)]
+            if entry.name.isdecimal() and int(entry.name) != os.getpid() and mark in _read(entry / "environ")]
+
+
+def running(module: str, pids: Iterable[int]) -> list[int]:
+    """Those that run this module of Python."""
+    return [pid for pid in pids if module.encode() in _read(Path(f"/proc/{pid}/cmdline"))]
+
+
+def end(pids: Iterable[int]) -> None:
+    """Ask them to end in order."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
 
 
 def kill(pids: Iterable[int]) -> None:
@@ -51,7 +67,8 @@ def children(pid: int) -> list[int]:
     return []
 
 
-def _environment(process: Path) -> list[bytes]:
+def _read(file: Path) -> list[bytes]:
+    """The strings of one of the kernel's files about a process."""
     with contextlib.suppress(OSError):  # ended meanwhile, a zombie, or another user's
-        return (process / "environ").read_bytes().split(b"\0")
+        return file.read_bytes().split(b"\0")
     return []

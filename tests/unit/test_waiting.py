@@ -85,3 +85,9 @@ def test_the_work_of_the_living_is_never_cleared(file: Path) -> None:
         clear_dead(file)
         assert started(file).ms("long") == 40
         other.communicate()
+
+
+def test_a_table_that_is_gone_is_told_by_who_would_clear_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """gunicorn's arbiter would end of an error."""
+    clear_dead(tmp_path / "deleted" / "waiting")
+    assert len(caplog.messages) == 1

@@ -265,9 +265,9 @@ def test_a_queue_server_whose_disk_is_full_is_waited_for_and_costs_no_result(
     job, busy = taken(redis), worker(redis, predictors=predictors)
     refuse_writes(monkeypatch, times=3)  # the job cannot be registered
 
-    def predict_and_refuse(*question: Any) -> Any:
+    def predict_and_refuse(*question: Any, **more: Any) -> Any:
         refuse_writes(monkeypatch, times=3)  # nor ended
-        return predict(*question)
+        return predict(*question, **more)
 
     monkeypatch.setattr(predictors, "predict", predict_and_refuse)
     busy.execute_job(job, make_queue(redis))
