@@ -8,7 +8,8 @@ import errno
 import socket
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,8 @@ from shares import Shares
 GRACE_S = 10.0  # of a body, before its average counts
 IDLE_BODY_S = 20.0  # a body of which nothing comes for so long is given up, however fast it was before
 SEND_S = 10.0  # for the next piece of an answer to be taken
+HURRIED_S = 1.0  # the same where callers who do not read hold much memory, or the service is being stopped
+LOOK_S = 0.25  # between two looks which of the two it is
 PIECE_BYTES = 1 << 16
 # The kernel keeps no more of an answer that the caller does not take. Without this it may be 4 MB, taken in lumps.
 UNSENT_BYTES = 1 << 17
@@ -63,13 +66,36 @@ class Arrival:
                        f"{IDLE_BODY_S:g} s")
 
 
-def limited(handle: Callable[..., None], least_kbps: float, places: Shares) -> Callable[..., None]:
+class Patience:
+    """How long one web process waits for its callers to take their answers: less where it holds many bytes for them,
+    and while it is being stopped."""
+
+    def __init__(self, least_kbps: float, most_unsent_bytes: float, is_draining: Callable[[], bool]) -> None:
+        self.least_kbps, self.unsent_bytes = least_kbps, 0
+        self._most_unsent_bytes, self._is_draining = most_unsent_bytes, is_draining
+
+    @property
+    def send_s(self) -> float:
+        """How long the next piece of an answer may take."""
+        return HURRIED_S if self.unsent_bytes > self._most_unsent_bytes or self._is_draining() else SEND_S
+
+    @contextmanager
+    def holding(self, size: int) -> Iterator[None]:
+        """So many bytes of an answer are held until they are sent."""
+        self.unsent_bytes += size
+        try:
+            yield
+        finally:
+            self.unsent_bytes -= size
+
+
+def limited(handle: Callable[..., None], patience: Patience, places: Shares) -> Callable[..., None]:
     """gunicorn's `handle(listener, socket, address)` of a connection, with our limits. An address that has its share of
     the process's connections gets no further one: it is closed at once, before a byte is read."""
     def handle_limited(listener: Any, connected: socket.socket, address: Sequence[Any]) -> None:
         with places.place(network(address[0] if address else "")) as has_place:
             if has_place:
-                handle(listener, Connection(connected, least_kbps), address)
+                handle(listener, Connection(connected, patience), address)
             else:
                 connected.close()
 
@@ -79,8 +105,8 @@ def limited(handle: Callable[..., None], least_kbps: float, places: Shares) -> C
 class Connection:
     """A socket, and what gunicorn's worker and our code do with it. What is not limited goes to the socket itself."""
 
-    def __init__(self, connected: socket.socket, least_kbps: float) -> None:
-        self._socket, self._least_kbps = connected, least_kbps
+    def __init__(self, connected: socket.socket, patience: Patience) -> None:
+        self._socket, self._patience = connected, patience
         self._arrival: Arrival | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -88,7 +114,7 @@ class Connection:
 
     def arrival(self, chunked: bool) -> Arrival:
         """For a new body."""
-        return Arrival(self._least_kbps, chunked)
+        return Arrival(self._patience.least_kbps, chunked)
 
     def read_body(self, read: Callable[[int], bytes], size: int, arrival: Arrival) -> bytes:
         """What `read` reads from this connection, a part of the body that is arriving.
@@ -125,18 +151,31 @@ class Connection:
         Raises:
             ConnectionResetError: the caller does not read it; the connection is of no use any more.
         """
-        pieces = (data,) if len(data) <= PIECE_BYTES else self._pieces(data)
-        self._socket.settimeout(SEND_S)
         try:
-            for piece in pieces:
-                self._socket.sendall(piece)
+            if len(data) <= PIECE_BYTES:
+                self._socket.settimeout(self._patience.send_s)
+                self._socket.sendall(data)
+            else:
+                self._send_large(data)
         except TimeoutError as error:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)  # else the kernel tries on
             raise ConnectionResetError(errno.ECONNRESET, "the caller does not read his answer") from error
         finally:
             self._socket.settimeout(None)
 
-    def _pieces(self, data: bytes) -> list[memoryview]:
+    def _send_large(self, data: bytes) -> None:
+        """Raises TimeoutError."""
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
-        whole = memoryview(data)
-        return [whole[at:at + PIECE_BYTES] for at in range(0, len(whole), PIECE_BYTES)]
+        self._socket.settimeout(LOOK_S)
+        with self._patience.holding(len(data)):
+            for at in range(0, len(data), PIECE_BYTES):
+                self._send_piece(memoryview(data)[at:at + PIECE_BYTES])
+
+    def _send_piece(self, piece: memoryview) -> None:
+        """Raises TimeoutError where not all of it is taken in time, however often some of it is."""
+        began = time.monotonic()
+        while piece:
+            with suppress(TimeoutError):
+                piece = piece[self._socket.send(piece):]
+            if piece and time.monotonic() - began >= self._patience.send_s:
+                raise TimeoutError

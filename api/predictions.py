@@ -91,7 +91,9 @@ class Accepted:
 @blueprint.route("/models/<model_type>/predict", methods=["OPTIONS"], provide_automatic_options=False)
 def options(model_type: str | None = None) -> Response:
     """What may be sent here."""
-    return Response(headers={"Allow": "OPTIONS, POST", **UnsupportedMediaType.headers})
+    response = Response(headers={"Allow": "OPTIONS, POST", **UnsupportedMediaType.headers})
+    del response.headers["Content-Type"]  # there is no content
+    return response
 
 
 @blueprint.post("/predict", provide_automatic_options=False)

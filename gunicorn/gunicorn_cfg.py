@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from lifeline import die_with_parent  # noqa: E402
 from settings import CONNECTIONS as _CONNECTIONS  # noqa: E402
+from settings import MEGA as _MEGA  # noqa: E402
 from settings import load_settings  # noqa: E402
 
 _settings = load_settings()
@@ -89,10 +90,13 @@ def post_worker_init(worker: Any) -> None:
     Three methods of the worker are replaced by ours, on this object alone: how it handles a connection, which gets
     limits of time, how long it waits for a request, and how it tells what it refuses.
     """
-    from api.connection import limited  # not before the fork: with --reload nothing of ours is to be imported there
+    # Not before the fork: with --reload nothing of ours is to be imported there.
+    from api.connection import Patience, limited
     from api.refusals import handle_error
+
     service = worker.wsgi.extensions["punnet"]
-    worker.handle = limited(worker.handle, _settings.min_upload_kbps, service.connections)
+    patience = Patience(_settings.min_upload_kbps, _settings.inflight_mb * _MEGA / 4, lambda: service.drain.active)
+    worker.handle = limited(worker.handle, patience, service.connections)
     worker.timeout_ctx = _silence
     worker.handle_error = partial(handle_error, url_prefix=_settings.url_prefix)
     service.start()

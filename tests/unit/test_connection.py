@@ -2,17 +2,30 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
 from api import connection as connection_module
-from api.connection import FREE_CHUNKS, GRACE_S, IDLE_BODY_S, PIECE_BYTES, Arrival, Connection, limited
+from api.connection import (
+    FREE_CHUNKS,
+    GRACE_S,
+    HURRIED_S,
+    IDLE_BODY_S,
+    PIECE_BYTES,
+    SEND_S,
+    Arrival,
+    Connection,
+    Patience,
+    limited,
+)
 from api.problems import BadRequest, TooSlow
 from shares import Shares
 
 KBPS = 8
+PATIENCE = Patience(KBPS, 10**9, lambda: False)
 LARGE = bytes(50_000_000)  # more than the kernel keeps for a connection
 
 
@@ -27,7 +40,7 @@ def pair() -> Iterator[Pair]:
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
         accepted, _ = listener.accept()
         with accepted:
-            yield Pair(Connection(accepted, KBPS), client)
+            yield Pair(Connection(accepted, PATIENCE), client)
 
 
 @pytest.mark.parametrize(("received", "waited_s", "left_s"), [
@@ -142,6 +155,51 @@ def test_a_caller_who_reads_nothing_is_cut_off(pair: Pair, monkeypatch: pytest.M
             pass
 
 
+def test_a_caller_who_reads_a_little_now_and_then_is_cut_off(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often some bytes are taken, a piece of an answer has its time."""
+    monkeypatch.setattr(connection_module, "SEND_S", 0.5)
+    pair.callers.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 13)
+    stop = threading.Event()
+
+    def trickle() -> None:
+        while not stop.wait(0.02):
+            pair.callers.recv(1000)
+
+    reader = threading.Thread(target=trickle)
+    reader.start()
+    try:
+        with pytest.raises(ConnectionResetError):
+            pair.ours.sendall(LARGE)
+    finally:
+        stop.set()
+        reader.join()
+
+
+def test_who_does_not_read_has_less_time_where_much_is_held_or_the_service_stops() -> None:
+    draining: list[bool] = []
+    patience = Patience(KBPS, 100, lambda: bool(draining))
+    assert patience.send_s == SEND_S
+    with patience.holding(100):
+        assert patience.send_s == SEND_S
+        with patience.holding(1):
+            assert patience.send_s == HURRIED_S
+    assert (patience.send_s, patience.unsent_bytes) == (SEND_S, 0)
+    draining.append(True)
+    assert patience.send_s == HURRIED_S
+
+
+def test_a_caller_whose_answer_waits_is_cut_off_soon_once_the_service_stops(monkeypatch: pytest.MonkeyPatch,
+                                                                            pair: Pair) -> None:
+    monkeypatch.setattr(connection_module, "HURRIED_S", 0.1)
+    draining: list[bool] = []
+    ours = Connection(pair.ours._socket, Patience(KBPS, 10**9, lambda: bool(draining)))
+    threading.Timer(0.3, draining.append, (True,)).start()
+    began = time.monotonic()
+    with pytest.raises(ConnectionResetError):
+        ours.sendall(LARGE)
+    assert 0.3 <= time.monotonic() - began < SEND_S / 2
+
+
 def test_a_caller_who_reads_slowly_but_steadily_gets_all_of_it(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection_module, "SEND_S", 0.3)
     pair.callers.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
@@ -168,7 +226,7 @@ def test_an_address_that_has_all_connections_gets_no_further_one_and_others_do(p
     places, seen = Shares(4), list[object]()
     for _ in range(4):
         places.take("10.0.0.1", 1)
-    limited(lambda *given: seen.append(places.total), KBPS, places)(None, pair.ours._socket, address)
+    limited(lambda *given: seen.append(places.total), PATIENCE, places)(None, pair.ours._socket, address)
     assert seen == [5] * handled
     assert places.total == 4
     assert (pair.ours.fileno() >= 0) is handled
