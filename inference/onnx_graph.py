@@ -7,6 +7,7 @@ would read all weights into memory.
 """
 
 import mmap
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,13 +16,17 @@ from pathlib import Path
 MODEL_GRAPH, GRAPH_NODE, GRAPH_INITIALIZER = 7, 1, 5
 NODE_INPUT, NODE_OUTPUT, NODE_NAME, NODE_OP, NODE_ATTRIBUTE = 1, 2, 3, 4, 5
 ATTRIBUTE_TENSOR, ATTRIBUTE_GRAPH = 5, 6
-TENSOR_DIMS, TENSOR_TYPE, TENSOR_FLOATS, TENSOR_NAME, TENSOR_RAW = 1, 2, 4, 8, 9
-FLOAT, DOUBLE = 1, 11  # TensorProto.DataType
+TENSOR_DIMS, TENSOR_TYPE, TENSOR_FLOATS, TENSOR_INTEGERS, TENSOR_NAME, TENSOR_RAW = 1, 2, 4, 5, 8, 9
+FLOAT, UINT8, INT8, DOUBLE = 1, 2, 3, 11  # TensorProto.DataType
+LETTERS = {FLOAT: "f", UINT8: "B", INT8: "b", DOUBLE: "d"}  # of struct
 VARINT, BYTES, FIXED_SIZES = 0, 2, {1: 8, 5: 4}  # wire types, and the bytes of those of one size
+PYTORCH, TF2ONNX, TF2ONNX_ENDS = "pytorch", "tf2onnx", re.compile(r"__\d+$")
 MOST_VALUES = 16  # of a constant that is read: one a channel, or one for all
 # What changes where numbers stand, or their type, and not what they mean.
 MOVES = ("Cast", "Concat", "Flatten", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose",
-         "Unsqueeze", "Pad", "Resize", "Upsample", "Dropout")
+         "Unsqueeze", "Pad", "Resize", "Upsample", "Dropout", "QuantizeLinear", "DequantizeLinear")
+OF_WHOLE_NUMBERS = "QLinear"  # what an operator's name begins with that works on quantised numbers
+SCALINGS = ("Mul", "Div", "Sub", "Add")
 Buffer = memoryview
 Field = tuple[int, int | Buffer]  # its number and value
 
@@ -53,6 +58,15 @@ class Graph:
         """Whether the name of any operator has this word."""
         return any(word in node.name.lower() for node in self.nodes)
 
+    @property
+    def exporter(self) -> str:
+        """Which of two exporters named the operators: PyTorch by modules, "/features/Conv", tf2onnx by numbers at the
+        end, "conv/Conv2D__12"; "" where the names tell neither."""
+        names = [node.name for node in self.nodes]
+        if any(name.startswith("/") for name in names):
+            return PYTORCH
+        return TF2ONNX if any(TF2ONNX_ENDS.search(name) for name in names) else ""
+
     def maker(self, output: str) -> str:
         """The operator that made an output's numbers, "" where it is not known."""
         makers = {name: node for node in self.nodes for name in node.outputs}
@@ -61,7 +75,7 @@ class Graph:
             if node is None:
                 return ""
             if node.op not in MOVES:
-                return node.op
+                return node.op.removeprefix(OF_WHOLE_NUMBERS)
             output = node.inputs[0]
         return ""
 
@@ -76,9 +90,28 @@ class Graph:
             if node.op in MOVES:
                 name = node.outputs[0]
                 continue
-            values = next((self.constants[given] for given in node.inputs if given in self.constants), None)
-            return None if values is None or node.op not in ("Mul", "Div", "Sub", "Add") else (node.op, values)
+            return self._scaling(node)
         return None
+
+    def _scaling(self, node: Node) -> tuple[str, tuple[float, ...]] | None:
+        """The operator and its numbers, where it applies such to each pixel."""
+        op = node.op.removeprefix(OF_WHOLE_NUMBERS)
+        if op == node.op:
+            values = next(filter(None, map(self._numbers, node.inputs)), None)
+        else:
+            values = self._dequantized(*node.inputs[3:6])
+        return None if values is None or op not in SCALINGS else (op, values)
+
+    def _numbers(self, name: str) -> tuple[float, ...] | None:
+        """A constant, also one that is kept as whole numbers."""
+        maker = next((node for node in self.nodes if node.op == "DequantizeLinear" and name in node.outputs), None)
+        return self.constants.get(name) if maker is None else self._dequantized(*maker.inputs)
+
+    def _dequantized(self, name: str, step: str, zero: str = "") -> tuple[float, ...] | None:
+        values, steps, zeros = (self.constants.get(part, ()) for part in (name, step, zero))
+        if not values or len(steps) != 1:
+            return None
+        return tuple((value - (zeros or (0,))[0]) * steps[0] for value in values)
 
 
 def read_graph(path: Path) -> Graph:
@@ -141,21 +174,37 @@ def _node(view: Buffer) -> tuple[Node, tuple[float, ...] | None, set[str]]:
 
 
 def _tensor(view: Buffer) -> tuple[str, tuple[float, ...] | None]:
-    """A tensor's name, and its numbers where they are few floats."""
+    """A tensor's name, and its numbers where they are few."""
     name, kind, numbers = "", FLOAT, None
+    written: tuple[float, ...] | None = None
     for number, value in _fields(view):
         if number == TENSOR_NAME and isinstance(value, memoryview):
             name = _text(value)
         elif number == TENSOR_TYPE and isinstance(value, int):
             kind = value
-        elif number in (TENSOR_RAW, TENSOR_FLOATS):
+        elif number in (TENSOR_RAW, TENSOR_FLOATS) and isinstance(value, memoryview):
             numbers = value
-    if isinstance(numbers, int):  # one float that is written alone
-        return name, None
-    letter, size = ("d", 8) if kind == DOUBLE else ("f", 4)
-    if numbers is None or kind not in (FLOAT, DOUBLE) or not 0 < len(numbers) <= MOST_VALUES * size:
-        return name, None
-    return name, struct.unpack(f"<{len(numbers) // size}{letter}", numbers[:len(numbers) // size * size])
+        elif number == TENSOR_INTEGERS:
+            written = (value,) if isinstance(value, int) else _integers(value)
+    return name, written if kind in (UINT8, INT8) and written else _unpacked(numbers, kind)
+
+
+def _unpacked(numbers: Buffer | None, kind: int) -> tuple[float, ...] | None:
+    if numbers is None or kind not in LETTERS:
+        return None
+    size = struct.calcsize(LETTERS[kind])
+    if not 0 < len(numbers) <= MOST_VALUES * size:
+        return None
+    return struct.unpack(f"<{len(numbers) // size}{LETTERS[kind]}", numbers[:len(numbers) // size * size])
+
+
+def _integers(view: Buffer) -> tuple[float, ...] | None:
+    """Few numbers that are written one after the other, negative ones as those of 64 bits."""
+    found, at = list[float](), 0
+    while at < len(view) and len(found) < MOST_VALUES:
+        value, at = _varint(view, at)
+        found.append(value - (1 << 64) if value >> 63 else value)
+    return tuple(found) if at == len(view) else None
 
 
 def _text(view: Buffer) -> str:

@@ -23,7 +23,7 @@ from inference.model_toml import (
     TaskName,
     Units,
 )
-from inference.onnx_graph import Graph
+from inference.onnx_graph import PYTORCH, TF2ONNX, Graph
 
 CLASS_COLUMNS: tuple[Columns, ...] = ("box score class", "batch box class score", "batch box score class")
 Size = tuple[int, int]  # width, height in pixels
@@ -56,6 +56,11 @@ class Interface:
     metadata: Mapping[str, str] = field(default_factory=dict)
     producer: str = ""
     graph: Graph = field(default_factory=Graph)
+
+    @property
+    def exporter(self) -> str:
+        """The producer, unless that is a tool that changed the file and wrote its own name (onnx.quantize)."""
+        return self.producer if self.producer in (PYTORCH, TF2ONNX) else self.graph.exporter or self.producer
 
 
 @dataclass(frozen=True)

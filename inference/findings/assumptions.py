@@ -6,6 +6,7 @@ from inference.findings.facts import Facts
 from inference.findings.keras_families import MINUS_1_TO_1, keras_family
 from inference.findings.sources import DEFAULT, IMAGENET, ONNX_SHAPES, Claims
 from inference.model_toml import TaskName
+from inference.onnx_graph import PYTORCH
 from inference.spec import Interface, Size, TensorInfo
 
 TRAINED_ON_IMAGENET = ("image-classification", "image-segmentation", "image-feature-extraction", "depth-estimation")
@@ -20,7 +21,7 @@ def usual_crop(facts: Facts, classes: int | None, size: Size | None, model: Inte
     """The middle of the image for a PyTorch classifier of ImageNet's thousand classes of which nothing is told: those
     are evaluated so. Others are often trained on stretched images."""
     told = any(facts.first(fact) is not None for fact in ("resize", "mean", "std", "scale"))
-    if told or size is None or classes != IMAGENET_CLASSES or model.producer != "pytorch":
+    if told or size is None or classes != IMAGENET_CLASSES or model.exporter != PYTORCH:
         return []
     facts.warn("resize is not known: the middle of the image is taken, as in evaluations on ImageNet, since there are "
                '1000 classes; write resize = "stretch" (or "crop" with another shortest_edge) below [input] in '
@@ -46,7 +47,7 @@ def usual_values(facts: Facts, task: TaskName, model: Interface, image: TensorIn
         facts.warn("mean and std are not known: pixels of -1 to 1 are assumed, as of networks that tell faces apart, "
                    f"by the input's size; {ASK}")
         return [Claims(ONNX_SHAPES, MINUS_1_TO_1)]
-    if model.producer == "pytorch" and task != "object-detection" and facts.first("color") not in ("L", "Y"):
+    if model.exporter == PYTORCH and task != "object-detection" and facts.first("color") not in ("L", "Y"):
         facts.warn(f"mean and std are not known: those of ImageNet are assumed; {ASK}")
         return [Claims(DEFAULT, IMAGENET)]
     facts.warn(f"mean and std are not known: 0 and 1 are assumed; {ASK}")

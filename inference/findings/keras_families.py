@@ -6,9 +6,9 @@ Their preprocess_input stands outside of most models: https://keras.io/api/appli
 from typing import Any
 
 from inference.findings.sources import IMAGENET
+from inference.onnx_graph import TF2ONNX
 from inference.spec import Interface
 
-TF2ONNX = "tf2onnx"  # which Keras exports through, too
 MINUS_1_TO_1: dict[str, Any] = {"scale": 1 / 127.5, "mean": 1.0, "std": 1.0}
 CAFFE: dict[str, Any] = {"color": "BGR", "scale": 1.0, "mean": (103.939, 116.779, 123.68), "std": 1.0}
 # Words in the names of operators: the model's own name, or layers that no family before has.
@@ -26,7 +26,7 @@ CAFFE_FAMILIES = (("ResNet", ("resnet", "conv2_block1_3_bn")), ("VGG", ("vgg", "
 
 def keras_family(model: Interface) -> tuple[str, dict[str, Any]] | None:
     """The family's name, and what its pixels are; None where no name of an operator tells one."""
-    others = tuple((name, words, CAFFE) for name, words in CAFFE_FAMILIES) if model.producer == TF2ONNX else ()
+    others = tuple((name, words, CAFFE) for name, words in CAFFE_FAMILIES) if model.exporter == TF2ONNX else ()
     for name, words, facts in (*FAMILIES, *others):
         if any(map(model.graph.mentions, words)):
             return name, facts

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from onnx import helper, numpy_helper
 
-from inference.findings.keras_families import CAFFE, MINUS_1_TO_1, TF2ONNX, keras_family
+from inference.findings.keras_families import CAFFE, MINUS_1_TO_1, keras_family
 from inference.findings.sources import IMAGENET
-from inference.onnx_graph import Graph, Node
+from inference.onnx_graph import TF2ONNX, Graph, Node
 from inference.spec import Interface
 from tests.answering import saved
 from tests.unit.findings_helpers import source_of

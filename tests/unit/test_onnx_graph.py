@@ -58,3 +58,44 @@ def test_an_input_that_only_a_loops_body_takes_is_read(tmp_path: Path) -> None:
     model = read_graph(sleeper(tmp_path / "model.onnx", 0.01))
     assert model.reads("rotation") and model.reads("image")
     assert not model.reads("nobody") and Graph().reads("nobody")
+
+
+QDQ = ("QuantizeLinear", "DequantizeLinear")
+
+
+def quantized(tmp_path: Path, nodes: list[onnx.NodeProto], raw: bool) -> Graph:
+    """1/255 and 128 as whole numbers of a step, as onnxruntime.quantization writes them: raw, or each by itself."""
+    small = helper.make_tensor("q", onnx.TensorProto.INT8, [2], np.array([127, -127], np.int8).tobytes() if raw
+                               else [127, -127], raw=raw)
+    steps = [numpy_helper.from_array(np.array(value, np.float32), name) for name, value in (("s", 0.01), ("xs", 1))]
+    zero = helper.make_tensor("z", onnx.TensorProto.INT8, [], [-1])
+    return read_graph(saved(tmp_path / "model.onnx", nodes, [small, zero, *steps], {"x": (1, 2)}, {"y": (1, 2)}))
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_a_first_operator_is_seen_behind_quantised_numbers(tmp_path: Path, raw: bool) -> None:
+    """QuantFormat.QDQ: numbers go through whole ones before and after each operator."""
+    found = quantized(tmp_path, [
+        helper.make_node(QDQ[0], ["x", "xs", "z"], ["xq"]), helper.make_node(QDQ[1], ["xq", "xs", "z"], ["xd"]),
+        helper.make_node(QDQ[1], ["q", "s", "z"], ["c"]), helper.make_node("Mul", ["xd", "c"], ["a"]),
+        helper.make_node("Softmax", ["a"], ["b"]), helper.make_node(QDQ[0], ["b", "xs", "z"], ["bq"]),
+        helper.make_node(QDQ[1], ["bq", "xs", "z"], ["y"])], raw)
+    assert found.first("x") == ("Mul", pytest.approx((1.28, -1.26)))
+    assert found.maker("y") == "Softmax"
+
+
+def test_operators_of_whole_numbers_are_those_of_fractions(tmp_path: Path) -> None:
+    """QuantFormat.QOperator"""
+    found = quantized(tmp_path, [
+        helper.make_node(QDQ[0], ["x", "xs", "z"], ["xq"]),
+        helper.make_node("QLinearMul", ["xq", "xs", "z", "q", "s", "z", "xs", "z"], ["a"], domain="com.microsoft"),
+        helper.make_node("QLinearSigmoid", ["a", "xs", "z", "xs", "z"], ["b"], domain="com.microsoft"),
+        helper.make_node(QDQ[1], ["b", "xs", "z"], ["y"])], True)
+    assert found.first("x") == ("Mul", pytest.approx((1.28, -1.26)))
+    assert found.maker("y") == "Sigmoid"
+
+
+@pytest.mark.parametrize(("name", "exporter"), [("/features/features.0/Conv_quant", "pytorch"),
+                                                ("functional_1/conv2d_1/convolution__12", "tf2onnx"), ("Conv_3", "")])
+def test_names_of_operators_tell_the_exporter(name: str, exporter: str) -> None:
+    assert Graph((Node("Conv", (), (), name),)).exporter == exporter
