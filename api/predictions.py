@@ -157,7 +157,8 @@ def run_on_route(service: Services, call: Call, decision: Decision) -> Response 
                 return job
             prediction = attended.result()
         except InferenceError as error:
-            service.costs.observe_failed(error, call.work.decoding, service.limits.inline_budget_ms)
+            used_ms = service.limits.inline_budget_ms * (PATIENCE if decision.route == "long" else 1)
+            service.costs.observe_failed(error, call.work.decoding, used_ms)
             attended.run.call_off()
             raise
         except BaseException:  # a refusal of the job, or the end of this greenlet: nobody waits any more

@@ -18,6 +18,7 @@ from inference.errors import (
     PredictorsAway,
     SlowToDecode,
 )
+from predictors.answered import Drawing, Prediction, Tensor, drawing_of, prediction_of, samples_of, tensor_of
 from predictors.catalogue import Catalogue
 from predictors.deaths import DECODED_TOO_LONG, FROM_OUTSIDE, Deaths
 from predictors.poison import PoisonImages
@@ -35,38 +36,6 @@ PIECE_BYTES = 1 << 18  # a predictor that reads as fast as this writes would let
 YIELD_S = 1e-6
 PAUSE_S = 0.02  # before a question is asked again that nobody took
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """The one tensor of a result as a file of the media type that was asked for; `datatype` in the words of the Open
-    Inference Protocol."""
-
-    data: bytes
-    shape: Sequence[int]
-    datatype: str
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a predictor answered, and what it took: the contract's `result` object in JSON, or the `tensor` that was
-    asked for. `samples` are for a `CostModel`: a part of the work, amounts of it, milliseconds of a core."""
-
-    result: bytes
-    model_version: str
-    image: Mapping[str, Any]
-    timings_ms: Mapping[str, float]
-    queue_ms: float
-    samples: Sequence[tuple[str, tuple[float, ...], float]]
-    tensor: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A result drawn on its image, as a file, and what that took."""
-
-    data: bytes
-    samples: Sequence[tuple[str, tuple[float, ...], float]] = ()
 
 
 @dataclass(frozen=True)
@@ -107,7 +76,7 @@ class Predictors:
         head = {"kind": "predict", "parameters": parameters, "sizes": [len(image)], "deadline": deadline,
                 "sent_at": time.monotonic(), "tensor_type": tensor_type, "request_id": request_id}
         question = Question(head, [image], address, self._catalogue.model(model_type).fingerprint)
-        return self._run(question, _prediction, deadline)
+        return self._run(question, prediction_of, deadline)
 
     def draw(self, route: Route, image: bytes, result: bytes, media_type: str, deadline: float | None = None,
              request_id: str = "") -> "Run[Drawing]":
@@ -115,13 +84,13 @@ class Predictors:
         head = {"kind": "draw", "media_type": media_type, "sizes": [len(image), len(result)], "deadline": deadline,
                 "sent_at": time.monotonic(), "request_id": request_id}
         question = Question(head, [image, result], lambda: (route, {}), "drawing")
-        return self._run(question, lambda message: Drawing(message.body, _samples(message)), deadline)
+        return self._run(question, drawing_of, deadline)
 
     def tensor(self, result: bytes, media_type: str, deadline: float | None = None) -> "Run[Tensor]":
         """Ask for the one tensor that a result, in JSON, holds: a file of this media type."""
         head = {"kind": "tensor", "media_type": media_type, "sizes": [len(result)], "deadline": deadline,
                 "sent_at": time.monotonic()}
-        return self._run(Question(head, [result], lambda: ("long", {}), "tensor"), _tensor, deadline)
+        return self._run(Question(head, [result], lambda: ("long", {}), "tensor"), tensor_of, deadline)
 
     def _run(self, question: Question, understood: Callable[[Message], T], deadline: float | None) -> "Run[T]":
         return Run(question, understood, deadline, self._state, self._poison, self._deaths)
@@ -248,7 +217,7 @@ class Run(Generic[T]):
 
     def _is_refused(self, message: Message) -> None:
         error = getattr(errors, message.head["error"], InferenceFailed)(message.head["detail"])
-        error.samples = _samples(message)
+        error.samples = samples_of(message)
         self._end(error)
 
     def _is_not_theirs(self, message: Message) -> None:
@@ -300,18 +269,3 @@ class Run(Generic[T]):
 _HEARD: Mapping[str, Callable[[Run, Message], None]] = {
     "begun": Run._has_begun, "progress": Run._has_progressed, "answer": Run._is_answered, "error": Run._is_refused,
     "not-mine": Run._is_not_theirs}
-
-
-def _prediction(message: Message) -> Prediction:
-    head = message.head
-    tensor = _tensor(message) if "tensor" in head else None
-    return Prediction(b"" if tensor else message.body, head["model_version"], head["image"], head["timings_ms"],
-                      head["queue_ms"], _samples(message), tensor)
-
-
-def _samples(message: Message) -> tuple[tuple[str, tuple[float, ...], float], ...]:
-    return tuple((part, tuple(amounts), ms) for part, amounts, ms in message.head.get("samples", ()))
-
-
-def _tensor(message: Message) -> Tensor:
-    return Tensor(message.body, message.head["tensor"]["shape"], message.head["tensor"]["datatype"])

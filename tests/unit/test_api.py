@@ -252,6 +252,13 @@ def test_what_refused_images_took_is_learned(client: FlaskClient, predictors: Fa
     assert service.costs.predict_ms([work]) > 2_000
 
 
+def test_a_drawing_of_an_image_that_is_slow_to_decode_is_asked_of_those_who_run_jobs(
+        client: FlaskClient, predictors: FakePredictors) -> None:
+    predictors.drawing = SlowToDecode("it takes too long")
+    post(client, headers={"Accept": "image/png"})
+    assert predictors.drawn_on == ["long", "job"]
+
+
 @pytest.mark.parametrize(("accept", "status"), [("image/png, application/json;q=0.1", 200), ("image/png", 406)])
 def test_what_cannot_be_drawn_is_json_where_that_would_do(client: FlaskClient, predictors: FakePredictors,
                                                           accept: str, status: int) -> None:

@@ -10,7 +10,7 @@ from tests.unit.test_numpy_free import NUMPY_FREE
 
 PARTS = {"api", "inference", "predictors", "jobs", "worker", "ops", "settings", "setting_values", "state_dir",
          "lifeline", "shares"}
-CLIENT = {"predictors.client", "predictors.catalogue", "predictors.protocol"}
+CLIENT = {"predictors.client", "predictors.answered", "predictors.catalogue", "predictors.protocol"}
 MAY_IMPORT = {
     "api": {"jobs", "settings", "setting_values", "state_dir", "shares", *CLIENT,
             *(f"inference.{name}" for name in NUMPY_FREE)},
