@@ -17,10 +17,15 @@ Kind = Literal["exclusive", "overlapping", "numbers"]
 
 @dataclass(frozen=True)
 class Reading:
-    """What a model tells of an image or a tile: scores per class on its grid, or one plane of class numbers plus 1."""
+    """What a model tells of an image or a tile: scores per class on its grid, or one plane of class numbers plus 1.
+
+    `logits` are what an activation made the scores of, if one did: which class a pixel between cells has is told by
+    these, as in the libraries that train such models, and not by the scores.
+    """
 
     kind: Kind
     grid: Grid
+    logits: Grid | None = None
 
 
 @dataclass(frozen=True)
@@ -52,9 +57,9 @@ def segments(value: Reading | ClassMap | Masks, classes: int) -> Iterator[Segmen
     elif isinstance(value, ClassMap):
         yield from _of_map(value)
     elif value.kind == "overlapping":
-        yield from _above_threshold(value.grid)
+        yield from _above_threshold(value)
     else:
-        yield from _of_map(_numbered(value.grid) if value.kind == "numbers" else _best(value.grid, classes))
+        yield from _of_map(_numbered(value.grid) if value.kind == "numbers" else _best(value, classes))
 
 
 def _of_map(classes: ClassMap) -> Iterator[Segment]:
@@ -70,11 +75,23 @@ def _present(numbers: NDArray[np.unsignedinteger]) -> list[int]:
     return sorted(seen - {0})
 
 
-def _best(grid: Grid, classes: int) -> ClassMap:
-    found = empty_map(grid.image_size, classes)
-    for piece in blocks(grid.size):
-        enter_classes(found, grid.source[0] + piece[0], grid.source[1] + piece[1], *winners(window(grid, piece)))
+def _best(value: Reading, classes: int) -> ClassMap:
+    left, top, *_ = value.grid.source
+    found = empty_map(value.grid.image_size, classes)
+    for piece in blocks(value.grid.size):
+        enter_classes(found, left + piece[0], top + piece[1], *_winners(value, piece))
     return found
+
+
+def _winners(value: Reading, piece: Pixels) -> tuple[NDArray[np.intp], Scores]:
+    """The class of each pixel of a piece, and its score."""
+    scores = window(value.grid, piece)
+    if value.logits is None:
+        return winners(scores)
+    classes, best = winners(window(value.logits, piece))
+    for index in np.unique(classes).tolist():
+        np.copyto(best, plane(scores, index), where=classes == index)
+    return classes, best
 
 
 def _numbered(grid: Grid) -> ClassMap:
@@ -84,15 +101,21 @@ def _numbered(grid: Grid) -> ClassMap:
     return ClassMap(numbers, None)
 
 
-def _above_threshold(grid: Grid) -> Iterator[Segment]:
+def _above_threshold(value: Reading) -> Iterator[Segment]:
     """A class that exceeds the threshold in no cell does so in no pixel: those lie between their cells."""
+    grid, told = value.grid, value.logits or value.grid
     for index in np.flatnonzero(grid.values.max(axis=(1, 2)) > PIXEL_THRESHOLD).tolist():
         mask, score_sum = np.zeros(grid.image_size[::-1], np.bool_), 0.0
         for piece in blocks(grid.size):
-            part = window(replace(grid, values=grid.values[index:index + 1]), piece)
-            if part.values.max() > PIXEL_THRESHOLD:
-                score_sum += enter_above(mask, _moved(piece, grid.source), plane(part, 0))
+            part = window(replace(told, values=told.values[index:index + 1]), piece)
+            if part.values.max() > (PIXEL_THRESHOLD if value.logits is None else 0):
+                scores = plane(part, 0) if value.logits is None else sigmoid(plane(part, 0))
+                score_sum += enter_above(mask, _moved(piece, grid.source), scores)
         yield index, mask, score_sum
+
+
+def sigmoid(values: NDArray) -> Scores:
+    return np.exp(-np.logaddexp(np.float32(0), -values))  # 1 / (1 + e^-x) without its overflow
 
 
 def enter_above(mask: NDArray[np.bool_], piece: Pixels, scores: Scores) -> float:

@@ -29,6 +29,7 @@ from inference.segments import (
     enter_classes,
     number_type,
     segments,
+    sigmoid,
 )
 from inference.spec import ModelSpec, Size
 from inference.tiling import Tiles
@@ -51,7 +52,10 @@ def read(outputs: Mapping[str, NDArray], spec: ModelSpec, placement: Placement, 
     kind, grid = _kind(planes, spec), on_grid(planes, placement)
     if kind == "numbers":
         return Reading(kind, replace(grid, values=_numbers(name, grid.values, len(spec.labels))))
-    return Reading(kind, replace(grid, values=activate(grid.values, _activation(spec))))
+    activation = _activation(spec)
+    if activation == "none":
+        return Reading(kind, replace(grid, values=activate(grid.values, "none")))
+    return Reading(kind, replace(grid, values=activate(grid.values, activation)), grid)
 
 
 def result(value: Reading | ClassMap | Masks, spec: ModelSpec, image_size: Size, parameters: BaseModel) -> dict:
@@ -88,7 +92,7 @@ def activate(values: NDArray, activation: Activation) -> Scores:
         powers /= powers.sum(axis=0)
         return powers
     if activation == "sigmoid":
-        return np.exp(-np.logaddexp(np.float32(0), -scores))  # 1 / (1 + e^-x) without its overflow
+        return sigmoid(scores)
     return scores
 
 

@@ -174,7 +174,7 @@ NETWORKS: Mapping[str, Network] = {
                              {"size": {"height": 256, "width": 256}}),
     "yolos": _detector("Yolos", "Yolos", {**TINY, "image_size": [128, 192], "patch_size": 16,
                                           "num_detection_tokens": 20}, {
-        "size": {"shortest_edge": 128, "longest_edge": 192}}),
+        "size": {"shortest_edge": 128, "longest_edge": 192}}, {"class_labels_classifier.layers.2": (0.0, 2.0)}),
     "rt-detr": _detector("RTDetr", "RTDetr", {
         "backbone_config": {"model_type": "rt_detr_resnet", **STAGES, "embedding_size": 16, "layer_type": "basic",
                             "out_features": ["stage2", "stage3", "stage4"]},

@@ -67,8 +67,8 @@ def _family(family: str) -> Iterator[tuple[str, Export]]:
         if find_spec("torch"):
             importlib.import_module("tools.exports.torch_networks").mend_torchvision()
         module = importlib.import_module(f"tools.exports.{family}")
-    except ModuleNotFoundError as error:
-        print(f"{family}: left out, there is no module {error.name}")
+    except ImportError as error:
+        print(f"{family}: left out: {error}")
         return
     yield from ((f"{family}-{name}", export) for name, export in module.EXPORTS.items())
 

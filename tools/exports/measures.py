@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from tools.exports.references import Answer
 
-SCORE = 0.01
+SCORE = 0.02  # of a number that is no score, of its size
 PIXELS = 3.0  # of boxes, corners and keypoints
-SAME = 5.0  # pixels, and five times SCORE: what is farther away is another object
+SAME, ALIKE = 5.0, 0.05  # pixels and score: what is farther away is another object
 MASK = 0.05  # of an object's mask, as a share of what either covers
 SHARE = 0.01  # of an image's pixels that get another class; of a depth's spread; of an embedding's length
 MISSING = 0.02  # of the objects
@@ -57,7 +57,8 @@ def _of_scores(told: Answer, wanted: Answer) -> Difference:
     asked = dict(zip(wanted.labels, _numbers(wanted.scores), strict=True))
     if found.keys() != asked.keys():
         return Difference(f"labels {sorted(found)[:3]}…, {sorted(asked)[:3]}… are wanted", np.inf)
-    return _limited(max(abs(found[label] - score) for label, score in asked.items()), SCORE, "score")
+    largest = max(1.0, *map(abs, asked.values()))
+    return _limited(max(abs(found[label] - score) for label, score in asked.items()), SCORE * largest, "score")
 
 
 def _numbers(values: NDArray | None) -> list[float]:
@@ -91,7 +92,7 @@ def _pairs(told: Answer, wanted: Answer) -> Iterator[tuple[int, int]]:
     for one, label in enumerate(wanted.labels):
         near = {other: _apart(wanted.boxes[one], told.boxes[other]) for other in free
                 if told.labels[other] == label
-                and abs(told.scores[other] - wanted.scores[one]) < SAME * SCORE}
+                and abs(told.scores[other] - wanted.scores[one]) < ALIKE}
         best = min(near, key=lambda other: near[other], default=None)
         if best is not None and near[best] < SAME:
             free.remove(best)

@@ -9,7 +9,7 @@ import timm
 import torch
 from PIL import Image, ImageOps
 from timm.data import create_transform, resolve_model_data_config
-from timm.models import save_config_for_hf
+from timm.models._hub import save_config_for_hf
 from timm.utils.onnx import onnx_export
 from torch import nn
 

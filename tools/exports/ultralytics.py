@@ -67,7 +67,7 @@ def _heads(last: nn.Module) -> Iterator[tuple[nn.Module, tuple[float, float]]]:
         yield last.dec_bbox_head[-1].layers[-1], (0.0, 0.5)
     elif type(last).__name__ == "SemanticSegment":
         yield last.classifier[-1], (0.0, 2.0)
-    boxes = (3.0, 0.7) if getattr(last, "reg_max", 16) == 1 else (0.0, 2.0)
+    boxes = (4.0, 0.4) if getattr(last, "reg_max", 16) == 1 else (0.0, 2.0)
     for name, (mean, deviation) in {**RATES, "cv2": boxes}.items():
         for branch in [*(getattr(last, name, None) or []), *(getattr(last, f"one2one_{name}", None) or [])]:
             layer = branch[-1] if isinstance(branch, nn.Sequential) else branch
@@ -76,7 +76,7 @@ def _heads(last: nn.Module) -> Iterator[tuple[nn.Module, tuple[float, float]]]:
 
 
 def _answer(kind: type, written: str, arguments: dict[str, Any], image: Path) -> Answer:
-    [result] = kind(written).predict(image, verbose=False, device="cpu", **arguments)
+    [result] = kind(written).predict(image, verbose=False, device="cpu", retina_masks=True, **arguments)
     if result.probs is not None:
         return classes(dict(zip(result.names.values(), result.probs.data.tolist(), strict=True)))
     if result.semantic_mask is not None:
@@ -88,7 +88,9 @@ def _answer(kind: type, written: str, arguments: dict[str, Any], image: Path) ->
 
 def _objects(result: Any) -> Answer:
     found = result.boxes if result.obb is None else result.obb
-    columns = {"boxes": found.xyxy, "scores": found.conf}
+    height, width = result.orig_shape
+    boxes = np.asarray(found.xyxy).clip(0, (width, height, width, height))  # turned ones may lie beyond the image
+    columns = {"boxes": boxes, "scores": found.conf}
     if result.obb is not None:
         columns["polygons"] = found.xyxyxyxy
     if result.keypoints is not None:
