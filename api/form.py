@@ -28,7 +28,7 @@ from api.intake import Intake
 from api.parts import MultipartBody
 from api.problems import BadRequest, ImageNotFound, TooLarge, UnsupportedMediaType
 from api.texts import decode_text
-from api.unpacking import unpacked
+from api.unpacking import coding_of, unpacked
 from settings import Settings
 
 # Multipart headers, JSON punctuation and fields beside the image.
@@ -52,7 +52,7 @@ class Forms:
         """
         body, limit = self._body_of(request)
         admit(request, limit, self._in_flight, body.copies)
-        steps = unpacked(receive(request, limit), request.environ.get("HTTP_CONTENT_ENCODING", ""))
+        steps = unpacked(receive(request, limit), coding_of(request.environ))
         for step in counted(steps, request, limit, self._in_flight, body.copies):
             body.feed(step)
         reserve(request.environ, body.peak_bytes, self._in_flight)

@@ -1,7 +1,8 @@
 """`Content-Encoding`: a compressed body -> what was compressed, in steps that hold up nobody."""
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from api.body import STEP_BYTES
 from api.problems import BadRequest, UnsupportedCoding
@@ -10,6 +11,14 @@ from api.problems import BadRequest, UnsupportedCoding
 SLICE_BYTES = 1 << 14
 GZIP_BITS, ZLIB_BITS, DEFLATE_BITS = 31, 15, -15
 CODINGS = {"gzip": GZIP_BITS, "x-gzip": GZIP_BITS, "deflate": ZLIB_BITS}
+
+
+def coding_of(environ: Mapping[str, Any]) -> str:
+    """How the body is compressed, "" for one that is not: by its own coding, or by that of its transfer, of which
+    gunicorn undoes the chunks alone."""
+    transfer = environ.get("HTTP_TRANSFER_ENCODING", "").lower().split(",")
+    codings = [environ.get("HTTP_CONTENT_ENCODING", ""), *(name.strip() for name in transfer)]
+    return ", ".join(name for name in codings if name not in ("", "chunked"))
 
 
 def unpacked(steps: Iterable[bytes], coding: str) -> Iterator[bytes]:

@@ -113,6 +113,10 @@ def test_a_compressed_body_is_unpacked(server: Server) -> None:
     packed = {"Content-Encoding": "gzip", "Content-Type": "image/jpeg"}
     path = "/predict?model_type=strawberry"
     assert server.request("POST", path, gzip.compress(leaf()), packed).status == 200
+    body = gzip.compress(leaf())
+    head = b"POST /predict?model_type=strawberry HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n" \
+           b"Transfer-Encoding: gzip, chunked\r\n\r\n"
+    assert exchange(server, head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)).status == 200
     bomb = gzip.compress(bytes(40 * MB))
     assert server.request("POST", path, bomb, packed).is_problem(413, "too-large")
     refused = server.request("POST", path, leaf(), packed | {"Content-Encoding": "br"})

@@ -7,7 +7,7 @@ import pytest
 
 from api.body import STEP_BYTES
 from api.problems import BadRequest, UnsupportedCoding
-from api.unpacking import unpacked
+from api.unpacking import coding_of, unpacked
 
 BODY = random.Random(0).randbytes(100_000) + bytes(300_000)
 RAW = zlib.compressobj(wbits=-15)
@@ -27,6 +27,14 @@ def steps(data: bytes, size: int = 50_000) -> Iterator[bytes]:
 def test_a_body_is_unpacked_by_its_coding(coding: str, packed: bytes, size: int) -> None:
     assert b"".join(unpacked(steps(packed, size), coding)) in (BODY, b"")
     assert len(b"".join(unpacked(steps(packed, size), coding))) == (len(BODY) if len(packed) > 50 else 0)
+
+
+@pytest.mark.parametrize(("content", "transfer", "coding"), [
+    (None, None, ""), (None, "chunked", ""), ("gzip", None, "gzip"), ("gzip", "Chunked", "gzip"),
+    (None, "GZIP, chunked", "gzip"), ("gzip", "gzip, chunked", "gzip, gzip"), ("br", None, "br")])
+def test_a_body_may_be_compressed_for_its_transfer(content: str | None, transfer: str | None, coding: str) -> None:
+    given = {"HTTP_CONTENT_ENCODING": content, "HTTP_TRANSFER_ENCODING": transfer}
+    assert coding_of({name: value for name, value in given.items() if value is not None}) == coding
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "compress", "gzip, gzip", "chunked"])
