@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 . ops/limits.sh
-check_limits 131072
+check_limits 65536
 if [ ! -x .venv/bin/python ]; then
     echo "Punnet is not running (it was never started here)."
     exit 0

@@ -48,13 +48,14 @@ class Answer:
 
 @dataclass
 class Server:
-    """One instance below `home`; `settings` are PUNNET_ variables without the prefix. `knows_trials`: models that
-    another server of the test run has tried are not tried again."""
+    """One instance below `home`; `settings` are PUNNET_ variables without the prefix, `variables` are others.
+    `knows_trials`: models that another server of the test run has tried are not tried again."""
 
     home: Path
     settings: dict[str, Any] = field(default_factory=dict)
     port: int = field(default_factory=lambda: free_port())
     knows_trials: bool = True
+    variables: dict[str, str] = field(default_factory=dict)
 
     @property
     def state_dir(self) -> Path:
@@ -65,7 +66,7 @@ class Server:
         given = {"STATE_DIR": self.state_dir, "LOG_DIR": self.home / "logs", "BIND": f"127.0.0.1:{self.port}",
                  "JOB_WORKERS": 1, **self.settings}
         outside = {name: value for name, value in os.environ.items() if not name.startswith("PUNNET_")}
-        return outside | {f"PUNNET_{name}": str(value) for name, value in given.items()}
+        return outside | self.variables | {f"PUNNET_{name}": str(value) for name, value in given.items()}
 
     def start(self, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Start, and wait for the first worker: the service is ready before it is."""
