@@ -43,6 +43,8 @@ def problem_of(error: BaseException) -> Problem:
     """How the error is told; what is not gunicorn's refusal of a request is a fault of ours."""
     names = (kind.__name__ for kind in type(error).__mro__)
     status = next((STATUSES[name] for name in names if name in STATUSES), 500)
+    if status == 505 and not isinstance(getattr(error, "version", None), tuple):
+        status = 400  # what stands in the place of the version is none
     if status == 500:
         return problems.INTERNAL
     return Problem(status, SLUGS.get(status, "bad-request"), HTTPStatus(status).phrase)

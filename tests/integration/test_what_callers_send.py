@@ -100,7 +100,7 @@ def test_who_announces_and_does_not_send_keeps_nobody_out(server: Server, slow_s
     (b"GET / HTTP/1.1\r\nHost: localhost\r\nX-A: " + b"x" * 9000 + b"\r\n\r\n", 431),
     (b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X-A: x\r\n" * 200 + b"\r\n", 431),
     (b"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: br\r\n\r\n", 501),
-    (b"GET / HTTP/3.0\r\nHost: localhost\r\n\r\n", 505),
+    (b"GET / HTTP/3.0\r\nHost: localhost\r\n\r\n", 505), (b"GET /a b HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
 ], ids=lambda value: str(value)[:40])
 def test_what_gunicorn_refuses_is_a_problem_document(server: Server, sent: bytes, status: int) -> None:
     answer = exchange(server, sent)

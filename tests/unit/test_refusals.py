@@ -37,6 +37,7 @@ def answered(error: BaseException, request: Any = None) -> tuple[str, dict[str, 
     ("InvalidHeaderName", ("a b",), "400 Bad Request", "bad-request"),
     ("InvalidChunkSize", (b"zz",), "400 Bad Request", "bad-request"),
     ("UnsupportedTransferCoding", ("br",), "501 Not Implemented", "not-implemented"),
+    ("InvalidHTTPVersion", ("HTTP/x",), "400 Bad Request", "bad-request"),
     ("InvalidHTTPVersion", ((2, 0),), "505 HTTP Version Not Supported", "bad-request"),
     ("ExpectationFailed", ("200-maybe",), "417 Expectation Failed", "bad-request"),
 ])
