@@ -36,6 +36,7 @@ class Shown:
     values: Sequence[NDArray]
     maker: str = ""
     image: NDArray[np.uint8] | None = None  # the first test image (h, w, 3)
+    quantum: tuple[float, float] | None = None  # the whole numbers that stand for 0 and 1, of a quantised output
 
     @property
     def numbers(self) -> NDArray[np.float64]:

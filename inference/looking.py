@@ -39,8 +39,8 @@ def look(session: Session, hooks: Hooks, wanted: InputSpec, constants: Mapping[s
         if answers and time.process_time() - began > ENOUGH_S:
             break
         answers.append(session.run(model.feeds(Pixels(image), [place(image.size, wanted)]), CallOff()))
-    first = np.asarray(images[0])
-    return {name: Shown([answer[name] for answer in answers], session.interface.graph.maker(name), first)
+    first, graph = np.asarray(images[0]), session.interface.graph
+    return {name: Shown([answer[name] for answer in answers], graph.maker(name), first, graph.quantum(name))
             for name in answers[0] if isinstance(answers[0][name], np.ndarray)}
 
 

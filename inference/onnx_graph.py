@@ -82,15 +82,29 @@ class Graph:
     def first(self, name: str) -> tuple[str, tuple[float, ...]] | None:
         """The first operator on an input, and the numbers that it applies to each pixel; None where it is another
         kind of operator."""
+        node = self._first(name, MOVES)
+        return None if node is None else self._scaling(node)
+
+    def resizes(self, name: str) -> bool:
+        """Whether the first that is done to an input is to resize it to given sides."""
+        node = self._first(name, tuple(op for op in MOVES if op != "Resize"))
+        return node is not None and node.op == "Resize" and len(node.inputs) == 4
+
+    def quantum(self, output: str) -> tuple[float, float] | None:
+        """The whole numbers of an output that stand for 0 and 1; None for an output of fractions."""
+        maker = next((node for node in self.nodes if output in node.outputs), None)
+        if maker is None or maker.op != "QuantizeLinear":
+            return None
+        steps, zeros = (self.constants.get(part, ()) for part in (*maker.inputs, "")[1:3])
+        return ((zeros or (0.0,))[0], (zeros or (0.0,))[0] + 1 / steps[0]) if len(steps) == 1 else None
+
+    def _first(self, name: str, passed: tuple[str, ...]) -> Node | None:
+        """The only operator on an input beside those that are passed over; what asks for its shape does nothing."""
         for _ in self.nodes:
-            readers = [node for node in self.nodes if name in node.inputs]
-            if len(readers) != 1:
-                return None
-            [node] = readers
-            if node.op in MOVES:
-                name = node.outputs[0]
-                continue
-            return self._scaling(node)
+            readers = [node for node in self.nodes if name in node.inputs and node.op != "Shape"]
+            if len(readers) != 1 or readers[0].op not in passed:
+                return readers[0] if len(readers) == 1 else None
+            name = readers[0].outputs[0]
         return None
 
     def _scaling(self, node: Node) -> tuple[str, tuple[float, ...]] | None:

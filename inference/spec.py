@@ -131,7 +131,8 @@ class OutputSpec:
     its `point`; each of a "dfl" box is told by `bins` numbers. `keypoints` is how many of them a row has, and of how
     many numbers each is: x, y and maybe a score. The rows of an `oriented` detector end with an angle.
     `combined` is how an objectness and a class's score make the score of a box.
-    `range` is the pair of values that stand for black and white in a produced image. `interpolation` is how a depth for
+    `range` is the pair of values that stand for black and white in a produced image, or for 0 and 1 in a classifier's
+    whole numbers. `interpolation` is how a depth for
     each pixel is made of the model's grid.
     """
 

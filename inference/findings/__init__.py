@@ -30,7 +30,7 @@ from inference.findings.sources import (
     toml,
     ultralytics,
 )
-from inference.findings.sources.onnx_graph import preprocessed_inside
+from inference.findings.sources.onnx_graph import preprocessed_inside, resized_inside
 from inference.findings.sources.onnx_inputs import ImageInput, constants, image_input, own_image_input
 from inference.findings.sources.onnx_outputs import class_count, colors_or_classes, outputs_of, task_of
 from inference.findings.sources.seen import Seen
@@ -127,7 +127,8 @@ class _Search:
             facts.claims = [own, *others, Claims(HOOKS_PY, {"layout": "NCHW", **open_sides})]
             return image
         image = image_input(self.written, self.model)
-        facts.claims = [own, *preprocessed_inside(self.model, image.tensor.name), *others]
+        facts.claims = [own, *preprocessed_inside(self.model, image.tensor.name), *others,
+                        *resized_inside(self.model, image.tensor.name)]
         return image
 
     def _input_spec(self, image: ImageInput, layout: Layout, any_size: bool) -> InputSpec:

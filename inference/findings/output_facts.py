@@ -54,7 +54,8 @@ def output_spec(facts: Facts, task: TaskName, image: InputSpec, seen: Seen) -> O
                           background=facts.decide("background", _named_background(facts), (DEFAULT, "none")))
     if task == "image-classification":
         activation = (DEFAULT, "none" if "classes" in names else "softmax")
-        return OutputSpec(names, activation=facts.decide("activation", activation))
+        whole = {"range": _checked_range(facts, facts.decide("range"))} if facts.first("range") else {}
+        return OutputSpec(names, activation=facts.decide("activation", activation), **whole)
     if task == "image-feature-extraction":
         return OutputSpec(names, normalize=facts.decide("normalize", (DEFAULT, False)))
     if task == "image-to-image":
@@ -203,7 +204,11 @@ def _range(facts: Facts, image: InputSpec) -> tuple[float, float]:
     pairs = {(round(-mean / std, 6), round((255 * image.scale - mean) / std, 6))
              for mean, std in zip(image.mean, image.std, strict=True)}
     as_input: list[Candidate] = [("as the input", pairs.pop())] if len(pairs) == 1 else []
-    black, white = facts.decide("range", *as_input, (DEFAULT, (0.0, 1.0)))
+    return _checked_range(facts, facts.decide("range", *as_input, (DEFAULT, (0.0, 1.0))))
+
+
+def _checked_range(facts: Facts, pair: tuple[float, float]) -> tuple[float, float]:
+    black, white = pair
     if not math.isfinite(white - black) or black == white:
         raise ModelNotUsable(f"{facts.source_of('range')}, output.range: expected two different numbers, the values "
                              "for black and white")

@@ -50,7 +50,9 @@ def read(outputs: Mapping[str, NDArray], spec: ModelSpec, placement: Placement, 
         return Classified(_by_number(outputs, spec))
     mapped = next(((name, values) for name, values in outputs.items() if _is_map(values)), None)
     name, values = mapped or _scores(outputs, spec)
-    logits = _in_order(name, values.flat[0], spec.labels) if mapped else values.reshape(-1).astype(np.float64)
+    black, white = spec.output.range
+    logits = (_in_order(name, values.flat[0], spec.labels) if mapped
+              else (values.reshape(-1).astype(np.float64) - black) / (white - black))
     if len(logits) != len(spec.labels):
         raise ValueError(f"output '{name}' has {len(logits)} scores for {len(spec.labels)} labels: "
                          "set labels in model.toml")

@@ -19,6 +19,11 @@ def preprocessed_inside(model: Interface, image: str) -> list[Claims]:
     return [] if facts is None else [Claims(GRAPH, facts)]
 
 
+def resized_inside(model: Interface, image: str) -> list[Claims]:
+    """A model of open sides that resizes its input by itself takes each image as large as it is."""
+    return [Claims(GRAPH, {"resize": "fit"})] if model.graph.resizes(image) else []
+
+
 def _before(op: str, values: tuple[float, ...]) -> Facts | None:
     least, most = min(map(abs, values)), max(map(abs, values))
     if op == "Mul":

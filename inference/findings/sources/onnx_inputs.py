@@ -1,5 +1,6 @@
 """What the ONNX file says of its inputs: which one takes the image, in which form, and what the others are fed."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ NO_VALUES: Mapping[str, Any] = {}
 PIXEL_VALUES = "pixel_values"  # Hugging Face's name for an image, always NCHW
 PIXEL_MASK = "pixel_mask"  # DETR: 1 where the input shows the image, 0 where it is filled up
 TARGET_SIZES = "orig_target_sizes"  # RT-DETR, D-FINE: boxes come out in pixels of this size (width, height)
+BARE_KEY = re.compile("[A-Za-z0-9_-]+")
 NUMPY_TYPES: Mapping[str, type[np.generic]] = {
     "FP64": np.float64, "FP32": np.float32, "FP16": np.float16, "INT64": np.int64, "INT32": np.int32,
     "INT8": np.int8, "UINT8": np.uint8, "BOOL": np.bool_}
@@ -110,6 +112,11 @@ def told(tensor: TensorInfo) -> str:
     return f"{tensor.name} [{', '.join('?' if side is None else str(side) for side in tensor.shape)}]"
 
 
+def toml_key(name: str) -> str:
+    """An input's name as a key of model.toml, in quotes where it needs them: "normalization/Sub/y:0"."""
+    return name if BARE_KEY.fullmatch(name) else f'"{name}"'
+
+
 def _named(name: str, model: Interface) -> TensorInfo:
     for tensor in model.inputs:
         if tensor.name == name:
@@ -122,6 +129,7 @@ def _only(toml: ModelToml, model: Interface) -> TensorInfo:
     free = [tensor for tensor in model.inputs
             if tensor.name not in toml.constants and model.graph.reads(tensor.name)]
     candidates = [tensor for tensor in free if _may_be_image(tensor)]
+    candidates = [tensor for tensor in candidates if tensor.shape[1:].count(1) < 2] or candidates
     if not candidates:
         candidates = [tensor for tensor in free if len(tensor.shape) == 3 and _layout(_with_batch(tensor)) is not None]
     if len(candidates) > 1:
@@ -132,7 +140,7 @@ def _only(toml: ModelToml, model: Interface) -> TensorInfo:
     if len(candidates) > 1:
         first, second = candidates[:2]
         raise ModelNotUsable(f'inputs {told(first)} and {told(second)} could both take the image: add '
-                             f'name = "{first.name}" below [input] and {second.name} = 0 below [constants] '
+                             f'name = "{first.name}" below [input] and {toml_key(second.name)} = 0 below [constants] '
                              'in model.toml')
     raise ModelNotUsable(_no_image(free))
 
@@ -175,8 +183,8 @@ def _constant(tensor: TensorInfo, written: Any, size: Size | None) -> NDArray[np
         return _written(tensor, kind, written)
     known = _known(tensor, kind, size)
     if known is None:
-        raise ModelNotUsable(f"input {told(tensor)} {tensor.datatype} needs a value: add {tensor.name} = 0 (its value) "
-                             "below [constants] in model.toml")
+        raise ModelNotUsable(f"input {told(tensor)} {tensor.datatype} needs a value: add {toml_key(tensor.name)} = 0 "
+                             "(its value) below [constants] in model.toml")
     return known
 
 

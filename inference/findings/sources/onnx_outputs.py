@@ -102,13 +102,21 @@ def class_axis(output: TensorInfo, seen: Seen) -> int:
 
 def _task_of_one(output: TensorInfo, seen: Seen) -> TaskName | None:
     classes = _scores_of_classes(output)
-    if classes is not None and classes > 1:
+    if classes == 1:
+        return "image-classification" if _is_chance(output, seen) else None
+    if classes is not None:
         return "image-feature-extraction" if _is_vector(output, seen) else "image-classification"
     if _is_class_map(output, seen):
         return "image-segmentation"
     if _is_image(output, seen):
         return None if _is_measurement(output, seen) else _IMAGE_OR_CLASSES[colors_or_classes(seen)]
     return "image-segmentation" if _is_map_of_scores(output, seen) else None
+
+
+def _is_chance(output: TensorInfo, seen: Seen) -> bool:
+    """One number that a sigmoid made: how likely the one class is, which Keras' binary classifiers tell."""
+    shown = seen.shown(output)
+    return shown is not None and len(output.shape) == 2 and shown.maker == "Sigmoid"
 
 
 def _is_vector(output: TensorInfo, seen: Seen) -> bool:

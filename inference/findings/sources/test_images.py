@@ -49,6 +49,9 @@ def _range(shown: Shown | None) -> list[Claims]:
 def _activated(shown: Shown | None, axis: int, is_map: bool) -> list[Claims]:
     """The few values of a classifier are scores where an operator or their sum says so; all values of a map in 0..1
     are."""
+    if shown is not None and shown.quantum is not None and not is_map:
+        done = {"activation": "none"} if shown.maker in ACTIVATIONS else {}
+        return [Claims(GRAPH, {"range": shown.quantum, **done})]
     if shown is None or shown.values[0].dtype.kind != "f":
         return []
     sums = len(shown.shape) > axis and shown.sum_to_1(axis)
