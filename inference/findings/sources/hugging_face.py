@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from inference.findings.sources import CONFIG, EXPORT_JSON, Claims
@@ -58,7 +57,7 @@ class Component(Document):
 class Export(Document):
     """`export.json`"""
 
-    components: Mapping[str, Component] = MappingProxyType({})
+    components: Mapping[str, Component] = {}
 
 
 def claims(folder: Path, model: Interface) -> Claims | None:
