@@ -31,6 +31,8 @@ SENTENCES = (
      "its weights lie outside of its folder: copy them beside it, and export it with their plain name"),
     (r"Type '(?:tensor\()?(\w+)\)?' of input parameter \(\S*\) of operator \((\w+)\)",
      "its operator {1} is given numbers of the type {0}, which it does not take: export it again"),
+    (r"Type parameter \(\w+\) of Optype \((\w+)\) bound to different types",
+     "its operator {0} is given numbers of two types: export it again"),
     (r"(?:Node \([^)]*\) Op|In Node, \(\"[^\"]*\",) \(?(\w+).*?\[\w*InferenceError\] \(?(.*?)\)?$",
      "its operator {0} does not fit what it is given ({1}): export it again"),
     (r"Failed to allocate|bad_alloc|out of memory",

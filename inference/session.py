@@ -46,8 +46,8 @@ class Session:
         """
         _check_providers(providers)
         _check_file(path)
+        options, weights = _options(threads), _weights_beside(path)
         try:
-            options, weights = _options(threads), _weights_beside(path)
             options.add_external_initializers_from_files_in_memory(
                 list(weights), list(weights.values()), [len(data) for data in weights.values()])
             self._session = ort.InferenceSession(str(path), options, providers=list(providers))
@@ -94,7 +94,11 @@ def _weights_beside(path: Path) -> dict[str, bytes]:
     the model is served: a process dies by SIGBUS when such a file is overwritten in place."""
     others = [file for file in path.parent.iterdir() if file != path and may_be_weights(file) and file.is_file()]
     model = path.read_bytes() if others else b""
-    return {name: file.read_bytes() for file in others for name in forms(file.name) if os.fsencode(name) in model}
+    found = {name: file.read_bytes() for file in others for name in forms(file.name) if os.fsencode(name) in model}
+    for name, data in found.items():
+        if data.startswith(LFS_POINTER):
+            raise ModelNotUsable(f"{name} is a Git LFS pointer, not the model's weights: run 'git lfs pull'")
+    return found
 
 
 def _check_providers(providers: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.errors import InferenceError, ModelNotUsable
+from inference.errors import InferenceError, InferenceFailed, ModelNotUsable
 from inference.evidence import Evidence
 from inference.findings.assumptions import usual_crop, usual_values, warn_of_family
 from inference.findings.facts import Facts
@@ -189,7 +189,7 @@ class _Search:
         """What test images show, made as the files say so far; nothing where something is missing, which is told
         later. Of the sizes that a model may have whose size nothing tells, the first that it takes will be suggested.
         """
-        is_open = seen.size is None and self.facts.first("image_size") is None
+        fails, is_open = False, seen.size is None and self.facts.first("image_size") is None
         for side in TEST_SIDES if is_open else (TEST_SIDES[0],):
             usual = [Claims(DEFAULT, {"size": (side, side)})] if is_open else []
             try:
@@ -197,10 +197,13 @@ class _Search:
                 values = values_of(self._parameters(image))
                 evidence = look(spec, constants(self.written, self.model, image.tensor, spec.fixed_size, values,
                                                 self.own_input))
-            except InferenceError:
+            except InferenceError as error:
+                fails = isinstance(error, InferenceFailed)
                 continue
             self.facts.claims = [*self.facts.claims, Claims(TEST_IMAGE, {"suggested_side": side})]
             return replace(seen, tested=spec, evidence=evidence)
+        if is_open and fails:
+            self.facts.claims = [*self.facts.claims, Claims(TEST_IMAGE, {"refused_sides": TEST_SIDES})]
         return seen
 
 

@@ -15,7 +15,6 @@ from inference.spec import CHANNELS, InputSpec, Size
 INTEGERS = ("UINT8", "INT8")
 INT8_MEAN = 128.0
 STAND_IN = 224  # pixels of a side, for a size that is missing, until all that is missing is known
-SIZE_ADVICE = "add size = {} (the model's, in pixels) below [input] in model.toml"
 
 
 def layout_of(facts: Facts, image: ImageInput) -> Layout:
@@ -115,10 +114,19 @@ def _open_size(facts: Facts, sides: tuple[int | None, int | None], any_size: boo
     known = [*facts.known("size"), *([] if any_size else facts.known("image_size"))]
     recommended = [(source, _with_sides(sides, size)) for source, size in known]
     side = facts.first("suggested_side") or STAND_IN
-    size: Size = facts.pick("size", *recommended, advice=SIZE_ADVICE.format(side),
+    size: Size = facts.pick("size", *recommended, advice=_size_advice(facts, side),
                             stand_in=_with_sides(sides, (side, side)))
     _check_served(size)
     return size, _resize_to(facts, size, open_sides=sides == (None, None))
+
+
+def _size_advice(facts: Facts, side: int) -> str:
+    """One that was tried; else which ones were, in vain."""
+    refused = facts.first("refused_sides")
+    if refused is None:
+        return f"add size = {side} (the model's, in pixels) below [input] in model.toml"
+    return ("add size = { width = …, height = … } (of its training, in pixels: squares of "
+            f"{', '.join(map(str, sorted(refused)))} do not fit) below [input] in model.toml")
 
 
 def _resize_to(facts: Facts, size: Size, open_sides: bool) -> Resize:

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from inference.errors import InferenceFailed, ModelNotUsable
 from inference.onnx_errors import failed, plain
-from inference.session import Session
+from inference.session import LFS_POINTER, Session
 from tests.onnx_models import classifier
 
 
@@ -49,6 +49,12 @@ def test_a_file_that_cannot_be_loaded_is_told_in_one_plain_sentence(tmp_path: Pa
     assert sentence.startswith("model.onnx cannot be loaded: ")
     assert told in sentence
     assert not any(inside in sentence for inside in ("\n", "/", "[ONNXRuntimeError]"))
+
+
+def test_weights_that_are_a_pointer_are_no_weights(tmp_path: Path) -> None:
+    put_with_weights_beside(tmp_path / "model.onnx").write_bytes(LFS_POINTER + b"/spec/v1\n" + b"oid " * 999)
+    with pytest.raises(ModelNotUsable, match=r"weights.bin is a Git LFS pointer, not the model's weights: run 'git lfs"):
+        Session(tmp_path / "model.onnx")
 
 
 def test_what_is_not_known_is_told_without_the_inside() -> None:

@@ -47,6 +47,13 @@ def four_times(path: Path) -> None:
     saved(path, nodes, [ones], {"x": (1, 3, "height", "width")}, {"out": (1, 3)})
 
 
+def odd_size(path: Path) -> None:
+    ones = numpy_helper.from_array(np.ones((1, 3, 77, 91), np.float32), "positions")
+    nodes = [helper.make_node("Mul", ["x", "positions"], ["with positions"]),
+             helper.make_node("ReduceMean", ["with positions"], ["out"], axes=[2, 3], keepdims=0)]
+    saved(path, nodes, [ones], {"x": (1, 3, "height", "width")}, {"out": (1, 3)})
+
+
 def two_images(path: Path) -> None:
     nodes = [helper.make_node("Sub", ["left", "right"], ["difference"]),
              helper.make_node("ReduceMean", ["difference"], ["out"], axes=[2, 3], keepdims=0)]
@@ -106,6 +113,8 @@ FOLDERS = {
         DETECTOR + 'labels = ["a", "b"]\n[input]\nsize = 224\n[output]\nboxes = "xyxy"\nunits = "pixels"',
         image=OPEN),
     "a size of its own": Folder({}, "", ("size = 384",), "[input]\nsize = 384", make=four_times),
+    "a size that nobody guesses": Folder({}, "", ("width = …", "224", "operator Mul", "91 by"),
+                                         "[input]\nsize = { width = 91, height = 77 }", make=odd_size),
     "labels of a config": Folder(LOGITS, "", ("config.json: 2 labels for 3 classes", "model.toml"),
                                  'labels = ["a", "b", "c"]',
                                  files={"config.json": '{"model_type": "vit", "id2label": {"0": "a", "1": "b"}}'}),
@@ -151,3 +160,14 @@ def test_a_reason_names_what_to_do_and_doing_it_helps(tmp_path: Path, name: str)
     for file in folder.files if not folder.mended else ():
         (tmp_path / "m" / file).unlink()
     assert loaded(tmp_path).spec.name == "m"
+
+
+@pytest.mark.parametrize(("shape", "told"), [
+    ((1, 3, 0, 0), "input images [1, 3, 0, 0] has a side of 0"), ((1, 0, 64, 64), "has a side of 0"),
+    ((1, 4, 64, 64), "export the model for images in RGB or in grey"),
+    ((1, 3, 8, 64, 64), "one input of four dimensions"), ((1, 3, 99999, 64), "8192 a side are served")])
+def test_an_input_that_no_image_fits_is_told_plainly(tmp_path: Path, shape: Shape, told: str) -> None:
+    answering(put(tmp_path / "m"), LOGITS, shape)
+    with pytest.raises(ModelNotUsable) as refused:
+        loaded(tmp_path)
+    assert told in str(refused.value)

@@ -55,6 +55,9 @@ def image_input(toml: ModelToml, model: Interface) -> ImageInput:
         ModelNotUsable: none or several could take it, or its type is not fed.
     """
     tensor = _named(toml.input.name, model) if toml.input.name else _only(toml, model)
+    if 0 in tensor.shape:
+        raise ModelNotUsable(f"input {told(tensor)} has a side of 0, which no image fits: export the model with its "
+                             "sides in pixels, or with open ones")
     batched = len(tensor.shape) != 3
     if not batched:
         tensor = _with_batch(tensor)
@@ -148,9 +151,8 @@ def _only(toml: ModelToml, model: Interface) -> TensorInfo:
 def _no_image(free: Sequence[TensorInfo]) -> str:
     listed = ", ".join(map(told, free)) or "none"
     if any(len(tensor.shape) == 4 for tensor in free):
-        name = next(tensor.name for tensor in free if len(tensor.shape) == 4)
-        return (f"no input has 1 or 3 channels; the model's inputs: {listed}: if it takes an image, add "
-                f'name = "{name}" and layout = "NCHW" below [input] in model.toml, else export it with such an input')
+        return (f"no input has 1 or 3 channels; the model's inputs: {listed}: export the model for images in RGB or in "
+                "grey")
     return (f"no input can take an image; the model's inputs: {listed}: export the model with one input of four "
             "dimensions, batch x channels x height x width")
 
