@@ -96,9 +96,9 @@ def choose(rows: Rows, spec: ModelSpec, placement: Placement,
     Boxes are decoded after the threshold, suppressed as the model gave them and only then cut off at the image's rim,
     in the order of Ultralytics' predict.
     """
-    rows_seen, scores = candidates(rows, spec.output, _or(wanted.threshold, spec.output.threshold))
+    rows_seen, scores, classes = _chosen(rows, spec, _or(wanted.threshold, spec.output.threshold))
     boxes = decode(rows.boxes, rows_seen, spec.output, placement.input_size)
-    found = Detections(boxes, scores, _classes(rows, rows_seen, spec), _angled(boxes, rows, rows_seen, spec.output))
+    found = Detections(boxes, scores, classes, _angled(boxes, rows, rows_seen, spec.output))
     usable = np.flatnonzero(sound(boxes) & (found.classes >= 0))
     kept = usable[_suppressed(found.of(usable), spec.output, wanted)]
     placed = _placed(found.of(kept), placement)
@@ -116,6 +116,19 @@ def merge_tiles(values: list[tuple[Placement, Detections]], spec: ModelSpec,
     boxes = np.array([views.around(rows) for rows in groups]).reshape(-1, 4)
     turned = None if found.turned is None else turned_around(found.turned, found.scores, groups)
     return replace(found.of(best), boxes=boxes, turned=turned), groups
+
+
+def _chosen(rows: Rows, spec: ModelSpec, threshold: float) -> tuple[Indices, Floats, Indices]:
+    """The rows of at least `threshold`, their scores and classes. A query with a sigmoid for each class may be several
+    of them, as in the post-processing of RT-DETR, Deformable DETR and D-FINE."""
+    output = spec.output
+    if rows.classes is None and rows.objectness is None and (output.nms, output.activation) == ("none", "sigmoid"):
+        labelled = _labelled(rows.scores, rows, output)
+        pairs, scores = candidates(Rows(rows.boxes, labelled.reshape(-1, 1)), replace(output, background="none"),
+                                   threshold)
+        return pairs // labelled.shape[1], scores, pairs % labelled.shape[1]
+    rows_seen, scores = candidates(rows, output, threshold)
+    return rows_seen, scores, _classes(rows, rows_seen, spec)
 
 
 def candidates(rows: Rows, output: OutputSpec, threshold: float) -> tuple[Indices, Floats]:

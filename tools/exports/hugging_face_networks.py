@@ -84,13 +84,21 @@ def _objects(model: Any, processor: Any, image: Image.Image) -> Answer:
                   asked={"threshold": THRESHOLD, "top_k": 300})
 
 
-def _segments(subtask: str, **asked: Any) -> Callable[[Any, Any, Image.Image], Answer]:
-    def answer(model: Any, processor: Any, image: Image.Image) -> Answer:
-        pipeline = transformers.pipeline("image-segmentation", model=model, image_processor=processor)
-        found = [segment for segment in pipeline(image, subtask=subtask, **asked) if np.any(segment["mask"])]
-        masks = np.array([np.asarray(segment["mask"]) > 0 for segment in found]).reshape(-1, *image.size[::-1])
-        return Answer("image-segmentation", tuple(segment["label"] for segment in found), masks=masks, asked=asked)
-    return answer
+def _segments(model: Any, processor: Any, image: Image.Image) -> Answer:
+    pipeline = transformers.pipeline("image-segmentation", model=model, image_processor=processor)
+    found = pipeline(image, subtask="semantic")
+    masks = np.array([np.asarray(segment["mask"]) > 0 for segment in found])
+    return Answer("image-segmentation", tuple(segment["label"] for segment in found), masks=masks)
+
+
+def _panoptic(model: Any, processor: Any, image: Image.Image) -> Answer:
+    """With the processor's own limits: the pipeline has others."""
+    [found] = processor.post_process_panoptic_segmentation(_outputs(model, processor, image), threshold=THRESHOLD,
+                                                           target_sizes=[image.size[::-1]])
+    numbers = found["segmentation"].numpy()
+    masks = np.array([numbers == one["id"] for one in found["segments_info"]]).reshape(-1, *image.size[::-1])
+    labels = tuple(model.config.id2label[one["label_id"]] for one in found["segments_info"])
+    return Answer("image-segmentation", labels, masks=masks, asked={"threshold": THRESHOLD})
 
 
 def _depths(model: Any, processor: Any, image: Image.Image) -> Answer:
@@ -108,8 +116,8 @@ def _features(model: Any, processor: Any, image: Image.Image) -> Answer:
 
 
 ASKED: Mapping[str, Callable[[Any, Any, Image.Image], Answer]] = {
-    "image-classification": _classes, "object-detection": _objects, "semantic": _segments("semantic"),
-    "panoptic": _segments("panoptic", threshold=THRESHOLD), "depth-estimation": _depths,
+    "image-classification": _classes, "object-detection": _objects, "semantic": _segments,
+    "panoptic": _panoptic, "depth-estimation": _depths,
     "image-feature-extraction": _features}
 
 
@@ -154,9 +162,6 @@ NETWORKS: Mapping[str, Network] = {
     "levit": _classifier("Levit", "Levit", {"hidden_sizes": [32, 48, 64], "depths": [1, 1, 1], "num_attention_heads": [
         2, 3, 4], "key_dim": [8, 8, 8]}, heads={"classifier.linear": (0.0, 2.0)}),
     "poolformer": _classifier("PoolFormer", "PoolFormer", {**STAGES, "depths": [1, 1, 1, 1]}),
-    "efficientnet": _classifier("EfficientNet", "EfficientNet", {
-        "width_coefficient": 0.5, "depth_coefficient": 0.5, "image_size": 224, "hidden_dim": 640}, {
-        "size": {"height": 224, "width": 224}}),
     "dinov2-classes": _classifier("Dinov2", "Bit", {**TINY, "image_size": 56, "patch_size": 14}, {
         "size": {"shortest_edge": 64}, "crop_size": {"height": 56, "width": 56}, **IMAGENET}),
     "dinov2": Network("image-feature-extraction", "Dinov2", "Model", "Bit", {**TINY, "image_size": 56,
@@ -174,7 +179,8 @@ NETWORKS: Mapping[str, Network] = {
                              {"size": {"height": 256, "width": 256}}),
     "yolos": _detector("Yolos", "Yolos", {**TINY, "image_size": [128, 192], "patch_size": 16,
                                           "num_detection_tokens": 20}, {
-        "size": {"shortest_edge": 128, "longest_edge": 192}}, {"class_labels_classifier.layers.2": (0.0, 2.0)}),
+        "size": {"shortest_edge": 128, "longest_edge": 192}}, {
+        "class_labels_classifier.layers.2": (0.0, 2.0), "bbox_predictor.layers.2": (0.0, 0.7)}),
     "rt-detr": _detector("RTDetr", "RTDetr", {
         "backbone_config": {"model_type": "rt_detr_resnet", **STAGES, "embedding_size": 16, "layer_type": "basic",
                             "out_features": ["stage2", "stage3", "stage4"]},

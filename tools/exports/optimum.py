@@ -12,10 +12,10 @@ from tools.exports.making import Export
 
 TASKS = {"semantic": "semantic-segmentation", "panoptic": "image-segmentation"}  # optimum's words; else as Punnet's
 NAMES = ("vit", "deit", "beit", "resnet", "convnext", "regnet", "mobilenet-v1", "mobilenet-v2", "mobilevit", "swin",
-         "levit", "poolformer", "efficientnet", "dinov2", "dinov2-classes", "vit-features", "siglip-vision", "detr",
+         "levit", "poolformer", "dinov2", "dinov2-classes", "vit-features", "siglip-vision", "detr",
          "yolos", "rt-detr", "segformer", "dpt-segments", "maskformer",
-         "dpt", "depth-anything", "glpn")
-IN_ONNX = {"vit", "resnet", "mobilevit", "dinov2", "detr", "segformer", "depth-anything"}
+         "dpt", "glpn")
+IN_ONNX = {"vit", "resnet", "mobilevit", "dinov2", "detr", "segformer"}
 
 
 def _write(in_onnx: bool, network: Network, model: Any, processor: Any, folder: Path) -> None:

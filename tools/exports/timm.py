@@ -23,7 +23,7 @@ TABLE: Mapping[str, tuple[str, dict[str, Any], bool]] = {
     "vit-tiny": ("vit_tiny_patch16_224", {}, True), "efficientnet-b0": ("efficientnet_b0", {}, True),
     "mobilenetv3": ("mobilenetv3_small_050", {"dynamic_size": True}, True),
     "convnext-atto": ("convnext_atto", {"use_dynamo": True, "external_data": True}, True),
-    "mixer": ("mixer_s32_224", {}, True), "regnety": ("regnety_002", {}, True)}
+    "regnety": ("regnety_002", {}, True)}
 FEATURES = {"resnet10t-features": "resnet10t", "vit-tiny-features": "vit_tiny_patch16_224"}
 
 
