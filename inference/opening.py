@@ -11,7 +11,7 @@ from PIL import AvifImagePlugin, Image, UnidentifiedImageError
 
 from inference.bounded_reads import BoundedReads
 from inference.errors import InferenceError, UnsupportedImage
-from inference.formats import heif, png, webp
+from inference.formats import heif, png, tiff, webp
 from inference.formats.header import Header
 from inference.formats.jpeg import END_OF_IMAGE, JPEG_START, has_end, scans
 from inference.formats.names import name_of
@@ -20,8 +20,7 @@ from inference.formats.orientation import of_xmp, orientation
 # What cameras, phones, drones, scanners and the web write; decoders that nobody needs stay shut. Pillow's JPEG plugin
 # opens MPO too.
 FORMATS = ("JPEG", "PNG", "WebP", "AVIF", "HEIC", "BMP", "GIF", "TIFF")
-STARTS = ((JPEG_START, "JPEG"), (b"GIF8", "GIF"), (b"BM", "BMP"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"),
-          (b"II+\0", "TIFF"), (b"MM\0+", "TIFF"))
+STARTS = ((JPEG_START, "JPEG"), (b"GIF8", "GIF"), (b"BM", "BMP"))
 Check = Callable[[], None]
 # Decodes at 1, 1/2, 1/4 or 1/8, which only a JPEG can; gives the image, and the orientation that it still has.
 Load = Callable[[int, Check], tuple[Image.Image, int]]
@@ -57,6 +56,8 @@ def open_file(data: bytes) -> tuple[Header, Load]:
     for start, name in STARTS:
         if data.startswith(start):
             return _by_pillow(data, name)
+    if data.startswith(tiff.STARTS):
+        return _by_pillow(tiff.pixels_alone(data), "TIFF")
     if data.startswith(png.SIGNATURE):
         return (header := png.read(data)), partial(_load_later, lambda: png.pixels_alone(data), header)
     if webp.is_webp(data):

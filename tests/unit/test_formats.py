@@ -4,6 +4,7 @@ import struct
 import time
 import zlib
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from inference.formats.header import Header
 from inference.image import MAX_SIDE, decode, open_image
 from inference.image_info import ImageInfo
 from tests.unit.images import (
+    STORED,
     chunk,
     encode,
     photo,
@@ -25,6 +27,7 @@ from tests.unit.images import (
     rle_bmp,
     tiff,
     webp_header,
+    xmp_of,
 )
 
 MAX_PIXELS = 100_000_000
@@ -164,6 +167,33 @@ def test_tiles_much_larger_than_their_image_are_refused() -> None:
 def test_strips_are_counted() -> None:
     rows = encode(plain((800, 500)), "TIFF", compression="tiff_lzw", tiffinfo={278: 5})
     assert info(rows).pieces == 100
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "deflate"])
+def test_odd_tags_of_a_tiff_cost_nothing(order: Literal["<", ">"], packed: bool) -> None:
+    """Pillow and libtiff took 100 ms for them."""
+    ramp = np.arange(50 * 50, dtype=np.uint8).reshape(50, 50)
+    data = tiff(ramp, order, packed, **{f"t{40_000 + number}": (4, 7) for number in range(1_900)})
+    assert np.array_equal(pixels(data)[:, :, 0], ramp)
+    assert seconds(lambda: pixels(data)) < 0.05
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "tiff_lzw"}, {"big_tiff": True}])
+@pytest.mark.parametrize("turn", [1, 6])
+def test_a_tiff_with_layers_is_read(options: dict, turn: int) -> None:
+    """As Photoshop writes it, with megabytes in one tag, a profile, and an orientation in XMP."""
+    more = {700: xmp_of(turn), 34675: bytes(600_000), 37724: bytes(3_000_000)}
+    image = quadrants().transpose(STORED[turn]) if turn > 1 else quadrants()
+    data = encode(image, "TIFF", tiffinfo=more, **options)
+    assert info(data).size == quadrants().size
+    assert np.array_equal(pixels(data), np.asarray(quadrants()))
+
+
+def test_too_many_strips_are_refused() -> None:
+    with pytest.raises(UnsupportedImage, match="30000 strips"):
+        one, many = (struct.pack("<HHI", 273, 4, count) for count in (1, 10**6))
+        info(tiff(np.zeros((8, 8), np.uint8)).replace(one, many))
 
 
 def test_tiles_of_a_heif_that_its_image_does_not_need_are_refused() -> None:
