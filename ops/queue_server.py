@@ -51,10 +51,10 @@ def mending_command(program: str, state: StateDir) -> str:
 
 
 def _append_only_file(state: StateDir) -> Path:
-    """Redis before 7.0 keeps one file, later servers a folder with a list of files."""
-    listed = state.queue_dir / "appendonlydir" / "appendonly.aof.manifest"
-    single = state.queue_dir / "appendonly.aof"
-    return single if single.exists() and not listed.exists() else listed
+    """The one that is added to: the newest of a folder or, of Redis before 7.0, the only one. It is named itself, as
+    Valkey 9.1 takes the file that its list begins with for a damaged one."""
+    added = {int(file.name.split(".")[2]): file for file in state.queue_dir.glob("appendonlydir/*.incr.aof")}
+    return added[max(added)] if added else state.queue_dir / "appendonly.aof"
 
 
 def _bundled() -> list[str]:

@@ -132,7 +132,7 @@ def test_a_signal_stops_a_foreground_service_in_order(own_server: Server, number
     own_server.prepare()
     process = subprocess.Popen([str(ROOT / "start.sh"), "--foreground"], env=own_server.environment, cwd="/",
                                stdout=subprocess.PIPE, text=True)
-    wait_until(lambda: own_server.get("/readyz").status == 200 or None, 20)
+    wait_until(lambda: own_server.get("/readyz").status == 200 or None, 60)
     job_id = own_server.submit(leaf(), "strawberry")
     assert own_server.job(job_id, wait_s=30)["state"] == "succeeded"
     process.send_signal(number)

@@ -77,13 +77,13 @@ def test_it_listens_on_its_socket_alone_and_keeps_a_file(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("server", "listed", "told"), [
     ("/a b/valkey-server", True,
-     "valkey-check-aof '/a b/valkey-server' --fix {}/appendonlydir/appendonly.aof.manifest"),
+     "valkey-check-aof '/a b/valkey-server' --fix {}/appendonlydir/appendonly.aof.10.incr.aof"),
     ("/bin/redis-server", False, "redis-check-aof /bin/redis-server --fix {}/appendonly.aof")])
 def test_the_command_that_mends_is_told_as_it_is_typed(tmp_path: Path, server: str, listed: bool, told: str) -> None:
     state = StateDir(tmp_path)
-    state.queue_dir.mkdir()
-    if not listed:
-        (state.queue_dir / "appendonly.aof").touch()
+    (state.queue_dir / "appendonlydir").mkdir(parents=True)
+    for name in ("10.base.rdb", "9.incr.aof", "10.incr.aof") if listed else ():
+        (state.queue_dir / "appendonlydir" / f"appendonly.aof.{name}").touch()
     shown = subprocess.run(["bash", "-c", f"set -- {mending_command(server, state)}; echo \"$3\""],
                            capture_output=True, text=True, check=True).stdout
     assert shown.strip() == f"exec -a {told.format(state.queue_dir)}"
