@@ -31,7 +31,7 @@ from inference.findings.sources import (
     ultralytics,
 )
 from inference.findings.sources.onnx_graph import preprocessed_inside, resized_inside
-from inference.findings.sources.onnx_inputs import ImageInput, constants, image_input, own_image_input
+from inference.findings.sources.onnx_inputs import ImageInput, constants, image_input, own_image_input, stand_ins
 from inference.findings.sources.onnx_outputs import class_count, colors_or_classes, outputs_of, task_of
 from inference.findings.sources.seen import Seen
 from inference.findings.sources.test_images import makes_mask, moves_with_image, shown_by
@@ -147,7 +147,12 @@ class _Search:
 
     def _constants(self, image: ImageInput, spec: InputSpec) -> dict[str, NDArray[np.generic]]:
         parameters = self._parameters(image)
-        fed = constants(self.written, self.model, image.tensor, spec.fixed_size, values_of(parameters), self.own_input)
+        try:
+            fed = constants(self.written, self.model, image.tensor, spec.fixed_size, values_of(parameters),
+                            self.own_input)
+        except ModelNotUsable as error:
+            self.facts.refuse(str(error))  # told with all that is missing
+            return {}
         for key, value in fed.items():
             if key not in values_of(parameters):
                 source = MODEL_TOML if key in self.written.constants else DEFAULT
@@ -194,7 +199,8 @@ class _Search:
             usual = [Claims(DEFAULT, {"size": (side, side)})] if is_open else []
             try:
                 spec = input_spec(Facts([*self.facts.claims, *usual]), image, seen.layout, any_size=False)
-                values = values_of(self._parameters(image))
+                unknown = {} if self.own_input else stand_ins(self.model, image.tensor)
+                values = {**unknown, **values_of(self._parameters(image))}
                 evidence = look(spec, constants(self.written, self.model, image.tensor, spec.fixed_size, values,
                                                 self.own_input))
             except InferenceError as error:

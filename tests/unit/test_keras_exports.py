@@ -57,10 +57,13 @@ def test_one_number_that_no_sigmoid_made_is_no_class(tmp_path: Path) -> None:
 def with_lost_mean(models: Path, toml: str = "") -> None:
     """As Keras' Normalization layers are exported: the mean is an input, and its value is in no file."""
     nodes = [helper.make_node("Sub", ["keras_tensor", SUB], ["centered"]),
-             helper.make_node("Mul", ["centered", "recip"], ["pixels"]), *SOFTMAX]
-    saved(put(models, toml), nodes, [constant("recip", 0.015, 0.016, 0.014)],
+             helper.make_node("Mul", ["centered", "recip"], ["pixels"]), *HEAD,
+             helper.make_node("MatMul", ["flat", "kernel"], ["logits"]),
+             helper.make_node("Softmax", ["logits"], ["Identity:0"])]
+    kernel = numpy_helper.from_array(np.ones((3, 7), np.float32), "kernel")
+    saved(put(models, toml), nodes, [constant("recip", 0.015, 0.016, 0.014), kernel],
           {"keras_tensor": ("unk__1", 32, 32, 3), SUB: (1, 1, 1, 3), "normalization_1/Sqrt/x:0": (1, 1, 1, 3)},
-          {"Identity:0": ("unk__2", 3)}, producer="tf2onnx")
+          {"Identity:0": ("unk__2", 7)}, producer="tf2onnx")
 
 
 def test_a_mean_that_the_exporter_lost_is_asked_for_with_a_line_that_can_be_written(tmp_path: Path) -> None:
@@ -68,6 +71,7 @@ def test_a_mean_that_the_exporter_lost_is_asked_for_with_a_line_that_can_be_writ
     with pytest.raises(ModelNotUsable, match=f'add "{SUB}" = 0 ') as reason:
         loaded(tmp_path / "asked")
     assert "could both take the image" not in str(reason.value)
+    assert "columns" not in str(reason.value)  # of the seven scores
     with_lost_mean(tmp_path / "told", f'[constants]\n"{SUB}" = [[[[120.0, 115.0, 101.0]]]]')
     assert loaded(tmp_path / "told").spec.input.name == "keras_tensor"
 

@@ -90,6 +90,12 @@ def constants(toml: ModelToml, model: Interface, image: TensorInfo, size: Size |
             or _known(tensor, np.float32, size) is not None}
 
 
+def stand_ins(model: Interface, image: TensorInfo) -> dict[str, int]:
+    """Zeros for the further inputs whose names tell nothing: what the outputs mean shows without their values."""
+    return {tensor.name: 0 for tensor in model.inputs if model.graph.reads(tensor.name)
+            and tensor.name not in (image.name, PIXEL_MASK, TARGET_SIZES)}
+
+
 def own_image_input(toml: ModelToml, model: Interface) -> ImageInput:
     """The input that a hooks.py makes: the one that takes an image, as above; else the first, which is believed to get
     what it takes, whatever its form.
