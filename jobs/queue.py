@@ -25,10 +25,9 @@ from jobs.job import WORKER_LOST, JobRecord, JobRequest, Outcome, State
 from jobs.lifetimes import RESULT, TOMBSTONE
 from jobs.recovery import requeue
 from jobs.store import ImageStore, make_ended_store
-from jobs.turns import Turns, note
+from jobs.turns import make_queue, note
 from settings import Settings
 
-QUEUE = "punnet"
 TASK = "worker.tasks.predict"  # what RQ's tools show; the worker runs every job of the queue alike
 # RQ's own tools clean up after an execution without heartbeats: with tries left they requeue the job, as we do.
 RETRIES = 3
@@ -150,9 +149,7 @@ class JobQueue:
             JobNotFound, JobExpired, QueueUnavailable.
         """
         record = self.read(job_id, owner)
-        if record.ended:
-            return record
-        return self._end_and_read(job_id, owner, executions.cancel)
+        return record if record.ended else self._end_and_read(job_id, owner, executions.cancel)
 
     def give_up(self, job_id: str, owner: str = "") -> JobRecord:
         """End a job that still waits at its deadline; one that runs is ended by its worker.
@@ -226,11 +223,6 @@ class JobQueue:
         if state == "processing" and job.started_at is not None:
             ran_ms = max(0.0, (datetime.now(UTC) - job.started_at).total_seconds() * 1000)  # the clock may be set back
         return self._backlog.seconds_left(job.meta["predicted_ms"], job.meta["accepted_ms"], ran_ms)
-
-
-def make_queue(client: Redis) -> Turns:
-    """The one queue. A worker with several would lose a job when it dies between two steps of RQ's."""
-    return Turns(QUEUE, connection=client, serializer=JSONSerializer)
 
 
 @contextmanager

@@ -7,7 +7,9 @@ from typing import cast
 from redis import Redis
 from redis.client import Pipeline
 from rq import Queue
+from rq.serializers import JSONSerializer
 
+QUEUE = "punnet"
 # Hashes. Of the jobs that have not ended: job -> its caller, and the bytes of its image.
 CALLERS = "punnet:callers"
 # What each caller has of them, as "<caller> jobs" and "<caller> bytes", and the bytes of all.
@@ -95,6 +97,11 @@ class Turns(Queue):
             super().push_job_id(job_id, pipeline, at_front)
         else:
             (self.connection if pipeline is None else pipeline).eval(ENTER, 1 + len(KEYS), self.key, *KEYS, job_id)
+
+
+def make_queue(client: Redis) -> Turns:
+    """The one queue. A worker with several would lose a job when it dies between two steps of RQ's."""
+    return Turns(QUEUE, connection=client, serializer=JSONSerializer)
 
 
 def note(client: Redis, job_id: str, caller: str, image_bytes: int) -> None:

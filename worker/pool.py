@@ -20,9 +20,9 @@ from rq.serializers import JSONSerializer
 from rq.worker_pool import WorkerPool
 
 from jobs.lifetimes import Lifetimes
-from jobs.queue import QUEUE, make_queue
 from jobs.recovery import Recovery
 from jobs.store import ImageStore
+from jobs.turns import QUEUE, make_queue
 from lifeline import die_with_parent, show_as
 from worker.tasks import Tasks
 from worker.worker import Worker

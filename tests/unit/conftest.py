@@ -23,8 +23,9 @@ from api import app as app_module
 from api.services import Services
 from jobs.execution import note_progress
 from jobs.job import JobRequest
-from jobs.queue import JobQueue, make_queue
+from jobs.queue import JobQueue
 from jobs.store import EndedImages, RedisStore
+from jobs.turns import make_queue
 from predictors import catalogue
 from settings import ROOT, Settings
 from tests.onnx_models import classifier

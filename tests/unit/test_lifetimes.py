@@ -6,7 +6,8 @@ from rq.registry import CanceledJobRegistry
 from inference.errors import UnsupportedImage
 from jobs.errors import JobExpired
 from jobs.lifetimes import CLOCK, ENDED, RESULT, SPARE_S, TOMBSTONE, TOMBSTONE_S, Lifetimes
-from jobs.queue import JobQueue, make_queue
+from jobs.queue import JobQueue
+from jobs.turns import make_queue
 from settings import Settings
 from tests.unit.conftest import REQUEST, MakeSettings, work_off
 from tests.unit.fake_predictors import FakePredictors

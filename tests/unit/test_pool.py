@@ -10,8 +10,9 @@ from redis.exceptions import ResponseError
 from rq.executions import Execution
 from rq.registry import CanceledJobRegistry
 
-from jobs.queue import JobQueue, make_queue
+from jobs.queue import JobQueue
 from jobs.store import RedisStore
+from jobs.turns import make_queue
 from tests.unit.conftest import REQUEST, start_running, tasks_of
 from tests.unit.images import photo
 from worker import pool as pool_module

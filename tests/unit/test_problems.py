@@ -15,7 +15,7 @@ from inference import errors
 from inference.errors import InferenceError, InferenceFailed, UnsupportedImage
 from jobs.execution import end
 from jobs.job import Outcome
-from jobs.queue import make_queue
+from jobs.turns import make_queue
 from tests.unit.conftest import MakeClient, services_of, start_running, work_off
 from tests.unit.fake_predictors import FakePredictors
 from tests.unit.images import photo, png_header

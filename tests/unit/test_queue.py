@@ -17,9 +17,10 @@ from jobs.errors import JobExpired, JobNotFound, NotInTime, QueueFull, QueueUnav
 from jobs.execution import note_progress
 from jobs.job import Outcome, retry_after_s
 from jobs.lifetimes import RESULT
-from jobs.queue import QUEUE, JobQueue, make_queue
+from jobs.queue import JobQueue
 from jobs.recovery import requeue
 from jobs.store import FolderStore, RedisStore, make_store
+from jobs.turns import QUEUE, make_queue
 from settings import Settings
 from tests.unit.conftest import REQUEST, MakeSettings, refuse_writes, start_running, work_off
 from tests.unit.fake_predictors import RESULT_JSON, FakePredictors

@@ -9,10 +9,10 @@ import pytest
 from redis import Redis
 
 from jobs.errors import NotInTime, QueueFull
-from jobs.queue import JobQueue, make_queue
+from jobs.queue import JobQueue
 from jobs.recovery import requeue
 from jobs.store import RedisStore
-from jobs.turns import CALLERS, COUNTS, TURNS, Look, note
+from jobs.turns import CALLERS, COUNTS, TURNS, Look, make_queue, note
 from settings import Settings
 from tests.unit.conftest import REQUEST, MakeSettings, start_running, work_off
 from tests.unit.images import photo

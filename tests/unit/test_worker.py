@@ -14,9 +14,10 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from jobs.execution import DEATHS
-from jobs.queue import JobQueue, make_queue
+from jobs.queue import JobQueue
 from jobs.recovery import requeue
 from jobs.store import EndedImages, RedisStore
+from jobs.turns import make_queue
 from tests.unit.conftest import REQUEST, refuse_writes, work_off, worker
 from tests.unit.fake_predictors import PREDICTION, FakePredictors
 from tests.unit.images import photo
