@@ -7,9 +7,24 @@ import pytest
 
 from predictors import memory_limit as module
 from predictors.memory_limit import limit_memory
+from tests.unit.conftest import in_child
 from tests.unit.forks import forked
 
 MEGA = 1_000_000
+IMAGES = """
+from inference.image import decode, open_image
+from predictors import memory_limit
+from tests.unit.images import Image, encode, photo
+
+large, small = encode(Image.new("1", (9900, 9900)), "PNG"), photo()
+memory_limit._machine_bytes = lambda: 600_000_000
+memory_limit.limit_memory(0)
+for _ in range(2):
+    try:
+        decode(open_image(large, 10**8), None)
+    except MemoryError:
+        print("refused", decode(open_image(small, 10**8), None).image.size)
+"""
 
 
 def test_what_is_over_the_limit_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,6 +38,11 @@ def test_what_is_over_the_limit_fails_alone(monkeypatch: pytest.MonkeyPatch) -> 
             assert len(bytearray(100 * MEGA)) == 100 * MEGA
 
     assert forked(life).status() == 0
+
+
+def test_an_image_that_needs_more_fails_alone() -> None:
+    """In a process whose heap has no free pieces; what is told of it is in test_server.py."""
+    assert in_child(IMAGES).split() == ["refused", "(64,", "48)"] * 2
 
 
 def test_a_stricter_limit_from_outside_stays() -> None:

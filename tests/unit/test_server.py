@@ -22,7 +22,6 @@ from inference.loading import try_out
 from inference.model import LoadedModel
 from inference.prediction import one_by_one
 from inference.repository import scan
-from predictors import memory_limit
 from predictors import server as module
 from predictors.hang_ups import HangUps
 from predictors.protocol import Inbox, Message, packed
@@ -248,23 +247,6 @@ def test_a_refused_image_tells_what_it_took(predictor: Predictor) -> None:
     [(part, amounts, ms)] = head["samples"]
     assert (part, amounts[1]) == ("decode PNG", 640 * 480 / 1e6)
     assert ms > 0
-
-
-def test_an_image_that_needs_more_memory_than_there_is_fails_alone(predictor: Predictor,
-                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_limit, "_machine_bytes", lambda: 600_000_000)
-    large = encode(Image.new("1", (9900, 9900)), "PNG")
-
-    def life(say_ready: Callable[[], None]) -> None:
-        own = replace(predictor, hang_ups=HangUps(), max_pixels=10**8)
-        memory_limit.limit_memory(0)
-        for _ in range(2):
-            error, detail = refusal(own, large)
-            assert (error, "memory" in detail) == ("InferenceFailed", True), detail
-            answer = told(own, photo())[-1].head
-            assert answer["kind"] == "answer", answer
-
-    assert forked(life).status() == 0
 
 
 def test_decoding_for_too_long_is_told(predictor: Predictor) -> None:
