@@ -120,12 +120,14 @@ def merge_tiles(values: list[tuple[Placement, Detections]], spec: ModelSpec,
 
 def _chosen(rows: Rows, spec: ModelSpec, threshold: float) -> tuple[Indices, Floats, Indices]:
     """The rows of at least `threshold`, their scores and classes. A query with a sigmoid for each class may be several
-    of them, as in the post-processing of RT-DETR, Deformable DETR and D-FINE."""
+    of them, and no more are told than there are queries, as in the post-processing of RT-DETR and D-FINE."""
     output = spec.output
     if rows.classes is None and rows.objectness is None and (output.nms, output.activation) == ("none", "sigmoid"):
         labelled = _labelled(rows.scores, rows, output)
         pairs, scores = candidates(Rows(rows.boxes, labelled.reshape(-1, 1)), replace(output, background="none"),
                                    threshold)
+        best = np.sort(np.argsort(-scores, kind="stable")[:len(rows.boxes)])
+        pairs, scores = pairs[best], scores[best]
         return pairs // labelled.shape[1], scores, pairs % labelled.shape[1]
     rows_seen, scores = candidates(rows, output, threshold)
     return rows_seen, scores, _classes(rows, rows_seen, spec)

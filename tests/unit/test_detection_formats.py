@@ -156,9 +156,11 @@ def test_a_square_output_is_read_as_ultralytics_writes_it() -> None:
 def test_a_query_with_a_sigmoid_for_each_class_may_be_several_of_them() -> None:
     """As post_process_object_detection of RT-DETR, Deformable DETR and D-FINE in transformers."""
     outputs = {"b": np.array([[[5.0, 6, 25, 26], [30, 30, 40, 40]]], np.float32),
-               "s": logit(np.array([[[0.6, 0.1, 0.9], [0.1, 0.7, 0.2]]])).astype(np.float32)}
+               "s": logit(np.array([[[0.6, 0.1, 0.9], [0.1, 0.3, 0.2]]])).astype(np.float32)}
     value = read(outputs, spec(names=TWO, activation="sigmoid", nms="none"), STRETCHED, Parameters(threshold=0.5))
     told = sorted(zip(value.classes.tolist(), value.scores.round(3).tolist(), value.boxes[:, 0].round().tolist(),
                       strict=True))
-    assert [(label, score) for label, score, _ in told] == [(0, 0.6), (1, 0.7), (2, 0.9)]
-    assert told[0][2] == told[2][2] != told[1][2]
+    assert [(label, score) for label, score, _ in told] == [(0, 0.6), (2, 0.9)]
+    assert told[0][2] == told[1][2]
+    all_pairs = read(outputs, spec(names=TWO, activation="sigmoid", nms="none"), STRETCHED, Parameters(threshold=0))
+    assert len(all_pairs) == len(outputs["b"][0])

@@ -19,6 +19,8 @@ from tools.exports.torch_networks import batch, enliven
 SIDE = 320  # pixels of most inputs
 MOST, THRESHOLD = 300, 0.25  # of objects, and of scores: the predictor's own
 RATES = {"cv3": (-7.0, 1.5), "cv4": (0.0, 1.0), "cv4_kpts": (0.0, 1.0)}  # of the heads' convolutions: mean, deviation
+TASKS = {"detect": "object-detection", "obb": "object-detection", "pose": "keypoint-detection",
+         "segment": "image-segmentation"}
 FREE = {"nms": False}  # the head that needs no suppression
 # What each export is made of: the network, and how it is exported.
 TABLE: Mapping[str, tuple[str, dict[str, Any]]] = {
@@ -76,17 +78,18 @@ def _heads(last: nn.Module) -> Iterator[tuple[nn.Module, tuple[float, float]]]:
 
 
 def _answer(kind: type, written: str, arguments: dict[str, Any], image: Path) -> Answer:
-    [result] = kind(written).predict(image, verbose=False, device="cpu", retina_masks=True, **arguments)
+    model = kind(written)
+    [result] = model.predict(image, verbose=False, device="cpu", retina_masks=True, **arguments)
     if result.probs is not None:
         return classes(dict(zip(result.names.values(), result.probs.data.tolist(), strict=True)))
     if result.semantic_mask is not None:
         return segments(np.asarray(result.semantic_mask.data).squeeze(), result.names)
     if result.depth is not None:
         return Answer("depth-estimation", values=np.asarray(result.depth.data).squeeze())
-    return _objects(result)
+    return _objects(model.task, result)
 
 
-def _objects(result: Any) -> Answer:
+def _objects(task: str, result: Any) -> Answer:
     found = result.boxes if result.obb is None else result.obb
     height, width = result.orig_shape
     boxes = np.asarray(found.xyxy).clip(0, (width, height, width, height))  # turned ones may lie beyond the image
@@ -97,10 +100,8 @@ def _objects(result: Any) -> Answer:
         columns["keypoints"] = result.keypoints.data
     if result.masks is not None:
         columns["masks"] = result.masks.data > 0.5
-    task = "keypoint-detection" if "keypoints" in columns else "image-segmentation" if "masks" in columns else \
-        "object-detection"
     labels = tuple(result.names[int(number)] for number in found.cls)
-    return Answer(task, labels, asked={"top_k": MOST, "threshold": THRESHOLD},
+    return Answer(TASKS[task], labels, asked={"top_k": MOST, "threshold": THRESHOLD},
                   **{name: np.asarray(values) for name, values in columns.items()})
 
 
