@@ -19,7 +19,7 @@ Ask = Callable[[Path], Answer]
 # Writes an export into an empty model folder, as its exporter lays one out, and gives back whom to ask.
 Export = Callable[[Path], Ask]
 FAMILIES = ("ultralytics", "hugging_face", "optimum", "timm", "torchvision", "smp", "keras", "anomalib", "rfdetr",
-            "insightface", "int8")
+            "insightface", "int8", "customvision")
 SEED = 0
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 SHOWN: list[Path] = []  # the images that are asked for, which random weights are made to tell apart

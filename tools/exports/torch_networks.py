@@ -78,10 +78,10 @@ def _spread(head: nn.Module, output: Tensor, mean: float, deviation: float) -> N
 
 
 def mend_torchvision() -> None:
-    """Define torchvision's compiled operators in Python where they cannot be loaded, as beside a PyTorch for CPUs.
-    To be called before anything imports torchvision."""
+    """Define torchvision's compiled operators in Python where they cannot be loaded: those for GPUs beside a PyTorch
+    for CPUs. To be called before anything imports torchvision."""
     found = find_spec("torchvision")
-    if found is None:
+    if found is None or torch.version.cuda is not None:
         return
     [folder] = found.submodule_search_locations
     try:
