@@ -9,31 +9,26 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 from pydantic import BaseModel
 
-from api import accept, answers, drawings, preferences, tensors
+from api import accept, answers, drawings, image_header, preferences, tensors
 from api.accept import DRAWINGS, TENSORS, Wanted
 from api.auth import caller
 from api.body import release
 from api.inline import NEVER, Attended, is_connected
-from api.intake import LOOP_BYTES
 from api.preferences import Preference
 from api.problems import BadRequest, NotImplementedYet, UnsupportedMediaType
 from api.routing import Backlog, Decision, decide
 from api.services import Services, services
 from api.waits import waited_for
-from inference.errors import InferenceError, SlowToDecode, TooManyPixels
-from inference.image import open_image
-from inference.image_info import ImageInfo, decoded_bytes
+from inference.errors import InferenceError, SlowToDecode
+from inference.image_info import ImageInfo
 from inference.model_info import ModelInfo
 from inference.model_names import composed
-from inference.spec import Size
 from inference.workload import Workload, workload
 from jobs.errors import NotInTime, QueueFull, QueueUnavailable
 from jobs.job import JobRecord, JobRequest
 from predictors.client import Prediction
-from settings import MEGA
 
 blueprint = Blueprint("predictions", __name__)
-JPEG_START = b"\xff\xd8"
 PATIENCE = 2.0  # budgets
 ENDING_S = 2.0  # until a worker has ended a job at its deadline
 LATER_FIELDS = ("webhook",)
@@ -129,8 +124,9 @@ def parse(service: Services, path_model: str | None, arrived: float) -> Call:
     parameters = model.parameters(values)
     wanted = tensors.settled(wanted, model, parameters)
     image = service.forms.image(request, fields)
-    info = _read_header(service, image)
-    _check_decoded(service, info, None if wanted.kind in DRAWINGS else model.decoded_size(info.size, parameters))
+    info = image_header.read(service, image)
+    size = None if wanted.kind in DRAWINGS else model.decoded_size(info.size, parameters)
+    image_header.check_room(service, info, size)
     return Call(model_type, model, image, info, parameters, workload(model, info, parameters), preference, wanted,
                 arrived, cancel_after_s)
 
@@ -230,20 +226,6 @@ def _job(call: Call, decision: Decision) -> JobRequest:
     return JobRequest(call.model_type, call.given, decision.predicted_ms, g.request_id,
                       len(tiles) if tiles else 1, time.time() + left_s if left_s < NEVER else None,
                       caller().owner, caller().share)
-
-
-def _read_header(service: Services, image: bytes) -> ImageInfo:
-    """A small JPEG's header is read at once; what is long, or may have texts to inflate (PNG), in a thread."""
-    size = len(image) if image.startswith(JPEG_START) else LOOP_BYTES + 1
-    return service.intake.off_loop(size, lambda: open_image(image, service.settings.max_pixels)).info
-
-
-def _check_decoded(service: Services, info: ImageInfo, wanted: Size | None) -> None:
-    """Raises TooManyPixels for an image that no predictor could ever find room for; a drawing needs its full size."""
-    size = decoded_bytes(info, wanted)
-    if size > service.settings.decoded_bytes:
-        raise TooManyPixels(f"decoding the image takes {size / MEGA:.0f} MB, at most {service.settings.decoded_mb:g} "
-                            "are used for all images together (PUNNET_DECODED_MB)")
 
 
 def _model_type(service: Services, given: Any, in_path: str | None) -> str:

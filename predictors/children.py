@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from predictors.deaths import Deaths
-from predictors.library_output import LibraryOutput
+from predictors.library_output import LAST_WORDS_BYTES, LibraryOutput
 
 log = logging.getLogger(__name__)
 PAUSE_S = 1.0  # before a predictor is forked again that died before it was ready
@@ -67,7 +67,7 @@ class Children:
             pid, status = ended
             child = self._running.pop(pid, None)
             if child is not None:
-                child.output.log_for(f"predictor {child.name}")
+                child.output.log_for(f"predictor {child.name}", LAST_WORDS_BYTES)
                 child.output.close()
             if child is not None and not (self.are_ending and status == 0):
                 self._deaths.note(child.name, status)

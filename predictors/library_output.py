@@ -8,7 +8,7 @@ import logging
 import os
 
 STANDARD_ERROR = 2
-LOGGED_BYTES = 1_000
+LOGGED_BYTES, LAST_WORDS_BYTES = 1_000, 10_000
 log = logging.getLogger(__name__)
 
 
@@ -23,14 +23,14 @@ class LibraryOutput:
         """In the predictor's process: from now on standard error is this file."""
         os.dup2(self._file, STANDARD_ERROR)
 
-    def log_for(self, whom: str) -> None:
-        """Log what came since the last time, and forget it."""
+    def log_for(self, whom: str, most_bytes: int = LOGGED_BYTES) -> None:
+        """Log what came since the last time, at most so much of it, and forget it."""
         size = os.fstat(self._file).st_size
         if not size:
             return
-        text = os.pread(self._file, LOGGED_BYTES, 0).decode("utf-8", "replace")
+        text = os.pread(self._file, most_bytes, 0).decode("utf-8", "replace")
         os.ftruncate(self._file, 0)
-        more = f" … ({size} bytes in all)" if size > LOGGED_BYTES else ""
+        more = f" … ({size} bytes in all)" if size > most_bytes else ""
         log.warning("%s: a library says: %s%s", whom, " | ".join(text.split("\n")), more)
 
     def close(self) -> None:
