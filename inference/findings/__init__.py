@@ -13,6 +13,7 @@ from inference.evidence import Evidence
 from inference.findings.assumptions import usual_crop, usual_values, warn_of_family
 from inference.findings.facts import Facts
 from inference.findings.input_facts import channels_of, input_spec, layout_of, size_claimed
+from inference.findings.multiple_facts import multiples_shown
 from inference.findings.output_facts import given_labels, labels_of, output_spec
 from inference.findings.parameter_facts import caller_parameters, record, values_of
 from inference.findings.sources import (
@@ -107,6 +108,10 @@ class _Search:
         seen = self._seen(image, layout)
         task = self._task(seen)
         self._claim_by(task, seen, image)
+        if task == "image-to-image" and self.look is not None and not self.own_input:
+            values = values_of(self._parameters(image))
+            fed = constants(self.written, self.model, image.tensor, None, values)
+            facts.claims = [*facts.claims, *multiples_shown(facts, image, layout, self.look, fed)]
         image_spec = self._input_spec(image, layout, any_size=task == "image-to-image")
         output = OutputSpec({}) if self.own_result else output_spec(facts, task, image_spec, seen)
         labels = given_labels(facts) if self.own_result else labels_of(facts, task, output, seen)

@@ -2,11 +2,13 @@ import base64
 import io
 import tracemalloc
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from onnx import helper
 from PIL import Image
 
 from inference.geometry import Placement, place
@@ -15,6 +17,10 @@ from inference.spec import InputSpec, ModelSpec, OutputSpec
 from inference.tasks import TASKS
 from inference.tasks.image_to_image import NAME, merge, read, result, with_image
 from inference.tiling import Tiles, cut
+from tests.answering import saved
+from tests.unit.images import photo
+from tests.unit.predicting import loaded
+from tests.unit.predicting import result as predicted
 
 RANDOM = np.random.default_rng(5)
 ANY_SIZE = InputSpec("x", None)
@@ -199,3 +205,14 @@ def test_the_named_output_is_read() -> None:
 
 def test_the_task_is_entered_under_its_name() -> None:
     assert (TASKS[NAME].read, TASKS[NAME].with_image) == (read, with_image)
+
+
+def test_the_multiples_that_a_model_of_any_size_takes_are_seen(tmp_path: Path) -> None:
+    """Four times four pixels go into a cell, and come out again."""
+    nodes = [helper.make_node("SpaceToDepth", ["x"], ["cells"], blocksize=4),
+             helper.make_node("DepthToSpace", ["cells"], ["y"], blocksize=4)]
+    saved(tmp_path / "m" / "model.onnx", nodes, [], {"x": (1, 3, "h", "w")}, {"y": (1, 3, "h", "w")})
+    model = loaded(tmp_path)
+    assert (model.spec.task, model.spec.input.multiple_of, model.spec.input.fill) == ("image-to-image", 4, "mirror")
+    told = predicted(model, photo((33, 30), "PNG"))
+    assert (told["width"], told["height"]) == (33, 30)
