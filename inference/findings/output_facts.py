@@ -54,7 +54,7 @@ def output_spec(facts: Facts, task: TaskName, image: InputSpec, seen: Seen) -> O
                           background=facts.decide("background", _named_background(facts), (DEFAULT, "none")))
     if task == "image-classification":
         activation = (DEFAULT, "none" if "classes" in names else "softmax")
-        whole = {"range": _checked_range(facts, facts.decide("range"))} if facts.first("range") else {}
+        whole: dict[str, Any] = {"range": _checked_range(facts, facts.decide("range"))} if facts.first("range") else {}
         return OutputSpec(names, activation=facts.decide("activation", activation), **whole)
     if task == "image-feature-extraction":
         return OutputSpec(names, normalize=facts.decide("normalize", (DEFAULT, False)))
