@@ -15,7 +15,7 @@ KNOWN: tuple[tuple[int, bytes, str], ...] = (
     (0, b"Rar!", "a RAR archive"), (0, b"\x7fELF", "a program"), (0, b"\x93NUMPY", "a file of numpy's format"),
     (0, b"data:", "the text of a data: URL"), (0, b"http", "the text of a URL"),
     (0, b"{", "JSON"), (0, b"[", "JSON"))
-MARKUP_BYTES = 512
+TEXT_BYTES = 512
 SHOWN_BYTES = 8
 
 
@@ -26,12 +26,18 @@ def name_of(data: bytes) -> str:
     for at, start, name in KNOWN:
         if data[at:at + len(start)] == start:
             return name
-    return _markup(data[:MARKUP_BYTES].lstrip().lower()) or f"no image: it begins with {data[:SHOWN_BYTES].hex(' ')}"
+    return _text(data[:TEXT_BYTES]) or f"no image: it begins with {data[:SHOWN_BYTES].hex(' ')}"
 
 
-def _markup(start: bytes) -> str:
-    if b"<svg" in start:
+def _text(start: bytes) -> str:
+    """The end may be half a character."""
+    decoded = start.decode("utf-8", "ignore")
+    text = decoded.lstrip().lower()
+    if "<svg" in text:
         return "an SVG"
-    if start.startswith((b"<!doctype html", b"<html")):
+    if text.startswith(("<!doctype html", "<html")):
         return "a page in HTML"
-    return "XML" if start.startswith(b"<?xml") else ""
+    if text.startswith("<?xml"):
+        return "XML"
+    is_whole = len(decoded.encode()) > len(start) - 4
+    return "a text" if text and is_whole and "".join(text.split()).isprintable() else ""

@@ -86,7 +86,8 @@ def test_an_interlaced_png_says_so() -> None:
     (b"", "empty"), (b"%PDF-1.7\n", "a PDF"), (b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000"),
     (b"P6\n3 3\n255\n", "a PPM"),
     (b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG"), (b"<!DOCTYPE html><p>", "HTML"),
-    (b"\0\0\0\x18ftypisom" + bytes(50), "video"), (b"\x1f\x8b\x08\0", "gzip"), (b"hello", "68 65 6c 6c 6f")])
+    (b"\0\0\0\x18ftypisom" + bytes(50), "video"), (b"\x1f\x8b\x08\0", "gzip"), (b"hello", "a text"),
+    ("딸기 잎".encode() * 99, "a text"), (b"\1\2\3\4", "01 02 03 04"), (b"\xff\xd8\xfe", "ff d8 fe")])
 def test_a_refusal_names_what_came_and_what_is_taken(data: bytes, name: str) -> None:
     with pytest.raises(UnsupportedImage) as refusal:
         info(data)
