@@ -43,9 +43,9 @@ proc_name = "punnet"
 
 
 def when_ready(server: Any) -> None:
-    """A connection on which nothing comes stays with the kernel for half a minute, and costs a web process nothing."""
+    """A connection on which nothing comes stays with the kernel for two minutes, and costs a web process nothing."""
     for listener in server.LISTENERS:
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 30)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 120)
 
 
 def pre_fork(server: Any, worker: Any) -> None:
