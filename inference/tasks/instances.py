@@ -15,7 +15,6 @@ from inference.geometry import Box, Placement
 from inference.masks import encode_mask, stretch
 from inference.parameters import InstanceParameters
 from inference.spec import ModelSpec, Size
-from inference.tasks.classification import activate
 from inference.tasks.detection import Detections, choose, merge_tiles, prediction
 from inference.tiling import Tiles
 
@@ -42,7 +41,7 @@ class Piece:
         for start in range(top, bottom if right > left else top, BAND):
             end = min(start + BAND, bottom)
             part = _in_cells((left, start, right, end), self.region, (self.soft.shape[1], self.soft.shape[0]))
-            mask[start:end, left:right] |= stretch(self.soft, part, (right - left, end - start)) > HALF
+            mask[start:end, left:right] |= stretch(self.soft, part, (right - left, end - start)) > 0
 
 
 @dataclass(frozen=True)
@@ -108,13 +107,12 @@ def _masks(outputs: Mapping[str, NDArray], spec: ModelSpec) -> NDArray:
 
 
 def _piece(weights: NDArray, prototypes: NDArray, box: Box, placement: Placement) -> Piece:
-    """The mask of one row, sigmoid(weights @ prototypes), of the cells around its box (Ultralytics' process_mask)."""
+    """The mask of one row, weights @ prototypes, of the cells around its box (Ultralytics' process_mask)."""
     grid = prototypes.shape[2], prototypes.shape[1]
     whole = _shown_by_grid(placement)
     left, top, right, bottom = cells = _cells_around(_in_cells(box, whole, grid), grid)
     logits = np.tensordot(weights, prototypes[:, top:bottom, left:right].astype(weights.dtype), 1)
-    soft = activate(logits.astype(np.float64), "sigmoid").astype(np.float32)
-    return Piece(soft, _of_cells(cells, whole, grid), box)
+    return Piece(logits.astype(np.float32), _of_cells(cells, whole, grid), box)
 
 
 def _cut_out(mask: NDArray, box: Box, placement: Placement) -> Piece:
@@ -122,13 +120,13 @@ def _cut_out(mask: NDArray, box: Box, placement: Placement) -> Piece:
     grid = mask.shape[1], mask.shape[0]
     whole = _shown_by_grid(placement)
     left, top, right, bottom = cells = _cells_around(_in_cells(box, whole, grid), grid)
-    return Piece(mask[top:bottom, left:right].astype(np.float32), _of_cells(cells, whole, grid), box)
+    return Piece(mask[top:bottom, left:right].astype(np.float32) - HALF, _of_cells(cells, whole, grid), box)
 
 
 def _of_query(mask: NDArray, placement: Placement) -> Piece:
     """The mask (h, w) of a query: logits, above 0 where the object is, which its box does not cut off."""
     whole = _shown_by_grid(placement)
-    return Piece(mask.astype(np.float32) + np.float32(HALF), whole, whole)
+    return Piece(mask.astype(np.float32), whole, whole)
 
 
 def _cells_around(box: Box, grid: Size) -> tuple[int, int, int, int]:

@@ -16,7 +16,7 @@ from tools.exports.references import Answer
 SCORE = 0.02  # of a number that is no score, of its size
 PIXELS = 3.0  # of boxes, corners and keypoints
 SAME, ALIKE = 5.0, 0.05  # pixels and score: what is farther away is another object
-MASK = 0.05  # of an object's mask, as a share of what either covers
+MASK = 0.05  # of the rectangle around an object's mask, and of a thousand pixels at least
 SHARE = 0.01  # of an image's pixels that get another class; of a depth's spread; of an embedding's length
 MISSING = 0.02  # of the objects
 LEVELS = 2.0  # of 255, of nearly all of a picture's pixels
@@ -124,17 +124,18 @@ def _points(one: NDArray, other: NDArray) -> float:
 
 
 def _masks(one: NDArray, other: NDArray) -> float:
-    """What only one covers, as a share of what either does; an object of few pixels is all rim."""
+    """What only one covers, as a share of the rectangle around both."""
     if one.shape != other.shape:
         raise ValueError(f"the mask is {other.shape}, {one.shape} is wanted")
-    either = np.count_nonzero(one | other)
-    return np.count_nonzero(one ^ other) / either if either > 100 else 0.0
+    rows, columns = np.nonzero(one | other)
+    around = (np.ptp(rows) + 1) * (np.ptp(columns) + 1) if len(rows) else 1
+    return float(np.count_nonzero(one ^ other) / max(around, 1000))
 
 
 _PARTS: tuple[tuple[str, float, str, Callable[[Any, Any], float]], ...] = (
     ("boxes", PIXELS, "px", _apart), ("scores", SCORE, "score", _apart),
     ("polygons", PIXELS, "px of corners", _corners), ("keypoints", PIXELS, "px of keypoints", _points),
-    ("masks", MASK, "of a mask", _masks))
+    ("masks", MASK, "of a box in masks", _masks))
 
 
 # Segments, and values for each pixel

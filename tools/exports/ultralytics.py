@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 from ultralytics import RTDETR, YOLO
+from ultralytics.utils.ops import scale_masks
 
 from tools.exports.making import Ask, Export
 from tools.exports.references import Answer, classes, segments
@@ -79,7 +80,7 @@ def _heads(last: nn.Module) -> Iterator[tuple[nn.Module, tuple[float, float]]]:
 
 def _answer(kind: type, written: str, arguments: dict[str, Any], image: Path) -> Answer:
     model = kind(written)
-    [result] = model.predict(image, verbose=False, device="cpu", retina_masks=True, **arguments)
+    [result] = model.predict(image, verbose=False, device="cpu", **arguments)
     if result.probs is not None:
         return classes(dict(zip(result.names.values(), result.probs.data.tolist(), strict=True)))
     if result.semantic_mask is not None:
@@ -99,7 +100,7 @@ def _objects(task: str, result: Any) -> Answer:
     if result.keypoints is not None:
         columns["keypoints"] = result.keypoints.data
     if result.masks is not None:
-        columns["masks"] = result.masks.data > 0.5
+        columns["masks"] = scale_masks(result.masks.data[None].float(), result.orig_shape)[0] > 0.5
     labels = tuple(result.names[int(number)] for number in found.cls)
     return Answer(TASKS[task], labels, asked={"top_k": MOST, "threshold": THRESHOLD},
                   **{name: np.asarray(values) for name, values in columns.items()})
