@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from anomalib.data import Folder, PredictDataset
 from anomalib.engine import Engine
-from anomalib.models import Padim, Patchcore, Stfpm
+from anomalib.models import Padim, Patchcore
 from PIL import Image
 
 from tools.exports.making import Ask, Export
@@ -75,5 +75,4 @@ EXPORTS: dict[str, Export] = {
     "padim-any-size": partial(_export, lambda: Padim(backbone="resnet18", layers=["layer1"], pre_trained=False), None),
     "patchcore": partial(_export, lambda: Patchcore(backbone="resnet18", layers=["layer2"], pre_trained=False,
                                                     coreset_sampling_ratio=0.05), (SIDE, SIDE)),
-    "stfpm": partial(_export, lambda: Stfpm(backbone="resnet18", layers=["layer1", "layer2"]), (SIDE, SIDE)),
 }
