@@ -9,6 +9,7 @@ import numpy as np
 import segmentation_models_pytorch as smp
 import torch
 from PIL import Image, ImageOps
+from segmentation_models_pytorch.encoders import preprocess_input
 from torch import nn
 
 from tools.exports.making import Ask, Export
@@ -16,6 +17,8 @@ from tools.exports.references import Answer, segments
 from tools.exports.torch_networks import batch, enliven, smooth
 
 SIDE = 128
+# Of its encoders that are trained on ImageNet; its own function asks the Hub for them.
+PREPROCESSING = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "input_range": [0, 1]}
 # The network, its encoder, its arguments, and whether the older exporter writes it.
 TABLE: Mapping[str, tuple[str, str, dict[str, Any], bool]] = {
     "unet-one": ("Unet", "resnet18", {"classes": 1}, True),
@@ -28,7 +31,7 @@ TABLE: Mapping[str, tuple[str, str, dict[str, Any], bool]] = {
 
 def _export(network: str, encoder: str, arguments: dict[str, Any], is_older: bool, folder: Path) -> Ask:
     model = getattr(smp, network)(encoder, encoder_weights=None, **arguments)
-    prepare = smp.encoders.get_preprocessing_fn(encoder, pretrained="imagenet")
+    prepare = partial(preprocess_input, **PREPROCESSING)
     seen = torch.stack([_tensor(prepare(image.permute(1, 2, 0).numpy() * 255)) for image in batch((SIDE, SIDE))])
     smooth(model)
     enliven(model, lambda: model(seen), {model.segmentation_head[0]: (0.0, 2.0)})

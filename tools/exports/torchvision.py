@@ -5,12 +5,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torchvision
 from PIL import Image, ImageOps
 from torch import Tensor, nn
-from torchvision.models import detection, segmentation
+from torchvision.models import segmentation
 from torchvision.transforms import functional
 
 from tools.exports.making import Ask, Export
@@ -18,24 +17,14 @@ from tools.exports.references import Answer, classes, segments
 from tools.exports.torch_networks import batch, enliven, pictures, smooth
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-THRESHOLD = 0.25
-HEADS = {"cls_score": (0.0, 3.0), "cls_logits": (-3.0, 1.0), "mask_fcn_logits": (0.0, 2.0), "bbox_pred": (0.0, 0.5)}
 CLASSIFIERS = {name: {"dynamo": name in ("resnet18", "efficientnet_b0")} for name in (
     "resnet18", "squeezenet1_1", "mobilenet_v3_small", "shufflenet_v2_x0_5", "efficientnet_b0", "regnet_y_400mf")}
 OPEN = {"dynamic_axes": {"image": {2: "height", 3: "width"}}}
-# Makes the network; its outputs' names; the sides of the image it is exported with; arguments of the exporter.
+# Makes the network; its arguments and those of the exporter.
 SEGMENTERS: Mapping[str, tuple[Callable[..., nn.Module], dict[str, Any]]] = {
     "lraspp": (segmentation.lraspp_mobilenet_v3_large, {}),
     "lraspp-open": (segmentation.lraspp_mobilenet_v3_large, OPEN),
     "deeplabv3": (segmentation.deeplabv3_mobilenet_v3_large, {"aux_loss": True})}
-DETECTORS: Mapping[str, tuple[Callable[..., nn.Module], list[str], dict[str, Any]]] = {
-    "fasterrcnn": (detection.fasterrcnn_mobilenet_v3_large_320_fpn, ["boxes", "labels", "scores"], {}),
-    "fasterrcnn-open": (detection.fasterrcnn_mobilenet_v3_large_320_fpn, ["boxes", "labels", "scores"], {
-        "dynamic_axes": {"image": {1: "height", 2: "width"}}}),
-    "ssdlite": (detection.ssdlite320_mobilenet_v3_large, ["boxes", "scores", "labels"], {}),
-    "maskrcnn": (detection.maskrcnn_resnet50_fpn, ["boxes", "labels", "scores", "masks"], {}),
-    "keypointrcnn": (detection.keypointrcnn_resnet50_fpn, ["boxes", "labels", "scores", "keypoints",
-                                                           "keypoint_scores"], {})}
 
 
 def _read(path: Path) -> Image.Image:
@@ -88,40 +77,5 @@ def _segmenter(make: Callable[..., nn.Module], arguments: dict[str, Any], folder
     return answer
 
 
-def _detector(make: Callable[..., nn.Module], outputs: list[str], arguments: dict[str, Any], folder: Path) -> Ask:
-    model = make(weights=None, weights_backbone=None)
-    heads = {layer: spread for name, layer in model.named_modules() for end, spread in HEADS.items()
-             if name.endswith(end) and isinstance(layer, nn.Linear | nn.Conv2d)}
-    smooth(model)
-    enliven(model, lambda: model(list(batch((320, 320)))), heads)
-    _write(model, [batch((320, 320))[0]], folder, outputs, opset_version=16, **arguments)
-
-    def answer(path: Path) -> Answer:
-        image = _read(path)
-        fixed = image if "dynamic_axes" in arguments else image.resize((320, 320), Image.Resampling.BILINEAR)
-        with torch.no_grad():
-            [found] = model([functional.to_tensor(fixed)])
-        return _objects(found, np.array(image.size) / fixed.size, image.size)
-    return answer
-
-
-def _objects(found: dict[str, Tensor], scale: Any, size: tuple[int, int]) -> Answer:
-    kept = (found["scores"] >= THRESHOLD).nonzero().flatten()
-    told = {name: values[kept].numpy() for name, values in found.items()}
-    columns = {"boxes": told["boxes"] * np.tile(scale, 2), "scores": told["scores"]}
-    task = "object-detection"
-    if "masks" in told:
-        task = "image-segmentation"
-        whole = nn.functional.interpolate(found["masks"][kept], size=size[::-1], mode="bilinear")
-        columns["masks"] = whole[:, 0].numpy() > 0.5
-    if "keypoints" in told:
-        task = "keypoint-detection"
-        scores = 1 / (1 + np.exp(-told["keypoints_scores"]))
-        columns["keypoints"] = np.dstack([told["keypoints"][..., :2] * scale, scores])
-    return Answer(task, tuple(map(str, told["labels"].tolist())), asked={"top_k": 300, "threshold": THRESHOLD},
-                  **columns)
-
-
 EXPORTS: dict[str, Export] = {name: partial(_classifier, name, arguments) for name, arguments in CLASSIFIERS.items()}
 EXPORTS |= {name: partial(_segmenter, *made) for name, made in SEGMENTERS.items()}
-EXPORTS |= {name: partial(_detector, *made) for name, made in DETECTORS.items()}
