@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench import images, many_models, servers
+from bench import images, machine, many_models, servers
 from bench.client import multipart
 from bench.page import Check, Section, Table
 from bench.stats import median_of
 from bench.workload import Measured, Options
+from ops import processes
 from settings import PREFIX, ROOT
 
 MODELS = 46
@@ -40,9 +41,10 @@ def measure(options: Options) -> Measured:
 
 def section(measured: Measured) -> Section:
     rounds: list[Round] = measured["rounds"]
-    heads = ("models", "first served, s", "start.sh came back, s", "all served, s", "load average", "disagreements")
-    rows = tuple((one["models"], one["first_s"], one["started_s"], one["all_s"], one["load"],
-                  "; ".join(one["disagreements"]) or "0") for one in rounds)
+    heads = ("models", "first served, s", "start.sh came back, s", "all served, s", "CPU s", "load average",
+             "disagreements")
+    rows = tuple((one["models"], one["first_s"], one["started_s"], one["all_s"], one["cpu_s"],
+                  one["load"], "; ".join(one["disagreements"]) or "0") for one in rounds)
     checks = tuple(Check(f"{key.removesuffix('_s')} of {MODELS} models served", median_of(rounds, key), limit, "s")
                    for key, limit in LIMITS_S.items())
     return Section("loading: a start with many models", TEXT, (Table(heads, rows),), checks)
@@ -56,7 +58,8 @@ def _round(count: int) -> Round:
                   "redis_url": "", "models_dir": home / "models"}
         environment = os.environ | {PREFIX + key.upper(): str(value) for key, value in values.items()}
         try:
-            return _watched(environment, port, home / "greeting", count)
+            found = _watched(environment, port, home / "greeting", count)
+            return found | {"cpu_s": machine.cpu_s(processes.marked(home / "state"))}
         finally:
             subprocess.run(["./stop.sh"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, check=True)
 
