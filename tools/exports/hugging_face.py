@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers.exporters.exporter_onnx import OnnxConfig, OnnxExporter
 
-from tools.exports.hugging_face_networks import Network, exported
+from tools.exports.hugging_face_networks import COMMON, Network, exported
 from tools.exports.making import Export
 from tools.exports.torch_networks import pictures
 
@@ -17,7 +17,7 @@ NAMES = ("vit", "vit-one", "vit-regression", "vit-multi", "convnextv2", "resnet"
 
 def _write(network: Network, model: Any, processor: Any, folder: Path) -> None:
     """The axes are open; the weights lie beside the graph."""
-    inputs = dict(processor(images=pictures()[:2], return_tensors="pt"))
+    inputs = dict(processor(images=[picture.resize(COMMON) for picture in pictures()[:2]], return_tensors="pt"))
     given = {name: values for name, values in inputs.items() if name.startswith("pixel_")}
     OnnxExporter().export(model, given, config=OnnxConfig(dynamic=True)).save_pretrained(folder)
     processor.save_pretrained(folder)

@@ -16,9 +16,9 @@ from tools.exports.references import Answer
 SCORE = 0.02  # of a number that is no score, of its size
 PIXELS = 3.0  # of boxes, corners and keypoints
 SAME, ALIKE = 5.0, 0.05  # pixels and score: what is farther away is another object
-MASK = 0.05  # of the rectangle around an object's mask, and of a thousand pixels at least
+MASK = 0.05  # of the rectangle around an object's mask, and of a thousand pixels at least; the objects' mean
 SHARE = 0.01  # of an image's pixels that get another class; of a depth's spread; of an embedding's length
-MISSING = 0.02  # of the objects
+MISSING = 0.02  # of the objects, or one
 LEVELS = 2.0  # of 255, of nearly all of a picture's pixels
 NEARLY_ALL = 0.999
 NOTHING = "nothing to compare"
@@ -78,11 +78,12 @@ def _of_objects(told: Answer, wanted: Answer) -> Difference:
     total = max(len(wanted.labels), len(told.labels))
     if not total:
         return Difference(NOTHING, 0)
-    parts = [_limited(alone / total, MISSING, f"of {total} objects differ")]
+    parts = [Difference(f"{alone} of {total} objects differ", alone / max(1, MISSING * total))]
     for name, limit, unit, measure in _PARTS:
         mine, theirs = getattr(told, name), getattr(wanted, name)
         if theirs is not None and pairs:
-            parts.append(_limited(max(measure(theirs[one], mine[other]) for one, other in pairs), limit, unit))
+            found = [measure(theirs[one], mine[other]) for one, other in pairs]
+            parts.append(_limited(float(np.mean(found) if name == "masks" else max(found)), limit, unit))
     return Difference(", ".join(part.text for part in parts), max(part.share for part in parts))
 
 
