@@ -142,6 +142,14 @@ def test_rows_of_seven_that_nothing_tells_apart_are_asked_for(tmp_path: Path) ->
         loaded(tmp_path)
 
 
+def test_a_grid_of_anchors_is_refused_for_what_it_is(tmp_path: Path) -> None:
+    """YOLOv2, as Custom Vision's "General (compact)" exports it; its maps are no scores of 40 classes."""
+    answering(put(tmp_path / "m", labels=NAMES), {"model_outputs0": np.zeros((1, 40, 4, 4))}, ("n", 3, 128, 128),
+              {"model_outputs0": ("n", "m", 4, 4)})
+    with pytest.raises(ModelNotUsable, match=r"grid of a YOLOv2.*hooks\.py"):
+        loaded(tmp_path)
+
+
 @pytest.mark.parametrize("values", [(0.1, 0.2, 0.1, 0.2, 0.1, 0.2, 0.1), (0.3, 0.2, 0.1, 0.2, 0.2, 0),
                                     (-0.3, 1.2, 0.1, 2, 3, 0.2, 1)])
 def test_a_classifier_of_an_open_batch_has_no_rows_of_boxes(tmp_path: Path, values: tuple[float, ...]) -> None:

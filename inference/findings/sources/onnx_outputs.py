@@ -5,6 +5,7 @@ from typing import Any
 
 from inference.evidence import picture_range
 from inference.findings.sources import ONNX_SHAPES, TEST_IMAGE, Claims
+from inference.findings.sources.onnx_anchors import refuse_anchors
 from inference.findings.sources.onnx_anomalies import anomaly_facts
 from inference.findings.sources.onnx_classes import class_facts, scores_output
 from inference.findings.sources.onnx_depth import depth_facts, tells_depth
@@ -110,6 +111,7 @@ def _task_of_one(output: TensorInfo, seen: Seen) -> TaskName | None:
         return "image-segmentation"
     if _is_image(output, seen):
         return None if _is_measurement(output, seen) else _IMAGE_OR_CLASSES[colors_or_classes(seen)]
+    refuse_anchors(output, seen)
     return "image-segmentation" if _is_map_of_scores(output, seen) else None
 
 
