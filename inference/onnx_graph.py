@@ -102,6 +102,8 @@ class Graph:
         """The only operator on an input beside those that are passed over; what asks for its shape does nothing."""
         for _ in self.nodes:
             readers = [node for node in self.nodes if name in node.inputs and node.op != "Shape"]
+            if len(readers) > 1 and all(node.op == "Slice" for node in readers):  # channels in another order
+                readers = [node for node in self.nodes if any(part.outputs[0] in node.inputs for part in readers)]
             if len(readers) != 1 or readers[0].op not in passed:
                 return readers[0] if len(readers) == 1 else None
             name = readers[0].outputs[0]
@@ -110,10 +112,8 @@ class Graph:
     def _scaling(self, node: Node) -> tuple[str, tuple[float, ...]] | None:
         """The operator and its numbers, where it applies such to each pixel."""
         op = node.op.removeprefix(OF_WHOLE_NUMBERS)
-        if op == node.op:
-            values = next(filter(None, map(self._numbers, node.inputs)), None)
-        else:
-            values = self._dequantized(*node.inputs[3:6])
+        values = (next(filter(None, map(self._numbers, node.inputs)), None) if op == node.op
+                  else self._dequantized(*node.inputs[3:6]))
         return None if values is None or op not in SCALINGS else (op, values)
 
     def _numbers(self, name: str) -> tuple[float, ...] | None:

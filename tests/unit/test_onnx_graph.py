@@ -49,6 +49,14 @@ def test_the_first_operator_on_an_input_is_told_with_its_constant(tmp_path: Path
     assert found.first("x") == ("Mul", (0.5,))
 
 
+def test_channels_in_another_order_come_before_the_first_operator(tmp_path: Path) -> None:
+    """Keras' preprocess_input for ResNet50 as a part of the model: BGR, minus means."""
+    parts = [helper.make_node("Slice", ["x", "s", "e"], [name]) for name in ("r", "g", "b")]
+    found = graph(tmp_path, CONSTANT, *parts, helper.make_node("Concat", ["b", "g", "r"], ["bgr"], axis=1),
+                  helper.make_node("Add", ["bgr", "c"], ["y"]))
+    assert found.first("x") == ("Add", (0.5,))
+
+
 def test_another_first_operator_tells_nothing(tmp_path: Path) -> None:
     assert graph(tmp_path, helper.make_node("Relu", ["x"], ["y"])).first("x") is None
     assert graph(tmp_path, helper.make_node("Mul", ["x", "x"], ["y"])).first("x") is None
