@@ -11,8 +11,7 @@ from tools.exports.making import Export
 from tools.exports.torch_networks import pictures
 
 NAMES = ("vit", "vit-one", "vit-regression", "vit-multi", "convnextv2", "resnet", "dinov2", "clip-vision",
-         "detr-square", "rt-detr", "segformer", "mobilevit-segments", "maskformer",
-         "mask2former", "dpt", "depth-anything", "glpn")
+         "detr-square", "rt-detr", "segformer", "mobilevit-segments", "dpt")
 
 
 def _write(network: Network, model: Any, processor: Any, folder: Path) -> None:

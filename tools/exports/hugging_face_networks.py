@@ -203,21 +203,9 @@ NETWORKS: Mapping[str, Network] = {
             "stage1", "stage2", "stage3", "stage4"]}, "fpn_feature_size": 32, "mask_feature_size": 32,
         "decoder_config": {"model_type": "detr", **DETR}}, {"size": {"height": 128, "width": 128}}, {
         "class_predictor": (0.0, 3.0)}),
-    "mask2former": Network("panoptic", "Mask2Former", "ForUniversalSegmentation", "Mask2Former", {
-        "backbone_config": {"model_type": "swin", **SWIN, "image_size": 128, "out_features": [
-            "stage1", "stage2", "stage3", "stage4"]}, "feature_size": 32, "mask_feature_size": 32, "hidden_dim": 32,
-        "encoder_feedforward_dim": 64, "dim_feedforward": 64, "encoder_layers": 1, "decoder_layers": 2,
-        "num_attention_heads": 2, "num_queries": 20}, {"size": {"height": 128, "width": 128}}, {
-        "class_predictor": (0.0, 3.0)}),
     "dpt": _depth("DPT", "DPT", {
         **TINY, "num_hidden_layers": 4, "image_size": 64, "patch_size": 16, "backbone_out_indices": [0, 1, 2, 3],
         "neck_hidden_sizes": [8, 8, 16, 16], "fusion_hidden_size": 8}, **SQUARE),
-    "depth-anything": _depth("DepthAnything", "DPT", {
-        "backbone_config": {"model_type": "dinov2", **TINY, "num_hidden_layers": 4, "image_size": 56, "patch_size": 14,
-                            "out_indices": [1, 2, 3, 4], "apply_layernorm": True, "reshape_hidden_states": False},
-        "reassemble_hidden_size": 32, "neck_hidden_sizes": [8, 8, 16, 16], "fusion_hidden_size": 8,
-        "head_hidden_size": 8, "patch_size": 14},
-        size={"height": 140, "width": 140}, keep_aspect_ratio=True, ensure_multiple_of=14),
     "glpn": _depth("GLPN", "GLPN", {
         "hidden_sizes": [8, 16, 16, 16], "depths": [1, 1, 1, 1], "num_attention_heads": [1, 1, 1, 1],
         "decoder_hidden_size": 8}),
