@@ -128,7 +128,7 @@ def test_an_image_without_pixels_is_refused() -> None:
 def test_chunks_around_a_pngs_pixels_cost_nothing(more: bytes, is_behind: bool) -> None:
     data = encode(quadrants(), "PNG")
     data = png_with(data, behind=more) if is_behind else png_with(data, before=more)
-    assert seconds(lambda: pixels(data)) < 0.3
+    assert min(seconds(lambda: pixels(data)) for _ in range(3)) < 0.3
     assert np.array_equal(pixels(data), np.asarray(quadrants()))
 
 
@@ -177,7 +177,7 @@ def test_odd_tags_of_a_tiff_cost_nothing(order: Literal["<", ">"], packed: bool)
     ramp = np.arange(50 * 50, dtype=np.uint8).reshape(50, 50)
     data = tiff(ramp, order, packed, **{f"t{40_000 + number}": (4, 7) for number in range(1_900)})
     assert np.array_equal(pixels(data)[:, :, 0], ramp)
-    assert seconds(lambda: pixels(data)) < 0.05
+    assert min(seconds(lambda: pixels(data)) for _ in range(3)) < 0.05
 
 
 @pytest.mark.parametrize("options", [{}, {"compression": "tiff_lzw"}, {"big_tiff": True}])

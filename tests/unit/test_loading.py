@@ -106,7 +106,7 @@ def test_a_slow_model_is_run_twice_only_in_its_trial(tmp_path: Path, monkeypatch
         return run(self, *arguments)
 
     monkeypatch.setattr(Session, "run", slow)
-    monkeypatch.setattr("inference.loading.ENOUGH_MS", 0.1)
+    monkeypatch.setattr("inference.loading.ENOUGH_MS", 1e-9)
     loaded(tmp_path)
     assert len(runs) == 2
 

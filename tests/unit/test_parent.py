@@ -67,17 +67,6 @@ def has_ended(child: "subprocess.Popen[bytes]") -> None:
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
 
 
-def test_children_of_trials_are_left_to_the_trials(parent: Parent) -> None:
-    def life(say_ready: Say) -> None:
-        trial = program("raise SystemExit(7)")
-        cast(SimpleNamespace, parent._registry).trials.pids = {trial.pid}
-        has_ended(trial)
-        parent._reap()
-        assert trial.wait() == 7
-
-    assert forked(life).status() == 0
-
-
 def test_others_are_reaped(parent: Parent) -> None:
     def life(say_ready: Say) -> None:
         orphan = program()
