@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from tests.integration.images import leaf, photograph
 from tests.integration.server import Server, kill, wait_until
 
-CHAOS_S = float(os.environ.get("PUNNET_TEST_CHAOS_S", "15"))
+CHAOS_S = float(os.environ.get("PUNNET_TEST_CHAOS_S", "10"))
 CLIENTS = 8
 KILL_EVERY_S = (0.5, 2.0)
 SPARED = ("supervisord", "other")
