@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -184,14 +184,28 @@ def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-def pss_mb(pids: Iterable[int]) -> float:
-    """Memory of processes together in MB of 1,000,000 bytes, what they share counted once."""
-    total_kb = 0
+def memory_mb(pids: Iterable[int]) -> float:
+    """Memory of processes together in MB of 1,000,000 bytes, what they share counted once. The kernel's PSS would
+    charge a part of a library's pages to the process of the tests, which has loaded the same libraries."""
+    own_kb, files_kb = 0, Counter[str]()
     for pid in pids:
         with contextlib.suppress(OSError):  # it ended just now
-            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-            total_kb += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return total_kb * 1024 / 1e6
+            own, of_files = _mapped_kb(pid)
+            own_kb += own
+            files_kb |= of_files  # the larger of two counts of a file's pages
+    return (own_kb + files_kb.total()) * 1024 / 1e6
+
+
+def _mapped_kb(pid: int) -> tuple[int, Counter[str]]:
+    """A process's share of its own pages, and the resident pages of each file that it maps unchanged."""
+    files, name = Counter[str](), ""
+    for words in map(str.split, Path(f"/proc/{pid}/smaps").read_text().splitlines()):
+        if not words[0].endswith(":"):
+            name = words[5] if len(words) > 5 else ""
+        elif words[0] in ("Rss:", "Anonymous:") and name.startswith("/"):
+            files[name] += int(words[1]) if words[0] == "Rss:" else -int(words[1])
+    rollup = dict(line.split()[:2] for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
+    return int(rollup["Pss_Anon:"]) + int(rollup["Pss_Shmem:"]), files
 
 
 def _role(pid: int) -> str:

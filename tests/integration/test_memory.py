@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.images import leaf
-from tests.integration.server import BOUNDARY, Server, multipart, pss_mb, wait_until
+from tests.integration.server import BOUNDARY, Server, memory_mb, multipart, wait_until
 from tests.integration.test_isolation import livez_times
 from tests.onnx_models import heavy
 
@@ -106,7 +106,7 @@ def is_served(server: Server, label: str) -> bool:
 
 
 def memory(server: Server) -> float:
-    return pss_mb(pid for pids in server.pids().values() for pid in pids)
+    return memory_mb(pid for pids in server.pids().values() for pid in pids)
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="the kernel does not tell shared memory")

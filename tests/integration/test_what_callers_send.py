@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.images import leaf, photograph
-from tests.integration.server import Answer, Server, pss_mb, wait_until
+from tests.integration.server import Answer, Server, memory_mb, wait_until
 
 CASES = Path(__file__).parents[1] / "cases"
 RAW = ("POST /predict?model_type=strawberry&mode=sync HTTP/1.1\r\nHost: localhost\r\nContent-Type: {}\r\n"
@@ -128,11 +128,11 @@ def test_a_compressed_body_is_unpacked(server: Server) -> None:
     b'{"model_type":"strawberry","x":[' + b"{}," * 14 * MB + b"{}]}", b"a&" * 21 * MB], ids=["json", "form"])
 def test_a_body_of_millions_of_values_is_refused_at_once(server: Server, body: bytes) -> None:
     web = server.pids()["web process"]
-    before, begin = pss_mb(web), time.monotonic()
+    before, begin = memory_mb(web), time.monotonic()
     kind = "application/json" if body.startswith(b"{") else "application/x-www-form-urlencoded"
     assert server.request("POST", "/predict", body, {"Content-Type": kind}).is_problem(400, "bad-request")
     assert time.monotonic() - begin < 2
-    assert pss_mb(web) - before < 60
+    assert memory_mb(web) - before < 60
 
 
 def test_absurd_chunking_is_refused_at_once(server: Server) -> None:
