@@ -10,6 +10,7 @@ from collections.abc import Iterable
 KEY = re.compile("[!-~]+")  # what a header can carry without a question of its encoding
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@]+")
 HOST = re.compile(r"[^\s/:@\[\]]+|\[?[0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F:.]*\]?")
+QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 URL_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 
 
@@ -69,6 +70,16 @@ def url_prefix(value: str) -> str:
     value = value.rstrip("/")
     if value and not URL_PREFIX.fullmatch(value):
         raise ValueError("should be a path that begins with a slash, such as /punnet")
+    return value
+
+
+def queue_name(value: str) -> str:
+    """The queue's name, which keys and channels begin with: a colon would make two names look like one key, and a
+    star would listen to others' channels."""
+    if not QUEUE.fullmatch(value):
+        raise ValueError("should be at most 100 letters, digits, '.', '_' and '-', and begin with a letter or digit")
+    if value == "rq":
+        raise ValueError("is what RQ's own keys begin with; choose another")
     return value
 
 

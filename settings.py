@@ -59,6 +59,7 @@ class Settings(BaseSettings):
     models_dir: Path = Field(Path("models"), description="the model repository")
     image_root: Path | None = Field(Path("samples"), description="the folder img_file=<path> may name")
     redis_url: str = Field("", description="an outside Redis or Valkey; empty: the embedded server")
+    queue: Annotated[str, AfterValidator(setting_values.queue_name)] = Field("punnet", description="begins all keys")
     workers: int = Field(default_factory=available_cores, ge=1, le=256, description="gunicorn processes")
     predictors: int = Field(default_factory=available_cores, ge=1, le=256,
                             description="images computed at a time on each inline route")

@@ -52,10 +52,11 @@ def make_services(settings: Settings) -> Services:
     client = web_client(settings)
     catalogue = Catalogue(settings.state.catalogue)
     intake, in_flight = Intake(), InFlight(int(settings.inflight_mb * MEGA))
-    events = JobEvents(subscriber_client(settings))
+    events = JobEvents(subscriber_client(settings), settings.queue)
     queue = JobQueue(client, make_store(client, settings), settings,
                      intake.run if settings.embedded else lambda call: call())
-    costs, waiting = Costs(catalogue, SharedCosts(client)), Waiting(settings.state.waiting, settings.predictors)
+    costs = Costs(catalogue, SharedCosts(client, settings.queue))
+    waiting = Waiting(settings.state.waiting, settings.predictors)
     drain = Drain(settings.state, events.end_waits)
     return Services(
         settings, Limits(settings.quick_ms, settings.inline_budget_ms), catalogue,

@@ -3,19 +3,18 @@
 import time
 from typing import cast
 
-from redis import Redis
 from redis.client import Pipeline
 from rq import Queue
 
 from jobs.errors import NotInTime, QueueFull
+from jobs.keys import key
 from jobs.turns import Look, forget_all
 from settings import MEGA, Settings
 from shares import fits
 
 # Predicted milliseconds of all jobs ever accepted, and of all that have ended: their difference is the backlog.
-ACCEPTED_MS = "punnet:accepted-ms"
-ENDED_MS = "punnet:ended-ms"
-PACE = "punnet:pace"
+ACCEPTED_MS, ENDED_MS = "accepted-ms", "ended-ms"
+PACE = "pace"
 FORGETTING, MAX_PACE = 0.95, 20.0
 SHARE = "; while others' jobs wait too, a caller may have half of what may wait"
 
@@ -25,18 +24,19 @@ class Backlog:
 
     def __init__(self, queue: Queue, settings: Settings) -> None:
         self._queue, self._client, self._settings = queue, queue.connection, settings
+        self._accepted, self._ended = key(queue.name, ACCEPTED_MS), key(queue.name, ENDED_MS)
 
     def accept(self, predicted_ms: float) -> float:
         """Count a job in. Returns the sum with it, by which `before_ms` knows its place."""
-        return self._client.incrbyfloat(ACCEPTED_MS, predicted_ms)
+        return self._client.incrbyfloat(self._accepted, predicted_ms)
 
     def ms(self) -> float:
         """What the workers will take for all jobs that have not ended, together."""
-        return self.predicted_ms() * pace(self._client)
+        return self.predicted_ms() * pace(self._queue)
 
     def predicted_ms(self) -> float:
         """What was predicted for them."""
-        accepted, ended = cast(list[bytes | None], self._client.mget(ACCEPTED_MS, ENDED_MS))
+        accepted, ended = cast(list[bytes | None], self._client.mget(self._accepted, self._ended))
         return max(0.0, _number(accepted) - _number(ended))
 
     def seconds_left(self, predicted_ms: float, accepted_ms: float, ran_ms: float | None) -> float:
@@ -44,9 +44,9 @@ class Backlog:
         `ran_ms` is how long the job runs already; None: it waits."""
         before_ms = 0.0
         if ran_ms is None:
-            before_ms = accepted_ms - _number(cast(bytes | None, self._client.get(ENDED_MS)))
+            before_ms = accepted_ms - _number(cast(bytes | None, self._client.get(self._ended)))
         own_ms = max(predicted_ms, before_ms / self._settings.job_workers)
-        return max(1.0, own_ms * pace(self._client) - (ran_ms or 0.0)) / 1000
+        return max(1.0, own_ms * pace(self._queue) - (ran_ms or 0.0)) / 1000
 
     def check_deadline(self, deadline_at: float | None, share_behind: float) -> None:
         """Raises NotInTime where a job could not begin by then, in seconds since the epoch, though a share of what was
@@ -60,8 +60,8 @@ class Backlog:
     def check_room(self, look: Look, stored_bytes: int, image_bytes: int) -> None:
         """Raises QueueFull where so many jobs, or bytes of their images, wait that one more is too much."""
         if not look.jobs and not self._client.zcard(self._queue.started_job_registry.key):
-            self._client.copy(ACCEPTED_MS, ENDED_MS, replace=True)  # nothing is left: forget what a crash lost
-            forget_all(self._client)
+            self._client.copy(self._accepted, self._ended, replace=True)  # nothing is left: forget what a crash lost
+            forget_all(self._queue)
         if not fits(look.own_jobs, look.jobs, 1, self._settings.queue_max_jobs):
             raise QueueFull(f"{look.jobs} jobs wait already, {look.own_jobs} of them yours "
                             f"(PUNNET_QUEUE_MAX_JOBS){SHARE}", self._place_free_s(look.jobs))
@@ -75,26 +75,28 @@ class Backlog:
         return max(1.0, self.ms() / 1000 / max(1, waiting) / self._settings.job_workers)
 
 
-def note_end(pipeline: Pipeline, predicted_ms: float) -> None:
+def note_end(pipeline: Pipeline, queue_name: str, predicted_ms: float) -> None:
     """Count a job out, in the transaction that ends it."""
-    pipeline.incrbyfloat(ENDED_MS, predicted_ms)
+    pipeline.incrbyfloat(key(queue_name, ENDED_MS), predicted_ms)
 
 
-def note_pace(client: Redis, predicted_ms: float, took_ms: float) -> None:
+def note_pace(queue: Queue, predicted_ms: float, took_ms: float) -> None:
     """Remember what a job really took: workers compute in the background, beside other work, and a tiled image on
     several cores. The sums forget by and by; two workers that write at once lose one of many jobs."""
-    took, predicted = _sums(client)
-    client.hset(PACE, mapping={"took": took * FORGETTING + took_ms, "predicted": predicted * FORGETTING + predicted_ms})
+    took, predicted = _sums(queue)
+    sums = {"took": took * FORGETTING + took_ms, "predicted": predicted * FORGETTING + predicted_ms}
+    queue.connection.hset(key(queue.name, PACE), mapping=sums)
 
 
-def pace(client: Redis) -> float:
+def pace(queue: Queue) -> float:
     """Milliseconds of a worker per predicted one; below 1 where jobs run on several cores."""
-    took, predicted = _sums(client)
+    took, predicted = _sums(queue)
     return min(MAX_PACE, max(1 / MAX_PACE, took / predicted)) if predicted > 0 else 1.0
 
 
-def _sums(client: Redis) -> tuple[float, float]:
-    took, predicted = cast(list[bytes | None], client.hmget(PACE, "took", "predicted"))
+def _sums(queue: Queue) -> tuple[float, float]:
+    found = queue.connection.hmget(key(queue.name, PACE), "took", "predicted")
+    took, predicted = cast(list[bytes | None], found)
     return _number(took), _number(predicted)
 
 

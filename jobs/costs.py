@@ -8,7 +8,9 @@ from typing import Any, cast
 from redis import Redis
 from redis.exceptions import RedisError
 
-KEY = "punnet:costs"
+from jobs.keys import DEFAULT_QUEUE, key
+
+KEY = "costs"
 KEPT_S = 24 * 3600
 KEPT = 12  # samples of a bin
 RENEWED_S = 5  # between two samples of a full bin: more would tell the same
@@ -19,8 +21,8 @@ Snapshot = dict[str, list[list[Any]]]  # samples by bin, the newest first; each 
 class SharedCosts:
     """One process's access. Two that write a bin at once lose a sample, which is one of many."""
 
-    def __init__(self, client: Redis) -> None:
-        self._client = client
+    def __init__(self, client: Redis, queue_name: str = DEFAULT_QUEUE) -> None:
+        self._client, self._key = client, key(queue_name, KEY)
         self._seen: dict[bytes, bytes] = {}
 
     def exchange(self, news: Snapshot) -> Snapshot:
@@ -28,7 +30,7 @@ class SharedCosts:
         try:
             if news:
                 self._write(news)
-            found = cast(dict[bytes, bytes], self._client.hgetall(KEY))
+            found = cast(dict[bytes, bytes], self._client.hgetall(self._key))
         except RedisError as error:
             log.debug("costs are not shared just now: %s", error)
             return {}
@@ -41,7 +43,7 @@ class SharedCosts:
     def give(self, news: Snapshot) -> None:
         """Add new samples to those of their bins, for who learns nothing; not while the queue server is away."""
         try:
-            found = cast(list[bytes | None], self._client.hmget(KEY, list(news))) if news else []
+            found = cast(list[bytes | None], self._client.hmget(self._key, list(news))) if news else []
             merged = {name: _merged(json.loads(kept or b"[]"), samples)
                       for (name, samples), kept in zip(news.items(), found, strict=True)}
             if wanted := {name: samples for name, samples in merged.items() if samples}:
@@ -50,12 +52,12 @@ class SharedCosts:
             log.debug("costs are not shared just now: %s", error)
 
     def _write(self, news: Snapshot) -> None:
-        self._client.hset(KEY, mapping={name: json.dumps(samples) for name, samples in news.items()})
+        self._client.hset(self._key, mapping={name: json.dumps(samples) for name, samples in news.items()})
 
     def _forget_old(self, changed: Snapshot) -> None:
         old = [name for name, samples in changed.items() if not samples or time.time() - samples[0][0] > KEPT_S]
         if old:
-            self._client.hdel(KEY, *old)
+            self._client.hdel(self._key, *old)
 
 
 def _merged(kept: list[list[Any]], news: list[list[Any]]) -> list[list[Any]]:

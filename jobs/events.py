@@ -16,22 +16,23 @@ from redis.exceptions import RedisError
 
 from jobs.errors import QueueUnavailable
 from jobs.job import JobRecord
+from jobs.keys import DEFAULT_QUEUE, key
 
-CHANNEL = "punnet:job:"
+CHANNEL = "job:"
 RECONNECT_PAUSE_S = 0.1
 log = logging.getLogger(__name__)
 
 
-def announce(client: Redis | Pipeline, job_id: str) -> None:
+def announce(client: Redis | Pipeline, job_id: str, queue_name: str = DEFAULT_QUEUE) -> None:
     """Tell those who wait that something happened to the job."""
-    client.publish(CHANNEL + job_id, b"")
+    client.publish(key(queue_name, CHANNEL + job_id), b"")
 
 
 class JobEvents:
     """Wakes those who wait for a job when something happened to it."""
 
-    def __init__(self, client: Redis) -> None:
-        self._client = client
+    def __init__(self, client: Redis, queue_name: str = DEFAULT_QUEUE) -> None:
+        self._client, self._channel = client, key(queue_name, CHANNEL)
         self._waiting: defaultdict[str, set[threading.Event]] = defaultdict(set)
         self._ending = False
 
@@ -80,12 +81,12 @@ class JobEvents:
 
     def _follow(self) -> None:
         with self._client.pubsub() as subscription:
-            subscription.psubscribe(CHANNEL + "*")
+            subscription.psubscribe(self._channel + "*")
             for message in subscription.listen():
                 if message["type"] == "psubscribe":
                     self._wake_all()  # what happened before was missed: all read again
                 else:
-                    self._wake(message["channel"].decode().removeprefix(CHANNEL))
+                    self._wake(message["channel"].decode().removeprefix(self._channel))
 
     def _wake(self, job_id: str) -> None:
         for news in tuple(self._waiting.get(job_id, ())):

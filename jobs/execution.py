@@ -97,7 +97,7 @@ def register(pipeline: Pipeline, job: Job, owner: str) -> Execution:
     job.prepare_for_execution(owner, pipeline=pipeline)
     pipeline.hdel(job.key, TILES_DONE)  # of an execution that came to nothing
     execution = Execution.create(job, HEARTBEAT_TTL_S, pipeline, worker_name=owner)
-    announce(pipeline, job.id)
+    announce(pipeline, job.id, job.origin)
     return execution
 
 
@@ -157,9 +157,9 @@ def write_end(pipeline: Pipeline, standing: Standing, outcome: Outcome, result: 
     _file(pipeline, job, outcome, ttl + SPARE_S)
     pipeline.hset(job.key, OUTCOME, json.dumps(outcome.to_json()))
     note_ended(pipeline, job, owner_of(job), standing.now_s + ttl, result if outcome.succeeded else None)
-    note_end(pipeline, job.meta["predicted_ms"])
-    forget(pipeline, job.id)
-    announce(pipeline, job.id)
+    note_end(pipeline, job.origin, job.meta["predicted_ms"])
+    forget(pipeline, job.origin, job.id)
+    announce(pipeline, job.id, job.origin)
 
 
 def owner_of(job: Job) -> str:
@@ -217,4 +217,4 @@ def _standing(pipeline: Pipeline, queue: Queue, job_id: str) -> Standing:
     of_job = f"{job_id}:"
     executions = tuple(entry.decode().removeprefix(of_job) for entry in entries if entry.startswith(of_job.encode()))
     return Standing(job, b"data" in fields, waits, taken, executions, int(fields.get(DEATHS.encode(), 0)),
-                    clock_s(pipeline))
+                    clock_s(pipeline, queue.name))

@@ -15,12 +15,14 @@ from rq import Queue
 from rq.job import Job
 from rq.registry import BaseRegistry, CanceledJobRegistry
 
-RESULT = "punnet:result:"
+from jobs.keys import key
+
+RESULT = "result:"
 # Holds the job's owner for a day after its time, so that to the owner its id is told from one that never was.
-TOMBSTONE = "punnet:known:"
+TOMBSTONE = "known:"
 TOMBSTONE_S = 24 * 3600
 SPARE_S = 24 * 3600  # before the queue server deletes what a pool should have deleted
-CLOCK, ENDED = "punnet:clock", "punnet:ended"  # seconds; and the time of it when each ended job is over
+CLOCK, ENDED = "clock", "ended"  # seconds; and the time of it when each ended job is over
 TICK_S = 1.0  # between two movements of the clock, about: a job is not to be over before its time
 AT_ONCE = 1000  # jobs that are forgotten in one transaction
 LEAST_GAIN_BYTES = 1_000_000
@@ -30,15 +32,15 @@ def note_ended(pipeline: Pipeline, job: Job, owner: str, until_s: float, result:
     """Write down, in the transaction that ends a job, until when of our clock it can be read."""
     spare_ttl_s = (job.result_ttl or 1) + SPARE_S
     if result is not None:
-        pipeline.set(RESULT + job.id, result, ex=spare_ttl_s)
-    pipeline.zadd(ENDED, {job.id: until_s + TICK_S})
-    pipeline.set(TOMBSTONE + job.id, owner, ex=spare_ttl_s + TOMBSTONE_S)
+        pipeline.set(key(job.origin, RESULT + job.id), result, ex=spare_ttl_s)
+    pipeline.zadd(key(job.origin, ENDED), {job.id: until_s + TICK_S})
+    pipeline.set(key(job.origin, TOMBSTONE + job.id), owner, ex=spare_ttl_s + TOMBSTONE_S)
     job.cleanup(spare_ttl_s, pipeline=pipeline, remove_from_queue=False)
 
 
-def clock_s(client: Redis | Pipeline) -> float:
+def clock_s(client: Redis | Pipeline, queue_name: str) -> float:
     """What the clock shows."""
-    return float(cast(bytes | None, client.get(CLOCK)) or 0)
+    return float(cast(bytes | None, client.get(key(queue_name, CLOCK))) or 0)
 
 
 class Lifetimes:
@@ -47,12 +49,13 @@ class Lifetimes:
     def __init__(self, queue: Queue, forget: Callable[[str], None],
                  now: Callable[[], float] = time.monotonic) -> None:
         self._client, self._queue, self._forget, self._now = queue.connection, queue, forget, now
+        self._ended_key = key(queue.name, ENDED)
         self._shown, self._looked_at = 0.0, now()
 
     def look(self) -> None:
         """To be called each second. Raises RedisError."""
         now = self._now()
-        if self._client.zcard(ENDED):  # else the clock may stand still: nobody's time goes by
+        if self._client.zcard(self._ended_key):  # else the clock may stand still: nobody's time goes by
             self._move_on(now - self._looked_at)
             self._forget_over()
         self._looked_at = now
@@ -72,22 +75,22 @@ class Lifetimes:
 
     def _move_on(self, passed_s: float) -> None:
         """By what passed since the last look, unless another pool moves it: then its clock is taken over."""
-        shown = clock_s(self._client)
+        shown = clock_s(self._client, self._queue.name)
         if shown == self._shown:
-            self._client.set(CLOCK, shown + passed_s)
+            self._client.set(key(self._queue.name, CLOCK), shown + passed_s)
             shown += passed_s
         self._shown = shown
 
     def _forget_over(self) -> None:
-        over = cast(list[bytes], self._client.zrangebyscore(ENDED, "-inf", self._shown, 0, AT_ONCE))
+        over = cast(list[bytes], self._client.zrangebyscore(self._ended_key, "-inf", self._shown, 0, AT_ONCE))
         self._forget_jobs([job_id.decode() for job_id in over])
 
     def _beyond(self, room_bytes: int) -> tuple[list[str], int]:
         """The oldest ended jobs, without which the results of the others fit; and what those have together."""
-        ids = [job_id.decode() for job_id in cast(list[bytes], self._client.zrange(ENDED, 0, -1))]
+        ids = [job_id.decode() for job_id in cast(list[bytes], self._client.zrange(self._ended_key, 0, -1))]
         with self._client.pipeline(transaction=False) as pipeline:
             for job_id in ids:
-                pipeline.strlen(RESULT + job_id)
+                pipeline.strlen(key(self._queue.name, RESULT + job_id))
             sizes = pipeline.execute()
         kept_bytes, first = 0, len(ids)
         while first and kept_bytes + sizes[first - 1] <= room_bytes:
@@ -104,11 +107,11 @@ class Lifetimes:
             self._forget(job_id)
 
     def _forget_job(self, pipeline: Pipeline, job_id: str) -> None:
-        pipeline.delete(Job.key_for(job_id), RESULT + job_id)
-        pipeline.zrem(ENDED, job_id)
+        pipeline.delete(Job.key_for(job_id), key(self._queue.name, RESULT + job_id))
+        pipeline.zrem(self._ended_key, job_id)
         for registry in self._registries():
             pipeline.zrem(registry.key, job_id)
-        pipeline.expire(TOMBSTONE + job_id, TOMBSTONE_S)
+        pipeline.expire(key(self._queue.name, TOMBSTONE + job_id), TOMBSTONE_S)
 
     def _registries(self) -> tuple[BaseRegistry, ...]:
         return (self._queue.finished_job_registry, self._queue.failed_job_registry,

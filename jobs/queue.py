@@ -22,6 +22,7 @@ from jobs.connection import is_full
 from jobs.errors import JobExpired, JobNotFound, QueueUnavailable
 from jobs.execution import HEARTBEAT_TTL_S, OUTCOME, TILES_DONE, owner_of
 from jobs.job import WORKER_LOST, JobRecord, JobRequest, Outcome, State
+from jobs.keys import key
 from jobs.lifetimes import RESULT, TOMBSTONE
 from jobs.recovery import requeue
 from jobs.store import ImageStore, make_ended_store
@@ -46,10 +47,8 @@ class JobQueue:
                  in_thread: Callable[[Callable[[], Any]], Any] = lambda call: call()) -> None:
         self._in_thread = in_thread
         self._ended = make_ended_store(client, settings)
-        self._client = client
-        self._store = store
-        self._settings = settings
-        self._queue = make_queue(client)
+        self._client, self._store, self._settings = client, store, settings
+        self._queue = make_queue(client, settings.queue)
         self._backlog = Backlog(self._queue, settings)
 
     def submit(self, request: JobRequest, image: bytes) -> JobRecord:
@@ -126,9 +125,9 @@ class JobQueue:
                 fields = cast(dict[bytes, bytes], self._client.hgetall(job.key))
                 job.restore(fields)
             except (NoSuchJobError, ValueError):
-                known = cast(bytes | None, self._client.get(TOMBSTONE + job_id))
+                known = cast(bytes | None, self._client.get(key(self._queue.name, TOMBSTONE + job_id)))
                 raise _gone(job_id, known is not None and known.decode() == owner) from None
-            if owner_of(job) != owner:
+            if owner_of(job) != owner or job.origin != self._queue.name:  # another installation's on this server
                 raise _gone(job_id, known=False)
             return self._record(job, fields)
 
@@ -179,7 +178,7 @@ class JobQueue:
         if status is JobStatus.QUEUED:
             self._backlog.check_deadline(request.deadline_at, look.share_behind)
         self._in_thread(lambda: self._store.put(job_id, image))
-        note(self._client, job_id, request.caller, len(image))
+        note(self._queue, job_id, request.caller, len(image))
         behind_ms = look.share_behind * self._backlog.predicted_ms() if look.share_behind else 0.0
         return self._job(job_id, request, self._backlog.accept(request.predicted_ms) - behind_ms, status)
 
@@ -208,7 +207,7 @@ class JobQueue:
             result=self._result(job.id) if state == "succeeded" else b"")
 
     def _result(self, job_id: str) -> bytes:
-        result = cast(bytes | None, self._client.get(RESULT + job_id))
+        result = cast(bytes | None, self._client.get(key(self._queue.name, RESULT + job_id)))
         if result is None:  # a queue server short of memory may have dropped it
             raise _gone(job_id, known=True)
         return result

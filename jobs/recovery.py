@@ -58,7 +58,7 @@ def _give_up(pipeline: Pipeline, queue: Queue, standing: Standing, execution_id:
     log.warning("job %s is requeued", job.id)
     job.set_status(JobStatus.QUEUED, pipeline=pipeline)
     queue.push_job_id(job.id, pipeline=pipeline, at_front=True)
-    announce(pipeline, job.id)
+    announce(pipeline, job.id, queue.name)
 
 
 @dataclass(frozen=True)

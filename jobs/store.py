@@ -11,6 +11,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from jobs.errors import ImageLost
+from jobs.keys import DEFAULT_QUEUE, key
 from jobs.room import Room
 from settings import MEGA, Settings
 
@@ -92,8 +93,8 @@ class FolderStore:
 class RedisStore:
     """One key per job, and a hash of their sizes and arrival times."""
 
-    def __init__(self, client: Redis, prefix: str = "punnet:image") -> None:
-        self._client = client
+    def __init__(self, client: Redis, name: str = "image", queue_name: str = DEFAULT_QUEUE) -> None:
+        self._client, prefix = client, key(queue_name, name)
         self.KEY, self.SIZES, self.TIMES = f"{prefix}:", f"{prefix}-sizes", f"{prefix}-times"
 
     def put(self, job_id: str, data: bytes) -> None:
@@ -169,12 +170,13 @@ class EndedImages:
 
 def make_store(client: Redis, settings: Settings) -> ImageStore:
     """Where the images of waiting and running jobs lie."""
-    return _folder(settings, settings.state.spool) if settings.embedded else RedisStore(client)
+    return _folder(settings, settings.state.spool) if settings.embedded else RedisStore(client, "image", settings.queue)
 
 
 def make_ended_store(client: Redis, settings: Settings) -> EndedImages:
     """Where the images of jobs that succeeded lie, for as long as their results are kept and while there is room."""
-    store = _folder(settings, settings.state.ended) if settings.embedded else RedisStore(client, "punnet:ended-image")
+    outside = RedisStore(client, "ended-image", settings.queue)
+    store = _folder(settings, settings.state.ended) if settings.embedded else outside
     return EndedImages(store, int(settings.queue_max_mb * MEGA / ENDED_SHARE))
 
 

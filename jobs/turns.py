@@ -9,14 +9,15 @@ from redis.client import Pipeline
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-QUEUE = "punnet"
+from jobs.keys import DEFAULT_QUEUE, key
+
 # Hashes. Of the jobs that have not ended: job -> its caller, and the bytes of its image.
-CALLERS = "punnet:callers"
+CALLERS = "callers"
 # What each caller has of them, as "<caller> jobs" and "<caller> bytes", and the bytes of all.
-COUNTS = "punnet:counts"
+COUNTS = "counts"
 # Of the jobs that wait: job -> in which turn it is; and caller -> the turn of his last one.
-TURNS = "punnet:turns"
-KEYS = (CALLERS, COUNTS, TURNS)
+TURNS = "turns"
+NAMES = (CALLERS, COUNTS, TURNS)
 # Along the queue the turns grow. A caller's job is one turn after his last one, but not before the turn that it is.
 # It comes behind all jobs of its turn; `place` finds where, by halving. KEYS: the queue, and those above.
 COMMON = """
@@ -87,7 +88,7 @@ class Turns(Queue):
 
     def look(self, caller: str) -> Look:
         """Raises RedisError."""
-        found = cast(list[int], self.connection.eval(LOOK, 1 + len(KEYS), self.key, *KEYS, caller))
+        found = cast(list[int], self.connection.eval(LOOK, 1 + len(NAMES), self.key, *_keys(self.name), caller))
         waiting, own, accepted, other_bytes, behind = found
         return Look(waiting, waiting if own == accepted else min(own, waiting), other_bytes, behind / max(1, accepted))
 
@@ -96,29 +97,35 @@ class Turns(Queue):
         if at_front:
             super().push_job_id(job_id, pipeline, at_front)
         else:
-            (self.connection if pipeline is None else pipeline).eval(ENTER, 1 + len(KEYS), self.key, *KEYS, job_id)
+            client = self.connection if pipeline is None else pipeline
+            client.eval(ENTER, 1 + len(NAMES), self.key, *_keys(self.name), job_id)
 
 
-def make_queue(client: Redis) -> Turns:
+def make_queue(client: Redis, name: str = DEFAULT_QUEUE) -> Turns:
     """The one queue. A worker with several would lose a job when it dies between two steps of RQ's."""
-    return Turns(QUEUE, connection=client, serializer=JSONSerializer)
+    return Turns(name, connection=client, serializer=JSONSerializer)
 
 
-def note(client: Redis, job_id: str, caller: str, image_bytes: int) -> None:
+def note(queue: Queue, job_id: str, caller: str, image_bytes: int) -> None:
     """Write down whose a job is, before it is queued."""
-    with client.pipeline() as pipeline:
-        pipeline.hset(CALLERS, job_id, f"{caller} {image_bytes}")
-        pipeline.hincrby(COUNTS, f"{caller} jobs", 1)
+    callers, counts, _ = _keys(queue.name)
+    with queue.connection.pipeline() as pipeline:
+        pipeline.hset(callers, job_id, f"{caller} {image_bytes}")
+        pipeline.hincrby(counts, f"{caller} jobs", 1)
         for field in (f"{caller} bytes", "bytes"):
-            pipeline.hincrby(COUNTS, field, image_bytes)
+            pipeline.hincrby(counts, field, image_bytes)
         pipeline.execute()
 
 
-def forget(client: Redis | Pipeline, job_id: str) -> None:
+def forget(client: Redis | Pipeline, queue_name: str, job_id: str) -> None:
     """A job has ended."""
-    client.eval(FORGET, len(KEYS), *KEYS, job_id)
+    client.eval(FORGET, len(NAMES), *_keys(queue_name), job_id)
 
 
-def forget_all(client: Redis) -> None:
+def forget_all(queue: Queue) -> None:
     """Nothing waits or runs: whatever is left was lost in a crash."""
-    client.delete(*KEYS)
+    queue.connection.delete(*_keys(queue.name))
+
+
+def _keys(queue_name: str) -> list[str]:
+    return [key(queue_name, name) for name in NAMES]

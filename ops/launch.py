@@ -20,6 +20,8 @@ from state_dir import PRIVATE_UMASK
 # has to stand there.
 NO_KEY = {f"{PREFIX}API_KEYS": "none:this-process-knows-no-key", f"{PREFIX}API_KEYS_FILE": ""}
 NO_REDIS = {f"{PREFIX}REDIS_URL": "redis://this-process-knows-no-queue-server"}
+# RQ reads it when it is imported. RQ's keys of the default queue stay where RQ's tools look for them.
+RQ_PREFIX = "RQ_KEY_PREFIX"
 
 
 def main(role: str) -> None:
@@ -35,7 +37,9 @@ def _environment(role: str, settings: Settings) -> dict[str, str]:
     """The environment of the program, without the secrets that it does not need."""
     no_key = NO_KEY if settings.has_keys and role != "gunicorn" else {}
     no_redis = NO_REDIS if settings.redis_url and role == "predictors" else {}
-    return dict(os.environ) | no_key | no_redis
+    default_queue = settings.queue == Settings.model_fields["queue"].default
+    own_prefix = {} if default_queue else {RQ_PREFIX: f"{settings.queue}:rq"}
+    return dict(os.environ) | no_key | no_redis | own_prefix
 
 
 def _take_lock(path: Path) -> None:

@@ -13,6 +13,7 @@ from jobs.connection import worker_client
 from jobs.costs import SharedCosts
 from jobs.execution import note_progress
 from jobs.store import make_ended_store, make_store
+from jobs.turns import make_queue
 from predictors.catalogue import Catalogue
 from predictors.client import Predictors
 from settings import Settings, SettingsError, load_settings
@@ -30,8 +31,8 @@ def main() -> None:
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     for folder in (settings.state.spool, settings.state.ended):
         folder.mkdir(exist_ok=True)
-    pool = Pool(_pool_name(settings.state_dir), lambda: worker_client(settings), partial(_tasks, settings),
-                settings.job_workers, settings.stop_timeout_s)
+    pool = Pool(_pool_name(settings.state_dir), lambda: make_queue(worker_client(settings), settings.queue),
+                partial(_tasks, settings), settings.job_workers, settings.stop_timeout_s)
     pool.start(logging_level=settings.logging_level.upper())
 
 
@@ -39,7 +40,8 @@ def _tasks(settings: Settings, client: Redis) -> Tasks:
     """With a Redis client of the process's own."""
     catalogue = Catalogue(settings.state.catalogue)
     return Tasks(Predictors(settings.state, catalogue), catalogue, make_store(client, settings),
-                 make_ended_store(client, settings), partial(note_progress, client), SharedCosts(client).give)
+                 make_ended_store(client, settings), partial(note_progress, client),
+                 SharedCosts(client, settings.queue).give)
 
 
 def _pool_name(state_dir: Path) -> str:

@@ -22,7 +22,7 @@ from rq.worker_pool import WorkerPool
 from jobs.lifetimes import Lifetimes
 from jobs.recovery import Recovery
 from jobs.store import ImageStore
-from jobs.turns import QUEUE, make_queue
+from jobs.turns import Turns
 from lifeline import die_with_parent, show_as
 from worker.tasks import Tasks
 from worker.worker import Worker
@@ -42,13 +42,14 @@ class Pool(WorkerPool):
     share.
     """
 
-    def __init__(self, name: str, make_client: Callable[[], Redis], make_tasks: Callable[[Redis], Tasks],
+    def __init__(self, name: str, make_queue: Callable[[], Turns], make_tasks: Callable[[Redis], Tasks],
                  workers: int, stop_timeout_s: float) -> None:
-        super().__init__([QUEUE], make_client(), num_workers=workers, worker_class=Worker, serializer=JSONSerializer)
+        self._queue = make_queue()
+        super().__init__([self._queue.name], self._queue.connection, num_workers=workers, worker_class=Worker,
+                         serializer=JSONSerializer)
         self.name = name
-        self._queue = make_queue(self.connection)
         self._recovery = Recovery(self._queue, name)
-        self._make_client, self._make_tasks = make_client, make_tasks
+        self._make_queue, self._make_tasks = make_queue, make_tasks
         own = make_tasks(self.connection)
         self._store, self._ended = own.store, own.ended
         self._lifetimes = Lifetimes(self._queue, self._ended.store.delete)
@@ -112,9 +113,9 @@ class Pool(WorkerPool):
         show_as("punnet-worker")
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)  # until the worker sets its own: not the pool's
-        client = self._make_client()
+        queue = self._make_queue()
         try:
-            Worker(make_queue(client), name, self._make_tasks(client)).work(logging_level=None)
+            Worker(queue, name, self._make_tasks(queue.connection)).work(logging_level=None)
         except RedisError as error:  # as it signs on or off; the pool sees that it ended
             log.warning("worker %d ends: the queue server is away or full: %s", os.getpid(), error)
 

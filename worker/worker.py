@@ -131,7 +131,7 @@ class Worker(SimpleWorker):
         if not end(self._queue, execution.job_id, execution.id, outcome, result):
             return
         if outcome.succeeded:
-            note_pace(self.connection, execution.job.meta["predicted_ms"], took_ms)
+            note_pace(self._queue, execution.job.meta["predicted_ms"], took_ms)
         self._tasks.store.delete(execution.job_id)
 
     def _requeue(self, execution: Execution, blame: bool) -> None:

@@ -4,6 +4,7 @@ import fakeredis
 from redis import Redis
 
 from jobs.costs import KEPT, KEPT_S, KEY, SharedCosts
+from jobs.keys import DEFAULT_QUEUE, key
 
 
 def row(age_s: float = 0.0) -> list:
@@ -26,7 +27,7 @@ def test_without_a_queue_server_everybody_learns_alone(server: fakeredis.FakeSer
 
 def test_what_is_a_day_old_is_dropped(redis: Redis) -> None:
     SharedCosts(redis).exchange({"decode PNG 3": [row(KEPT_S + 10)], "decode PNG 4": [row()]})
-    assert redis.hkeys(KEY) == [b"decode PNG 4"]
+    assert redis.hkeys(key(DEFAULT_QUEUE, KEY)) == [b"decode PNG 4"]
 
 
 def test_who_only_gives_adds_to_a_bin_and_keeps_the_newest(redis: Redis) -> None:

@@ -4,8 +4,10 @@ from rq.job import Job
 from rq.registry import CanceledJobRegistry
 
 from inference.errors import UnsupportedImage
+from jobs import lifetimes
 from jobs.errors import JobExpired
-from jobs.lifetimes import CLOCK, ENDED, RESULT, SPARE_S, TOMBSTONE, TOMBSTONE_S, Lifetimes
+from jobs.keys import DEFAULT_QUEUE, key
+from jobs.lifetimes import SPARE_S, TOMBSTONE_S, Lifetimes
 from jobs.queue import JobQueue
 from jobs.turns import make_queue
 from settings import Settings
@@ -14,6 +16,8 @@ from tests.unit.fake_predictors import FakePredictors
 from tests.unit.images import photo
 
 TTL_S = 100
+CLOCK, ENDED, RESULT, TOMBSTONE = (key(DEFAULT_QUEUE, name) for name in (
+    lifetimes.CLOCK, lifetimes.ENDED, lifetimes.RESULT, lifetimes.TOMBSTONE))
 
 
 @pytest.fixture
@@ -76,8 +80,8 @@ def test_so_are_canceled_and_failed_jobs(queue: JobQueue, redis: Redis, pool: Po
 
 
 def test_no_jump_of_the_servers_clock_within_a_day_expires_anything(redis: Redis, done: str) -> None:
-    for key in (Job.key_for(done), RESULT + done):
-        assert SPARE_S < redis.ttl(key) <= SPARE_S + TTL_S
+    for name in (Job.key_for(done), RESULT + done):
+        assert SPARE_S < redis.ttl(name) <= SPARE_S + TTL_S
     assert redis.ttl(TOMBSTONE + done) > SPARE_S + TTL_S
 
 

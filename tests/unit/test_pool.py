@@ -21,7 +21,7 @@ from worker.pool import Pool
 
 @pytest.fixture
 def pool(redis: Redis) -> Pool:
-    return Pool("pool", lambda: redis, tasks_of, workers=1, stop_timeout_s=5)
+    return Pool("pool", lambda: make_queue(redis), tasks_of, workers=1, stop_timeout_s=5)
 
 
 @pytest.fixture

@@ -16,11 +16,12 @@ from jobs.backlog import note_pace
 from jobs.errors import JobExpired, JobNotFound, NotInTime, QueueFull, QueueUnavailable
 from jobs.execution import note_progress
 from jobs.job import Outcome, retry_after_s
+from jobs.keys import DEFAULT_QUEUE, key
 from jobs.lifetimes import RESULT
 from jobs.queue import JobQueue
 from jobs.recovery import requeue
 from jobs.store import FolderStore, RedisStore, make_store
-from jobs.turns import QUEUE, make_queue
+from jobs.turns import make_queue
 from settings import Settings
 from tests.unit.conftest import REQUEST, MakeSettings, refuse_writes, start_running, work_off
 from tests.unit.fake_predictors import RESULT_JSON, FakePredictors
@@ -131,13 +132,13 @@ def test_an_id_that_never_was_is_not_found(queue: JobQueue, job_id: str, call: C
         call(queue, job_id)
 
 
-@pytest.mark.parametrize("key", ["rq:job:", RESULT])
+@pytest.mark.parametrize("lost", ["rq:job:", key(DEFAULT_QUEUE, RESULT)])
 def test_a_job_that_is_gone_has_expired_and_one_that_never_was_is_not_found(queue: JobQueue, redis: Redis,
-                                                                            key: str) -> None:
+                                                                            lost: str) -> None:
     """So has one whose result alone is gone."""
     job_id = queue.submit(REQUEST, photo()).id
     work_off(redis)
-    redis.delete(key + job_id)
+    redis.delete(lost + job_id)
     with pytest.raises(JobExpired):
         queue.read(job_id)
     with pytest.raises(JobNotFound):
@@ -199,16 +200,12 @@ def test_images_lie_beside_our_own_server_and_in_an_outside_one(make_settings: M
     assert isinstance(make_store(redis, settings), kind)
 
 
-def test_there_is_one_queue() -> None:
-    assert make_queue(fakeredis.FakeRedis()).name == QUEUE
-
-
 @pytest.mark.parametrize(("took_ms", "eta_s"), [(150, 0.15), (300, 0.3), (40, 0.04)])
 def test_eta_goes_by_the_pace_that_the_workers_keep(queue: JobQueue, redis: Redis, took_ms: float,
                                                     eta_s: float) -> None:
     """With tiles on several cores it is less than predicted."""
     for _ in range(20):
-        note_pace(redis, predicted_ms=100, took_ms=took_ms)
+        note_pace(make_queue(redis), predicted_ms=100, took_ms=took_ms)
     assert queue.submit(REQUEST, photo()).eta_s == pytest.approx(eta_s, rel=0.02)
 
 

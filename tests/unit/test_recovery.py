@@ -11,6 +11,7 @@ from jobs import recovery as recovery_module
 from jobs.events import CHANNEL
 from jobs.execution import DEATHS, HEARTBEAT_TTL_S, end
 from jobs.job import Outcome
+from jobs.keys import key
 from jobs.queue import JobQueue
 from jobs.recovery import MAX_DEATHS, UNOWNED_S, Recovery, requeue
 from jobs.turns import make_queue
@@ -58,7 +59,7 @@ def test_the_job_then_succeeds_with_all_its_retries(queue: JobQueue, running: Ex
 
 def test_those_who_wait_hear_that_it_was_requeued(running: Execution, redis: Redis, rq_queue: Queue) -> None:
     with redis.pubsub(ignore_subscribe_messages=True) as subscription:
-        subscription.subscribe(CHANNEL + running.job_id)
+        subscription.subscribe(key(rq_queue.name, CHANNEL + running.job_id))
         subscription.get_message(timeout=1)
         requeue(rq_queue, running.job_id, running.id, blame=True)
         assert subscription.get_message(timeout=1) is not None

@@ -143,7 +143,7 @@ def _bytes(images: int) -> bytes:
 
 
 def test_what_a_crash_left_is_forgotten_when_nothing_waits_or_runs(queue: JobQueue, redis: Redis) -> None:
-    note(redis, "lost", "a", 10**9)
+    note(make_queue(redis), "lost", "a", 10**9)
     submit(queue, "b")
     assert make_queue(redis).look("b") == Look(1, 1, 0, 0)
 
