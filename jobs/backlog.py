@@ -84,8 +84,8 @@ def note_pace(queue: Queue, predicted_ms: float, took_ms: float) -> None:
     """Remember what a job really took: workers compute in the background, beside other work, and a tiled image on
     several cores. The sums forget by and by; two workers that write at once lose one of many jobs."""
     took, predicted = _sums(queue)
-    sums = {"took": took * FORGETTING + took_ms, "predicted": predicted * FORGETTING + predicted_ms}
-    queue.connection.hset(key(queue.name, PACE), mapping=sums)
+    queue.connection.hset(key(queue.name, PACE), mapping={
+        "took": took * FORGETTING + took_ms, "predicted": predicted * FORGETTING + predicted_ms})
 
 
 def pace(queue: Queue) -> float:

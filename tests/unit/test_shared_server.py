@@ -50,7 +50,7 @@ def test_places_images_and_costs_are_each_installations_own(queue: JobQueue, oth
         queue.submit(REQUEST, photo())
     record = others.submit(REQUEST, photo())
     SharedCosts(redis).exchange({"decode PNG 3": [[1.0, [1.0], 1.0]]})
-    assert (record.queue_position, record.eta_s) == (1, 1)
+    assert (record.queue_position, record.eta_s) == (1, 0.1)
     assert make_store(redis, other).total_bytes() == len(photo())
     assert RedisStore(redis).total_bytes() == 3 * len(photo())
     assert make_ended_store(redis, other).store.sizes() == []

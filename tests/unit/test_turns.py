@@ -8,14 +8,18 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from jobs import turns as turns_module
 from jobs.errors import NotInTime, QueueFull
+from jobs.keys import DEFAULT_QUEUE, key
 from jobs.queue import JobQueue
 from jobs.recovery import requeue
 from jobs.store import RedisStore
-from jobs.turns import CALLERS, COUNTS, TURNS, Look, make_queue, note
+from jobs.turns import Look, make_queue, note
 from settings import Settings
 from tests.unit.conftest import REQUEST, MakeSettings, start_running, work_off
 from tests.unit.images import photo
+
+CALLERS, COUNTS, TURNS = (key(DEFAULT_QUEUE, name) for name in turns_module.NAMES)
 
 
 @pytest.fixture
