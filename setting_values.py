@@ -1,4 +1,4 @@
-"""What the text of a setting has to look like: keys, origins, host names, paths. Pure.
+"""What the text of a setting has to look like: addresses, keys, origins, host names, paths. Pure.
 
 A check returns the value as it is kept, or raises ValueError with a sentence that says what is wrong with it.
 """
@@ -6,7 +6,10 @@ A check returns the value as it is kept, or raises ValueError with a sentence th
 import ipaddress
 import re
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 
+BIND = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\s\[\]]+):\d{1,5}")
+ROLES = ("web", "jobs")
 KEY = re.compile("[!-~]+")  # what a header can carry without a question of its encoding
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@]+")
 HOST = re.compile(r"[^\s/:@\[\]]+|\[?[0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F:.]*\]?")
@@ -70,6 +73,36 @@ def url_prefix(value: str) -> str:
     value = value.rstrip("/")
     if value and not URL_PREFIX.fullmatch(value):
         raise ValueError("should be a path that begins with a slash, such as /punnet")
+    return value
+
+
+def roles(value: str) -> str:
+    """What a machine does, in the order of ROLES."""
+    given = parts(value.lower())
+    if not given or not {*given} <= {*ROLES}:
+        raise ValueError("should be web, jobs, or web,jobs")
+    return ",".join(role for role in ROLES if role in given)
+
+
+def bind(value: str) -> str:
+    """Host and port to listen on."""
+    if not BIND.fullmatch(value) or not 0 < port(value) < 65536:
+        raise ValueError("should be host:port, such as 127.0.0.1:4958 or [::1]:4958")
+    return value
+
+
+def port(address: str) -> int:
+    return int(address.rpartition(":")[2])
+
+
+def redis_url(value: str) -> str:
+    """Where the queue server is."""
+    if value and not value.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("should begin with redis://, rediss:// or unix://")
+    try:
+        _ = urlsplit(value).port
+    except ValueError:
+        raise ValueError("has a port that is no number") from None
     return value
 
 

@@ -1,10 +1,8 @@
 """Every knob of Punnet: typed, read once from the environment or `.env`, a wrong value is one clear line."""
 
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -19,7 +17,8 @@ MAX_SOCKET_PATH_BYTES = 95
 MEGA = 1_000_000
 CONNECTIONS = 10_000  # of one web process; an idle one costs 18 KiB
 # What ops/start.py hands to supervisord.conf beside the settings; no settings themselves.
-INTERNAL_VARIABLES = {PREFIX + name for name in ("SUPERVISED", "ROOT", "PYTHON", "EMBEDDED", "STOP_WAIT_S", "MINFDS")}
+INTERNAL_VARIABLES = {PREFIX + name for name in ("SUPERVISED", "ROOT", "PYTHON", "EMBEDDED", "WEB", "JOBS",
+                                                  "STOP_WAIT_S", "MINFDS")}
 
 
 class SettingsError(Exception):
@@ -43,7 +42,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=ROOT / ".env", env_file_encoding="utf-8-sig",
                                       extra="ignore", frozen=True, allow_inf_nan=False)
 
-    bind: str = Field("127.0.0.1:4958", description="host:port; other than loopback needs keys")
+    roles: Annotated[str, AfterValidator(setting_values.roles)] = Field("web,jobs", description="of this machine")
+    bind: Annotated[str, AfterValidator(setting_values.bind)] = Field(
+        "127.0.0.1:4958", description="host:port; other than loopback needs keys")
     api_keys: Annotated[str, AfterValidator(setting_values.key_pairs)] = Field("", description="name:key,name:key")
     api_keys_file: Path | None = Field(None, description="further keys, one name:key a line; read again on HUP")
     cors_origins: Annotated[str, AfterValidator(setting_values.origins)] = Field(
@@ -58,7 +59,8 @@ class Settings(BaseSettings):
     log_level: Literal["all", "debug", "info", "warning", "error", "critical"] = "info"
     models_dir: Path = Field(Path("models"), description="the model repository")
     image_root: Path | None = Field(Path("samples"), description="the folder img_file=<path> may name")
-    redis_url: str = Field("", description="an outside Redis or Valkey; empty: the embedded server")
+    redis_url: Annotated[str, AfterValidator(setting_values.redis_url)] = Field(
+        "", description="an outside Redis or Valkey; empty: the embedded server")
     queue: Annotated[str, AfterValidator(setting_values.queue_name)] = Field("punnet", description="begins all keys")
     workers: int = Field(default_factory=available_cores, ge=1, le=256, description="gunicorn processes")
     predictors: int = Field(default_factory=available_cores, ge=1, le=256,
@@ -114,24 +116,6 @@ class Settings(BaseSettings):
             raise ValueError(f"socket paths below it have {longest} bytes, at most {MAX_SOCKET_PATH_BYTES} work")
         return value
 
-    @field_validator("bind")
-    @classmethod
-    def _bind_is_host_and_port(cls, value: str) -> str:
-        if not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\s\[\]]+):\d{1,5}", value) or not 0 < _port(value) < 65536:
-            raise ValueError("should be host:port, such as 127.0.0.1:4958 or [::1]:4958")
-        return value
-
-    @field_validator("redis_url")
-    @classmethod
-    def _redis_url_has_a_scheme(cls, value: str) -> str:
-        if value and not value.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("should begin with redis://, rediss:// or unix://")
-        try:
-            _ = urlsplit(value).port
-        except ValueError:
-            raise ValueError("has a port that is no number") from None
-        return value
-
     @field_validator("log_level", mode="before")
     @classmethod
     def _log_level_in_any_case(cls, value: object) -> object:
@@ -145,12 +129,29 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _machines_share_a_queue_server(self) -> "Settings":
+        if self.embedded and not (self.is_web and self.runs_jobs):
+            raise ValueError(f"{PREFIX}ROLES={self.roles} needs {PREFIX}REDIS_URL: machines of the other role are to "
+                             "use the same queue server")
+        return self
+
+    @model_validator(mode="after")
     def _protected_mode(self) -> "Settings":
         """Refuse to open an unprotected server to a network, as Redis's protected mode does."""
-        if not (self.is_loopback or self.has_keys or self.allow_anonymous):
+        if self.is_web and not (self.is_loopback or self.has_keys or self.allow_anonymous):
             raise ValueError(f"{PREFIX}BIND={self.bind} is open to others: set {PREFIX}API_KEYS, "
                              f"or {PREFIX}ALLOW_ANONYMOUS=1 if that is meant")
         return self
+
+    @property
+    def is_web(self) -> bool:
+        """Whether this machine answers requests."""
+        return "web" in self.roles
+
+    @property
+    def runs_jobs(self) -> bool:
+        """Whether this machine runs jobs."""
+        return "jobs" in self.roles
 
     @property
     def host(self) -> str:
@@ -158,7 +159,7 @@ class Settings(BaseSettings):
 
     @property
     def port(self) -> int:
-        return _port(self.bind)
+        return setting_values.port(self.bind)
 
     @property
     def is_loopback(self) -> bool:
@@ -208,10 +209,6 @@ class Settings(BaseSettings):
     @property
     def decoded_bytes(self) -> int:
         return int(self.decoded_mb * MEGA)
-
-
-def _port(bind: str) -> int:
-    return int(bind.rpartition(":")[2])
 
 
 def resolved(folder: Path) -> Path:

@@ -27,7 +27,8 @@ class StartError(Exception):
 
 def check(settings: Settings) -> None:
     """What a service that is about to start needs of its machine. Raises StartError."""
-    _check_port(settings)
+    if settings.is_web:
+        _check_port(settings)
     _check_open_files()
     _check_room(settings)
     if settings.embedded:
@@ -46,7 +47,8 @@ def make_folders(settings: Settings) -> None:
     _make_private((file for name in LOGS for file in settings.log_dir.glob(f"{name}.log*")), 0o600)
     _check_written(settings.state_dir, "STATE_DIR")
     _check_written(settings.log_dir, "LOG_DIR")
-    for name, wanted in (("MODELS_DIR", settings.models_dir), ("IMAGE_ROOT", settings.image_root)):
+    image_root = settings.image_root if settings.is_web else None
+    for name, wanted in (("MODELS_DIR", settings.models_dir), ("IMAGE_ROOT", image_root)):
         if wanted is not None and not wanted.is_dir():
             raise StartError(f"{PREFIX}{name}={wanted}: there is no such folder")
 

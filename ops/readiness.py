@@ -11,6 +11,7 @@ from ops import processes, queue_server
 from ops.checks import StartError
 from ops.stop import stop
 from ops.supervisor import UNREACHABLE, Supervisor
+from predictors.catalogue import Catalogue
 from settings import Settings
 
 POLL_S = 0.1
@@ -30,7 +31,9 @@ def url(settings: Settings) -> str:
 
 
 def is_ready(settings: Settings) -> bool:
-    """Whether /readyz says 200 and the queue server answers."""
+    """Whether /readyz says 200 and the queue server answers; without the role web, whether the models are loaded."""
+    if not settings.is_web:
+        return Catalogue(settings.state.catalogue).is_ready
     try:
         return _get(settings, "/readyz")[0] == 200 and _queue_answers(settings)
     except (OSError, http.client.HTTPException):
@@ -68,6 +71,9 @@ def _check_alive(settings: Settings, starts: defaultdict[str, set[int]]) -> None
 
 def models(settings: Settings) -> list[dict[str, str]]:
     """As GET /models lists them."""
+    if not settings.is_web:
+        return [{"name": entry.name, "state": entry.state, "reason": entry.reason}
+                for entry in Catalogue(settings.state.catalogue).entries]
     return json.loads(_get(settings, "/models")[1])["models"]
 
 

@@ -24,8 +24,9 @@ def main() -> None:
         if current != known:
             known = current
             print("files changed: reloading", flush=True)
-            Supervisor(settings).signal("gunicorn", "HUP")
-            for program in ("predictors", "workers"):
+            if settings.is_web:
+                Supervisor(settings).signal("gunicorn", "HUP")
+            for program in ("predictors", "workers") if settings.runs_jobs else ("predictors",):
                 Supervisor(settings).restart(program)
 
 

@@ -82,7 +82,8 @@ def _already_running(settings: Settings) -> int:
     if not readiness.is_ready(settings):
         print("Punnet is being started already, and is not ready yet: waiting for it ...", flush=True)
         readiness.wait_ready(settings)
-    print(f"Punnet is running already at {readiness.url(settings)}; nothing was started.")
+    place = f"at {readiness.url(settings)}" if settings.is_web else "as a worker machine"
+    print(f"Punnet is running already {place}; nothing was started.")
     return 0
 
 
@@ -129,6 +130,7 @@ def _launch(settings: Settings, foreground: bool) -> subprocess.Popen[bytes]:
     variables = {"SUPERVISED": settings.state_dir, "STATE_DIR": settings.state_dir, "LOG_DIR": settings.log_dir,
                  "ROOT": ROOT, "PYTHON": shlex.quote(sys.executable),
                  "EMBEDDED": str(settings.embedded).lower(), "RELOAD": str(settings.reload).lower(),
+                 "WEB": str(settings.is_web).lower(), "JOBS": str(settings.runs_jobs).lower(),
                  "STOP_WAIT_S": settings.stop_timeout_s + 10, "MINFDS": checks.open_files()}
     settings.state.patience.write_text(str(settings.stop_timeout_s))
     environment = os.environ | {PREFIX + name: str(value) for name, value in variables.items()}
@@ -151,12 +153,22 @@ def _greeting(settings: Settings, models: list[dict[str, str]]) -> str:
     loading = [model["name"] for model in models if model["state"] == "loading"]
     failed = [f"\nModel {model['name']} cannot be served: {model['reason']}" for model in models
               if model["state"] == "failed"]
-    head = f"Punnet is ready at {readiness.url(settings)}{''.join(failed)}"
+    head = f"{_place(settings)}{''.join(failed)}"
     tail = f"\nStill being tried and loaded, served as soon as that is done: {', '.join(loading)}" if loading else ""
     if not ready:
         return f"{head}{tail}\nNo model is served yet: put one at {settings.models_dir}/<name>/model.onnx; " \
                "it is taken up while Punnet runs."
+    if not settings.is_web:
+        return f"{head}\nModels: {', '.join(ready)}{tail}"
     return f"{head}\nTry it:\n  {_curl_line(settings, 'strawberry' if 'strawberry' in ready else ready[0])}{tail}"
+
+
+def _place(settings: Settings) -> str:
+    """What this machine does from now on."""
+    if not settings.is_web:
+        return f"Punnet runs jobs of the queue {settings.queue!r} here, {settings.job_workers} at a time"
+    others = "" if settings.runs_jobs else f"; its jobs wait for machines with {PREFIX}ROLES=jobs"
+    return f"Punnet is ready at {readiness.url(settings)}{others}"
 
 
 def _curl_line(settings: Settings, model: str) -> str:

@@ -42,6 +42,7 @@ from settings import Settings, available_cores
 
 WARM_UP_MS = 500.0  # a model that takes longer is not run before its first question
 REASON_LENGTH = 500
+DRAWERS = 1  # where no jobs run: of the group that results are drawn by which take long
 LOOK_S = 1.0  # for predictors that are forked again after a pause
 OOM_SCORE = 500
 log = logging.getLogger(__name__)
@@ -177,7 +178,8 @@ class Template:
 
     def _counts(self) -> dict[str, int]:
         """Predictors of each group: a device's models are held once."""
-        inline, jobs = self.settings.predictors, self.settings.job_workers
+        inline = self.settings.predictors if self.settings.is_web else 0
+        jobs = self.settings.job_workers if self.settings.runs_jobs else DRAWERS
         on_device = any(candidate.info.on_device for candidate in self._later)
         return {"quick": inline, "long": inline, "job": jobs, "device": int(on_device)}
 

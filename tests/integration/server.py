@@ -72,7 +72,7 @@ class Server:
         """Start, and wait for the first worker: the service is ready before it is."""
         self.prepare()
         done = self._run("start.sh", *options, check=check)
-        if done.returncode == 0:
+        if done.returncode == 0 and self.settings.get("ROLES") != "web":
             wait_until(lambda: self.pids().get("worker"), 20)
         return done
 

@@ -49,6 +49,7 @@ def test_processes_of_each_kind_are_as_many_as_the_cores(environment: pytest.Mon
     ("API_KEYS", "name:", "PUNNET_API_KEYS"), ("API_KEYS", "name:\u0142", "PUNNET_API_KEYS: the key of 'name'"),
     ("CORS_ORIGINS", "a.org", "PUNNET_CORS_ORIGINS=a.org"), ("ALLOWED_HOSTS", "a:80", "PUNNET_ALLOWED_HOSTS=a:80"),
     ("URL_PREFIX", "punnet", "PUNNET_URL_PREFIX=punnet"), ("REDIS_URL", "http://x", "PUNNET_REDIS_URL"),
+    ("ROLES", "web,cook", "PUNNET_ROLES=web,cook"), ("ROLES", "jobs", "PUNNET_ROLES=jobs needs PUNNET_REDIS_URL"),
     ("QUEUE", "a:b", "PUNNET_QUEUE=a:b"), ("QUEUE", "rq", "PUNNET_QUEUE=rq"), ("QUEUE", "*", "PUNNET_QUEUE"),
     ("ALLOW_ANONYMOUS", "perhaps", "PUNNET_ALLOW_ANONYMOUS=perhaps"), ("PREDICTORS", "0", "PUNNET_PREDICTORS=0"),
     ("DECODED_MB", "1", "PUNNET_DECODED_MB=1"), ("QUEUE_MAX_JOBS", "0", "PUNNET_QUEUE_MAX_JOBS=0"),
