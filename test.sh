@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Installs what the tests need and runs them all; arguments go to pytest.
+# Installs what the tests need and runs them all, two at a time; arguments go to pytest, and then it is one at a time.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 . ops/venv.sh
 ensure_venv requirements-dev.txt
+[ "$#" -gt 0 ] || set -- -n 2 --dist loadfile
 exec .venv/bin/python -m pytest "$@"

@@ -12,6 +12,8 @@ import pytest
 from tests.integration.images import leaf, photograph, white
 from tests.integration.server import Server, wait_until
 
+pytestmark = pytest.mark.alone
+
 TIMES = int(os.environ.get("PUNNET_TEST_CANCELS", "5"))
 MEDIAN_S, MOST_S = 0.15, 0.5
 TICK_S = 0.01

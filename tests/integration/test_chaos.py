@@ -11,8 +11,12 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+import pytest
+
 from tests.integration.images import leaf, photograph
 from tests.integration.server import Server, kill, wait_until
+
+pytestmark = pytest.mark.alone
 
 CHAOS_S = float(os.environ.get("PUNNET_TEST_CHAOS_S", "10"))
 CLIENTS = 8

@@ -16,6 +16,8 @@ from tests.integration.images import leaf
 from tests.integration.server import Server, wait_until
 from tests.onnx_models import classifier
 
+pytestmark = pytest.mark.alone
+
 SWAPS = int(os.environ.get("PUNNET_TEST_REPLACEMENTS", "10"))
 CLIENTS = 8
 PAUSE_S = 0.02  # of a client between two requests: 300 a second in all, and a processor that is not all taken

@@ -16,6 +16,8 @@ from tests.integration.images import leaf, white
 from tests.integration.server import Server, wait_until
 from tests.onnx_models import classifier, heavy
 
+pytestmark = pytest.mark.alone
+
 LIVEZ_LIMIT_S = 0.05
 
 

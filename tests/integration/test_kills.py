@@ -8,6 +8,8 @@ from settings import available_cores
 from tests.integration.images import leaf, white
 from tests.integration.server import Server, kill, wait_until
 
+pytestmark = pytest.mark.alone
+
 BACK_S, ANSWERED_S = 5, 15
 CORES = available_cores()
 ALL = {"supervisord": 1, "valkey": 1, "predictors' parent": 1, "template": 1, "quick predictor": CORES,

@@ -16,6 +16,8 @@ from tests.integration.server import BOUNDARY, Server, memory_mb, multipart, wai
 from tests.integration.test_isolation import livez_times
 from tests.onnx_models import heavy
 
+pytestmark = pytest.mark.alone
+
 MODEL_MB, REQUESTS = 150, 40
 PREDICTORS, GROWTH = 8, 1.5  # of a group
 SWAPS, SWAP_GROWTH_MB = int(os.environ.get("PUNNET_TEST_SWAPS", "4")), 20

@@ -60,7 +60,7 @@ def test_stop_without_a_start_is_fine(own_server: Server) -> None:
     assert "not running" in own_server.stop().stdout
 
 
-def test_two_instances_run_side_by_side(own_server: Server, tmp_path: Path, models_dir: Path) -> None:
+def test_two_run_side_by_side(own_server: Server, tmp_path: Path, models_dir: Path) -> None:
     other = Server(tmp_path / "b é $HOME", {"MODELS_DIR": models_dir})
     other.home.mkdir()
     try:

@@ -194,15 +194,16 @@ def printed_until(stream: IO[str], wanted: str) -> list[str]:
     return lines
 
 
-def test_a_service_in_the_foreground_is_private_shows_its_logs_and_ends_with_its_start(own_server: Server,
-                                                                                       tmp_path: Path) -> None:
-    own_server.home = tmp_path / "made" / "by us"
+def test_one_in_the_foreground_is_private_shows_its_logs_and_ends_with_its_start(
+        own_server: Server, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("foreground")  # a path to a socket cannot be long
+    own_server.home = folder / "made" / "by us"
     own_server.settings["MODELS_DIR"] = ROOT / "models"
     process = subprocess.Popen(["bash", "-c", f"umask 0; exec {ROOT}/start.sh --foreground"], stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, env=own_server.environment, cwd="/", text=True)
     wait_until(lambda: own_server.get("/readyz").status == 200 or None, 60)
     own_server.wait_for_state(own_server.submit(leaf(), "strawberry"), "succeeded")
-    assert open_to_others(tmp_path / "made") == []
+    assert open_to_others(folder / "made") == []
     assert stat.S_ISSOCK((own_server.state_dir / "valkey.sock").stat().st_mode)
     assert not listens_on_tcp(own_server.pids()["valkey"][0])
     assert listens_on_tcp(own_server.pids()["gunicorn"][0])
