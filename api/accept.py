@@ -8,6 +8,7 @@ from api.problems import NotAcceptable
 JSON = "application/json"
 DRAWINGS = ("image/png", "image/jpeg", "image/webp")
 TENSORS = ("application/x-npy", "application/octet-stream")
+PAGES = ("text/html", "application/xhtml+xml")
 KINDS = (JSON, *DRAWINGS, *TENSORS)
 ANYTHING = ("*/*", "*")  # Java before 19 sends both
 # Beside one of these an image type does not mean that a drawing is wanted: browsers and Java's HttpURLConnection list
@@ -39,6 +40,13 @@ def wanted(header: str) -> Wanted:
     if json > 0 or any(_quality(kind, liked) > 0 for kind in DRAWINGS):
         return Wanted()
     raise NotAcceptable(f"answers are written as {', '.join(KINDS)}")
+
+
+def likes_page(header: str) -> bool:
+    """Whether a page is wanted, as browsers do: HTML is named, and JSON is not liked better."""
+    liked = _qualities(header)
+    page = max(liked.get(name, 0.0) for name in PAGES)
+    return page > 0 and page >= liked.get(JSON, 0.0)
 
 
 def _only_shows(liked: Mapping[str, float]) -> bool:

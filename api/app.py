@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 
-from api import health, jobs, models, predictions, problems
+from api import health, jobs, models, page, predictions, problems
 from api.access_log import ARRIVED_KEY, AccessLog
 from api.auth import SHARE_KEY, Callers
 from api.body import InFlight, RefusedBodies, release
@@ -38,7 +38,7 @@ def create_app(settings: Settings) -> Flask:
     app = Flask(__name__, static_folder=None)
     service = make_services(settings)
     app.extensions["punnet"] = service
-    for resource in (predictions, jobs, models, health):
+    for resource in (predictions, jobs, models, health, page):
         app.register_blueprint(resource.blueprint)
     problems.register(app)
     _register_hooks(app, service)
@@ -98,7 +98,7 @@ def _register_hooks(app: Flask, service: Services) -> None:
         return answer
 
     def identify() -> None:
-        if request.endpoint not in health.OPEN_ENDPOINTS:
+        if request.endpoint not in (*health.OPEN_ENDPOINTS, *page.OPEN_ENDPOINTS):
             g.caller = service.callers.caller(request)
             request.environ[SHARE_KEY] = g.caller.share
 

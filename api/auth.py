@@ -63,6 +63,11 @@ def caller() -> Caller:
     return g.caller
 
 
+def bears_key(request: Request) -> bool:
+    """Whether a request bears a key, be it right or wrong."""
+    return bool(_given_key(request))
+
+
 def digest(key: str) -> str:
     """What stands for a key where the key itself must not stand, the same on every machine."""
     return hashlib.sha256(b"punnet key " + key.encode("utf-8", "surrogateescape")).hexdigest()

@@ -23,7 +23,6 @@ def readyz() -> Response:
     return answers.json({"status": "ready"})
 
 
-@blueprint.get("/")
 @blueprint.get("/metrics")
 @blueprint.get("/openapi.json")
 @blueprint.get("/docs")

@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, Response
 
 from api import answers
-from api.services import services
+from api.services import Services, services
 from inference.model_info import ModelInfo
 from predictors.catalogue import Entry
 
@@ -23,9 +23,13 @@ def index() -> Response:
 def show(model_type: str) -> Response:
     service = services()
     service.check_started()
-    entry = service.catalogue.entry(model_type)
+    return answers.json(document(service, service.catalogue.entry(model_type)))
+
+
+def document(service: Services, entry: Entry) -> dict[str, Any]:
+    """All that is known of a model."""
     details = {} if entry.model is None else _details(entry.model) | {"cost": service.costs.of(entry.model)}
-    return answers.json(_summary(entry) | details)
+    return _summary(entry) | details
 
 
 def _summary(entry: Entry) -> dict[str, Any]:

@@ -1,0 +1,62 @@
+// The choice of a model. While one is loading the list is asked for again.
+
+import { find } from "./dom.js"
+import { key } from "./store.js"
+import { taskName } from "./shapes.js"
+
+const AGAIN_MS = 2000
+
+/** `changed` is called when another model is chosen. */
+export function wireModels(changed) {
+  const choose = () => {
+    describe()
+    changed()
+  }
+  const wire = () => {
+    find("model")?.addEventListener("change", choose)
+    describe()
+    if (find("models").dataset.loading !== "0") setTimeout(refresh, AGAIN_MS)
+  }
+  const refresh = async () => {
+    const before = find("model")?.value
+    await replaced()
+    if (before) select(before)
+    wire()
+  }
+  wire()
+  return { chosen, select, task: () => taskName(option()?.dataset.task ?? "") }
+}
+
+const option = () => find("model")?.selectedOptions[0]
+
+/** The chosen model { name, task, threshold }, null where none is ready. */
+function chosen() {
+  const { value, disabled, dataset } = option() ?? { disabled: true }
+  return disabled ? null : { name: value, task: dataset.task, threshold: dataset.threshold ? Number(dataset.threshold) : null }
+}
+
+/** False where there is no such model. */
+function select(name) {
+  const wanted = [...(find("model")?.options ?? [])].find((each) => each.value === name && !each.disabled)
+  if (wanted) wanted.selected = true
+  describe()
+  return Boolean(wanted)
+}
+
+function describe() {
+  const known = option()
+  if (!known) return
+  find("task").textContent = known.dataset.task ? taskName(known.dataset.task) : ""
+  find("about").hidden = false
+  find("about").href = known.dataset.about
+}
+
+async function replaced() {
+  const headers = { Accept: "text/html", ...(key.get() ? { "X-API-Key": key.get() } : {}) }
+  try {
+    const page = new DOMParser().parseFromString(await (await fetch(location.href, { headers })).text(), "text/html")
+    if (page.getElementById("models")) find("models").replaceWith(page.getElementById("models"))
+  } catch {
+    // The server is away: the list stays, and is asked for again.
+  }
+}
