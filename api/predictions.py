@@ -224,7 +224,7 @@ def _job(call: Call, decision: Decision) -> JobRequest:
     tiles = call.model.tiles(call.info.size, call.parameters)
     left_s = call.deadline - time.monotonic()
     return JobRequest(call.model_type, call.given, decision.predicted_ms, g.request_id,
-                      len(tiles) if tiles else 1, time.time() + left_s if left_s < NEVER else None,
+                      len(tiles) if tiles else 1, left_s if left_s < NEVER else None,
                       caller().owner, caller().share)
 
 

@@ -1,6 +1,5 @@
 """The backlog: predicted milliseconds of the jobs that were accepted and have not ended, and how fast they go."""
 
-import time
 from typing import cast
 
 from redis.client import Pipeline
@@ -48,13 +47,13 @@ class Backlog:
         own_ms = max(predicted_ms, before_ms / self._settings.job_workers)
         return max(1.0, own_ms * pace(self._queue) - (ran_ms or 0.0)) / 1000
 
-    def check_deadline(self, deadline_at: float | None, share_behind: float) -> None:
-        """Raises NotInTime where a job could not begin by then, in seconds since the epoch, though a share of what was
-        accepted comes after it."""
-        if deadline_at is None:
+    def check_deadline(self, deadline_s: float | None, share_behind: float) -> None:
+        """Raises NotInTime where a job could not begin within so many seconds, though a share of what was accepted
+        comes after it."""
+        if deadline_s is None:
             return
         wait_s = self.ms() * (1 - share_behind) / 1000 / self._settings.job_workers
-        if time.time() + wait_s > deadline_at:
+        if wait_s > deadline_s:
             raise NotInTime(f"it could not begin in time: the jobs before it take about {wait_s:.1f} s")
 
     def check_room(self, look: Look, stored_bytes: int, image_bytes: int) -> None:

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import cast
 
 from redis import Redis
@@ -22,11 +21,14 @@ from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.registry import CanceledJobRegistry
 from rq.serializers import JSONSerializer
+from rq.utils import utcformat
 
 from jobs.backlog import note_end
+from jobs.clock import moment
 from jobs.events import announce
 from jobs.job import CANCELED, DEADLINE, Outcome
-from jobs.lifetimes import SPARE_S, clock_s, note_ended
+from jobs.keys import key
+from jobs.lifetimes import CLOCK, SPARE_S, note_ended
 from jobs.turns import forget
 
 # Who executes a job says each HEARTBEAT_S that it goes on; after HEARTBEAT_TTL_S without a word it is given up.
@@ -36,6 +38,17 @@ HEARTBEAT_TTL_S = 15
 OUTCOME, TILES_DONE, DEATHS = "punnet_outcome", "punnet_tiles_done", "punnet_deaths"
 MAX_RESULT_BYTES = 200_000_000  # the queue server takes no value of 512 MB
 ENDED = (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED)
+# All that is known of a job, at one moment. KEYS: its hash, the registry of running jobs, the queue, the list of jobs
+# that were just taken, and the clock of lifetimes.py. ARGV: the job.
+LOOK = """
+local executions = {}
+for _, entry in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
+  local of_job = ARGV[1] .. ':'
+  if string.sub(entry, 1, #of_job) == of_job then table.insert(executions, string.sub(entry, #of_job + 1)) end
+end
+return {redis.call('HGETALL', KEYS[1]), executions, redis.call('LPOS', KEYS[3], ARGV[1]) and 1 or 0,
+        redis.call('LPOS', KEYS[4], ARGV[1]) and 1 or 0, redis.call('GET', KEYS[5]) or '0', redis.call('TIME')}
+"""
 log = logging.getLogger(__name__)
 
 
@@ -43,7 +56,7 @@ log = logging.getLogger(__name__)
 class Standing:
     """Where a job stands while nobody else changes it: it waits in the queue, or a worker took it from there and has
     not registered it yet, or `executions` are the ids of those that are registered. `now_s` is by the clock of
-    lifetimes.py."""
+    lifetimes.py, `time_s` by that of the queue server."""
 
     job: Job
     exists: bool
@@ -52,6 +65,7 @@ class Standing:
     executions: tuple[str, ...]
     deaths: int
     now_s: float
+    time_s: float
 
     @property
     def can_run(self) -> bool:
@@ -60,8 +74,8 @@ class Standing:
     def forget(self, pipeline: Pipeline, *executions: str) -> None:
         """Take the job from the queue's lists, and these executions from the registry."""
         queue = Queue(self.job.origin, connection=self.job.connection)
-        for key in (queue.key, queue.intermediate_queue_key):
-            pipeline.lrem(key, 0, self.job.id)
+        for waiting in (queue.key, queue.intermediate_queue_key):
+            pipeline.lrem(waiting, 0, self.job.id)
         for execution_id in executions:
             owner = self.job.worker_name or ""
             Execution(execution_id, self.job.id, self.job.connection, owner).delete(self.job, pipeline)
@@ -101,11 +115,18 @@ def register(pipeline: Pipeline, job: Job, owner: str) -> Execution:
     return execution
 
 
+def note_begun(pipeline: Pipeline, job: Job, time_s: float) -> None:
+    """Date the execution by the queue server's clock; RQ has dated it by this machine's."""
+    job.started_at = moment(time_s)
+    pipeline.hset(job.key, "started_at", utcformat(job.started_at))
+
+
 def begin(queue: Queue, job_id: str, register_it: Callable[[Pipeline, Job], object]) -> bool:
     """Register a job that was just taken from the queue; False where it was canceled, ended or requeued meanwhile."""
     def move(pipeline: Pipeline, standing: Standing) -> None:
         standing.forget(pipeline)
         register_it(pipeline, standing.job)
+        note_begun(pipeline, standing.job, standing.time_s)
 
     def decide(standing: Standing) -> Move | None:
         return move if standing.can_run and not standing.waits and not standing.executions else None
@@ -153,7 +174,7 @@ def write_end(pipeline: Pipeline, standing: Standing, outcome: Outcome, result: 
     if standing.executions and outcome.kind == CANCELED:
         _send_stop(pipeline, standing)
     standing.forget(pipeline, *standing.executions)
-    job.ended_at = datetime.now(UTC)
+    job.ended_at = moment(standing.time_s)
     _file(pipeline, job, outcome, ttl + SPARE_S)
     pipeline.hset(job.key, OUTCOME, json.dumps(outcome.to_json()))
     note_ended(pipeline, job, owner_of(job), standing.now_s + ttl, result if outcome.succeeded else None)
@@ -207,14 +228,13 @@ def _send_stop(pipeline: Pipeline, standing: Standing) -> None:
 
 
 def _standing(pipeline: Pipeline, queue: Queue, job_id: str) -> Standing:
-    fields = cast(dict[bytes, bytes], pipeline.hgetall(Job.key_for(job_id)))
-    entries = cast(list[bytes], pipeline.zrange(queue.started_job_registry.key, 0, -1))
-    waits, taken = (pipeline.lpos(key, job_id) is not None for key in (queue.key, queue.intermediate_queue_key))
+    keys = (Job.key_for(job_id), queue.started_job_registry.key, queue.key, queue.intermediate_queue_key,
+            key(queue.name, CLOCK))
+    found, executions, waits, taken, now_s, time = cast(list, pipeline.eval(LOOK, len(keys), *keys, job_id))
+    fields = dict(zip(found[::2], found[1::2], strict=True))
     job = Job(job_id, queue.connection, JSONSerializer)
     with suppress(NoSuchJobError):
         job.restore(fields)
     job.origin = queue.name
-    of_job = f"{job_id}:"
-    executions = tuple(entry.decode().removeprefix(of_job) for entry in entries if entry.startswith(of_job.encode()))
-    return Standing(job, b"data" in fields, waits, taken, executions, int(fields.get(DEATHS.encode(), 0)),
-                    clock_s(pipeline, queue.name))
+    return Standing(job, b"data" in fields, bool(waits), bool(taken), tuple(map(bytes.decode, executions)),
+                    int(fields.get(DEATHS.encode(), 0)), float(now_s), int(time[0]) + int(time[1]) / 1e6)

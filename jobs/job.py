@@ -24,7 +24,7 @@ class JobRequest:
     predicted_ms: float
     request_id: str = "-"
     tiles: int = 1
-    deadline_at: float | None = None  # seconds since the epoch: what has not begun by then is not begun
+    deadline_s: float | None = None  # from now on: what has not begun by then is not begun
     owner: str = ""
     caller: str = ""
 

@@ -1,7 +1,5 @@
 """Jobs in the queue server, for the HTTP side: submit, promote, read, cancel."""
 
-import json
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,12 +16,14 @@ from rq.serializers import JSONSerializer
 
 from jobs import execution as executions
 from jobs.backlog import Backlog
+from jobs.clock import server_time_s
 from jobs.connection import is_full
-from jobs.errors import JobExpired, JobNotFound, QueueUnavailable
-from jobs.execution import HEARTBEAT_TTL_S, OUTCOME, TILES_DONE, owner_of
-from jobs.job import WORKER_LOST, JobRecord, JobRequest, Outcome, State
+from jobs.errors import QueueUnavailable
+from jobs.execution import HEARTBEAT_TTL_S, owner_of
+from jobs.job import JobRecord, JobRequest, Outcome
 from jobs.keys import key
-from jobs.lifetimes import RESULT, TOMBSTONE
+from jobs.lifetimes import TOMBSTONE
+from jobs.records import Records, gone
 from jobs.recovery import requeue
 from jobs.store import ImageStore, make_ended_store
 from jobs.turns import make_queue, note
@@ -34,9 +34,6 @@ TASK = "worker.tasks.predict"  # what RQ's tools show; the worker runs every job
 RETRIES = 3
 AWAY = "the queue server does not answer; try again in a few seconds"
 FULL = "the queue server has no room for new jobs: its disk or memory is full; try again later"
-STATES: dict[JobStatus, State] = {JobStatus.STARTED: "processing", JobStatus.FINISHED: "succeeded",
-                                  JobStatus.FAILED: "failed", JobStatus.STOPPED: "failed",
-                                  JobStatus.CANCELED: "canceled"}
 
 
 class JobQueue:
@@ -50,6 +47,7 @@ class JobQueue:
         self._client, self._store, self._settings = client, store, settings
         self._queue = make_queue(client, settings.queue)
         self._backlog = Backlog(self._queue, settings)
+        self._records = Records(self._queue, self._backlog)
 
     def submit(self, request: JobRequest, image: bytes) -> JobRecord:
         """Accept a job on an encoded image: once this returns, it will be answered.
@@ -74,6 +72,7 @@ class JobQueue:
             with self._client.pipeline() as pipeline:
                 job.save(pipeline=pipeline)
                 execution = executions.register(pipeline, job, owner)
+                executions.note_begun(pipeline, job, job.meta["accepted_at"])
                 pipeline.execute()
         return self._read_accepted(job.id, request), execution
 
@@ -126,10 +125,10 @@ class JobQueue:
                 job.restore(fields)
             except (NoSuchJobError, ValueError):
                 known = cast(bytes | None, self._client.get(key(self._queue.name, TOMBSTONE + job_id)))
-                raise _gone(job_id, known is not None and known.decode() == owner) from None
+                raise gone(job_id, known is not None and known.decode() == owner) from None
             if owner_of(job) != owner or job.origin != self._queue.name:  # another installation's on this server
-                raise _gone(job_id, known=False)
-            return self._record(job, fields)
+                raise gone(job_id, known=False)
+            return self._records.record(job, fields)
 
     def ended_image(self, job_id: str) -> bytes:
         """The image of a job that succeeded, kept for a while so that its result can be drawn on it.
@@ -176,52 +175,24 @@ class JobQueue:
         job_id, look = uuid.uuid4().hex, self._queue.look(request.caller)
         self._backlog.check_room(look, self._in_thread(self._store.total_bytes), len(image))
         if status is JobStatus.QUEUED:
-            self._backlog.check_deadline(request.deadline_at, look.share_behind)
+            self._backlog.check_deadline(request.deadline_s, look.share_behind)
         self._in_thread(lambda: self._store.put(job_id, image))
         note(self._queue, job_id, request.caller, len(image))
         behind_ms = look.share_behind * self._backlog.predicted_ms() if look.share_behind else 0.0
         return self._job(job_id, request, self._backlog.accept(request.predicted_ms) - behind_ms, status)
 
     def _job(self, job_id: str, request: JobRequest, accepted_ms: float, status: JobStatus) -> Job:
+        now_s = server_time_s(self._client)
+        deadline_at = None if request.deadline_s is None else now_s + request.deadline_s
         return self._queue.create_job(
             TASK, kwargs={"model_type": request.model_type, "parameters": request.parameters,
-                          "deadline_at": request.deadline_at},
+                          "deadline_at": deadline_at},
             job_id=job_id, description=f"predict {request.model_type}, request {request.request_id}", status=status,
             timeout=self._settings.job_timeout_s, result_ttl=self._settings.result_ttl_s,
             failure_ttl=self._settings.result_ttl_s, retry=Retry(max=RETRIES),
             meta={"model_type": request.model_type, "predicted_ms": request.predicted_ms, "accepted_ms": accepted_ms,
-                  "accepted_at": time.time(), "request_id": request.request_id, "tiles": request.tiles,
+                  "accepted_at": now_s, "request_id": request.request_id, "tiles": request.tiles,
                   "owner": request.owner})
-
-    def _record(self, job: Job, fields: dict[bytes, bytes]) -> JobRecord:
-        state, tiles = STATES.get(job.get_status(refresh=False), "queued"), job.meta["tiles"]
-        tiles_done = {"processing": int(fields.get(TILES_DONE.encode(), 0)), "succeeded": tiles}.get(state, 0)
-        return JobRecord(
-            job.id, state, job.meta["model_type"], request_id=job.meta["request_id"],
-            created_at=datetime.fromtimestamp(job.meta["accepted_at"], UTC),
-            started_at=None if state == "queued" else job.started_at,
-            completed_at=job.ended_at if state in ("succeeded", "failed", "canceled") else None,
-            queue_position=self._position(job) if state == "queued" else None,
-            eta_s=self._eta_s(job, state) if state in ("queued", "processing") else None,
-            tiles=tiles, tiles_done=tiles_done, outcome=_outcome(state, fields),
-            result=self._result(job.id) if state == "succeeded" else b"")
-
-    def _result(self, job_id: str) -> bytes:
-        result = cast(bytes | None, self._client.get(key(self._queue.name, RESULT + job_id)))
-        if result is None:  # a queue server short of memory may have dropped it
-            raise _gone(job_id, known=True)
-        return result
-
-    def _position(self, job: Job) -> int:
-        """1 is next. A job that a worker just took, or that is being requeued, is next too."""
-        position = self._client.lpos(self._queue.key, job.id)
-        return 1 if position is None else cast(int, position) + 1
-
-    def _eta_s(self, job: Job, state: State) -> float:
-        ran_ms = None
-        if state == "processing" and job.started_at is not None:
-            ran_ms = max(0.0, (datetime.now(UTC) - job.started_at).total_seconds() * 1000)  # the clock may be set back
-        return self._backlog.seconds_left(job.meta["predicted_ms"], job.meta["accepted_ms"], ran_ms)
 
 
 @contextmanager
@@ -232,17 +203,3 @@ def _unavailable() -> Iterator[None]:
         raise QueueUnavailable(FULL if is_full(error) else AWAY) from error
     except OSError as error:  # of the spool folder; redis-py's own errors are RedisErrors
         raise QueueUnavailable(f"the image cannot be stored: {error.strerror or error}") from error
-
-
-def _gone(job_id: str, known: bool) -> JobNotFound | JobExpired:
-    return JobExpired(f"the result of job {job_id} has expired") if known else JobNotFound(f"no job {job_id}")
-
-
-def _outcome(state: State, fields: dict[bytes, bytes]) -> Outcome | None:
-    """What came of a job that succeeded or failed; of one that RQ's own tools gave up, why."""
-    if state not in ("succeeded", "failed"):
-        return None
-    if (found := fields.get(OUTCOME.encode())) is not None:
-        return Outcome.from_json(json.loads(found))
-    return Outcome(kind=WORKER_LOST, detail="the job failed several times for reasons of the machinery; "
-                                            "the worker's log tells them, then post the image again")

@@ -24,18 +24,21 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Task:
-    """A job as its worker sees it. `deadline_at` is the caller's, in seconds since the epoch."""
+    """A job as its worker sees it. `left_s` is the time until its caller's deadline."""
 
     job_id: str
     model_type: str
     parameters: Mapping[str, Any]
-    deadline_at: float | None
+    left_s: float | None
     timeout_s: float
 
     @classmethod
     def of(cls, job: Job) -> "Task":
-        given = job.kwargs
-        return cls(job.id, given["model_type"], given["parameters"], given["deadline_at"], float(job.timeout or 0))
+        """Of a job that begins now."""
+        given, deadline_at = job.kwargs, job.kwargs["deadline_at"]
+        assert job.started_at is not None, "it has begun"
+        left_s = None if deadline_at is None else deadline_at - job.started_at.timestamp()
+        return cls(job.id, given["model_type"], given["parameters"], left_s, float(job.timeout or 0))
 
 
 class OffSwitch:
@@ -72,9 +75,7 @@ class Limit:
 
     @classmethod
     def of(cls, task: Task) -> "Limit":
-        now, left_s = time.monotonic(), float("inf")
-        if task.deadline_at is not None:
-            left_s = task.deadline_at - time.time()
+        now, left_s = time.monotonic(), float("inf") if task.left_s is None else task.left_s
         return cls(now + min(left_s, task.timeout_s), left_s < task.timeout_s)
 
     def check(self) -> None:

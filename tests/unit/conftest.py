@@ -43,7 +43,7 @@ MakeClient = Callable[..., FlaskClient]
 
 def tasks_of(redis: Redis, predictors: FakePredictors | None = None) -> Tasks:
     """What a worker runs jobs with: the images are in Redis, and a fake answers."""
-    ended = EndedImages(RedisStore(redis, "ended-image"), 10**6)
+    ended = EndedImages(RedisStore(redis, "ended"), 10**6)
     return Tasks(cast(Any, predictors or FakePredictors()), cast(Any, SimpleNamespace(is_ready=True)),
                  RedisStore(redis), ended, partial(note_progress, redis), lambda news: None)
 

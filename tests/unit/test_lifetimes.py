@@ -57,7 +57,7 @@ def test_a_job_can_be_read_for_its_time_and_is_then_expired(queue: JobQueue, red
     with pytest.raises(JobExpired):
         queue.read(done)
     assert pool.forgotten == [done]
-    kept = (key(DEFAULT_QUEUE, f"ended-image:{done}").encode(), (TOMBSTONE + done).encode())
+    kept = (key(DEFAULT_QUEUE, f"ended:{done}").encode(), (TOMBSTONE + done).encode())
     assert sorted(redis.keys(f"*:*:{done}")) == sorted(kept)  # the pool deletes the image
     assert 0 < redis.ttl(TOMBSTONE + done) <= TOMBSTONE_S
     assert (redis.zcard(ENDED), make_queue(redis).finished_job_registry.get_job_ids()) == (0, [])

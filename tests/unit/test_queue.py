@@ -1,6 +1,5 @@
 import dataclasses
 import json
-import time
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -220,13 +219,13 @@ def test_eta_of_a_running_job_is_what_is_left_of_it(queue: JobQueue, redis: Redi
 def test_what_could_not_begin_in_time_is_not_accepted(queue: JobQueue) -> None:
     queue.submit(replace(REQUEST, predicted_ms=60_000), photo())
     with pytest.raises(NotInTime, match="60"):
-        queue.submit(replace(REQUEST, deadline_at=time.time() + 30), photo())
-    assert queue.submit(replace(REQUEST, deadline_at=time.time() + 90), photo()).state == "queued"
+        queue.submit(replace(REQUEST, deadline_s=30), photo())
+    assert queue.submit(replace(REQUEST, deadline_s=90), photo()).state == "queued"
 
 
 def test_what_runs_already_is_not_refused_for_those_in_line(queue: JobQueue) -> None:
     queue.submit(replace(REQUEST, predicted_ms=60_000), photo())
-    record, _ = queue.promote(replace(REQUEST, deadline_at=time.time() + 30), photo(), "web.1")
+    record, _ = queue.promote(replace(REQUEST, deadline_s=30), photo(), "web.1")
     assert record.state == "processing"
 
 
