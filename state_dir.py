@@ -68,6 +68,11 @@ class StateDir:
         return self.root / "waiting"
 
     @property
+    def numbers(self) -> Path:
+        """What each process counts, a file for each."""
+        return self.root / "numbers"
+
+    @property
     def draining(self) -> Path:
         """Exists while the service is being stopped."""
         return self.root / "draining"

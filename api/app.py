@@ -8,12 +8,13 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 
-from api import health, jobs, models, page, predictions, problems
+from api import health, jobs, metrics, models, page, predictions, problems
 from api.access_log import ARRIVED_KEY, AccessLog
 from api.auth import SHARE_KEY, Callers
 from api.body import InFlight, RefusedBodies, release
 from api.browsers import Browsers
 from api.costs import Costs
+from api.counting import Counting
 from api.drain import Drain
 from api.form import Forms
 from api.intake import Intake
@@ -27,6 +28,8 @@ from jobs.costs import SharedCosts
 from jobs.events import JobEvents
 from jobs.queue import JobQueue
 from jobs.store import make_store
+from jobs.totals import QueueTotals
+from metrics.numbers import Numbers
 from predictors.catalogue import Catalogue
 from predictors.client import Predictors
 from settings import CONNECTIONS, MEGA, Settings
@@ -38,7 +41,7 @@ def create_app(settings: Settings) -> Flask:
     app = Flask(__name__, static_folder=None)
     service = make_services(settings)
     app.extensions["punnet"] = service
-    for resource in (predictions, jobs, models, health, page):
+    for resource in (predictions, jobs, models, health, metrics, page):
         app.register_blueprint(resource.blueprint)
     problems.register(app)
     _register_hooks(app, service)
@@ -51,7 +54,9 @@ def make_services(settings: Settings) -> Services:
     """The parts of one web process."""
     client = web_client(settings)
     catalogue = Catalogue(settings.state.catalogue)
-    intake, in_flight = Intake(), InFlight(int(settings.inflight_mb * MEGA))
+    numbers = Numbers(settings.state.numbers)
+    counting = Counting(numbers)
+    intake, in_flight = Intake(), InFlight(int(settings.inflight_mb * MEGA), counting.reserved)
     events = JobEvents(subscriber_client(settings), settings.queue)
     queue = JobQueue(client, make_store(client, settings), settings,
                      intake.run if settings.embedded else lambda call: call())
@@ -62,9 +67,10 @@ def make_services(settings: Settings) -> Services:
         settings, Limits(settings.quick_ms, settings.inline_budget_ms), catalogue,
         Predictors(settings.state, catalogue), costs, queue, events, intake, in_flight,
         Forms(settings, in_flight, intake), waiting, drain,
-        Promotions(queue, events, waiting, costs, drain.count), AccessLog(settings.log_dir / "access.log"),
+        Promotions(queue, events, waiting, costs, counting, drain.count), AccessLog(settings.log_dir / "access.log"),
         Callers(settings), Browsers.of(settings), Shares(_most_connections() / OVERDRAFT),
-        Shares(_most_connections() / 2))  # of those that wait: with an overdraft there is still room for others
+        Shares(_most_connections() / 2),  # of those that wait: with an overdraft there is still room for others
+        numbers, counting, QueueTotals(client, settings))
 
 
 def _most_connections() -> int:
@@ -85,6 +91,7 @@ def _register_hooks(app: Flask, service: Services) -> None:
     @app.before_request
     def begin() -> Response | None:
         service.drain.count(1)
+        service.counting.opened(1)
         g.counted = True
         request.environ[ARRIVED_KEY] = time.perf_counter()
         g.request_id = request_id(request.environ.get("HTTP_X_REQUEST_ID", ""))
@@ -106,6 +113,7 @@ def _register_hooks(app: Flask, service: Services) -> None:
     def mark(response: Response) -> Response:
         response.headers["X-Request-ID"] = g.request_id
         service.browsers.mark(request, response)
+        service.counting.answered(request, response)
         return response
 
     @app.teardown_request
@@ -113,3 +121,4 @@ def _register_hooks(app: Flask, service: Services) -> None:
         release(request.environ, service.in_flight)
         if g.pop("counted", False):
             service.drain.count(-1)
+            service.counting.opened(-1)

@@ -35,8 +35,9 @@ class InFlight:
     take a step between two looks of the event loop at its sockets, so that many that arrive at once do not hold it up
     together."""
 
-    def __init__(self, limit_bytes: int) -> None:
-        self._shares = Shares(limit_bytes)
+    def __init__(self, limit_bytes: int, tell: Callable[[float], None] = lambda reserved_bytes: None) -> None:
+        """`tell` is given how many bytes are reserved, whenever that changes."""
+        self._shares, self._tell = Shares(limit_bytes), tell
         self.turn = threading.Lock()
 
     @property
@@ -52,10 +53,14 @@ class InFlight:
     def reserve(self, size: int, caller: str = "") -> None:
         """Raises Busy where there is no room."""
         self.check(size, caller)
-        self._shares.take(caller, size)
+        self._take(caller, size)
 
     def release(self, size: int, caller: str = "") -> None:
-        self._shares.take(caller, -size)
+        self._take(caller, -size)
+
+    def _take(self, caller: str, size: int) -> None:
+        self._shares.take(caller, size)
+        self._tell(self._shares.total)
 
 
 def admit(request: Request, limit_bytes: int, in_flight: InFlight, copies: int = 1) -> None:

@@ -1,10 +1,11 @@
-"""/livez and /readyz, open to everybody; and the paths of the service that are announced for later."""
+"""/livez and /readyz, open to everybody; /version; and the paths of the service that are announced for later."""
 
 from flask import Blueprint, Response, request
 
 from api import answers
 from api.problems import NotImplementedYet, Starting
 from api.services import services
+from version import VERSION
 
 blueprint = Blueprint("health", __name__)
 OPEN_ENDPOINTS = ("health.livez", "health.readyz")
@@ -23,7 +24,11 @@ def readyz() -> Response:
     return answers.json({"status": "ready"})
 
 
-@blueprint.get("/metrics")
+@blueprint.get("/version")
+def version() -> Response:
+    return answers.json({"version": VERSION})
+
+
 @blueprint.get("/openapi.json")
 @blueprint.get("/docs")
 def later() -> Response:

@@ -9,20 +9,19 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 from pydantic import BaseModel
 
-from api import accept, answers, drawings, image_header, preferences, tensors
+from api import accept, answers, drawings, image_header, model_name, preferences, tensors
 from api.accept import DRAWINGS, TENSORS, Wanted
 from api.auth import caller
 from api.body import release
 from api.inline import NEVER, Attended, is_connected
 from api.preferences import Preference
-from api.problems import BadRequest, NotImplementedYet, UnsupportedMediaType
+from api.problems import NotImplementedYet, UnsupportedMediaType
 from api.routing import Backlog, Decision, decide
 from api.services import Services, services
 from api.waits import waited_for
 from inference.errors import InferenceError, SlowToDecode
 from inference.image_info import ImageInfo
 from inference.model_info import ModelInfo
-from inference.model_names import composed
 from inference.workload import Workload, workload
 from jobs.errors import NotInTime, QueueFull, QueueUnavailable
 from jobs.job import JobRecord, JobRequest
@@ -98,6 +97,7 @@ def predict(model_type: str | None = None) -> Response:
     call = parse(service, model_type, time.monotonic())
     preference, backlog = call.preference, Backlog(service.waiting.ms("quick"), service.waiting.ms("long"))
     decision = decide(service.costs.predict_ms(call.work.works), backlog, service.limits, preference.mode)
+    service.counting.routed(call.model.spec.name, decision)
     answer = submit(service, call, decision) if decision.route == "job" else run_inline(service, call, decision)
     del call  # a job's image is in the store; nobody needs it here while the caller waits
     response = answer_job(service, answer) if isinstance(answer, Accepted) else answer
@@ -114,7 +114,7 @@ def parse(service: Services, path_model: str | None, arrived: float) -> Call:
     fields = service.forms.fields(request)
     values = fields.values
     _refuse_later(values)
-    model_type = _model_type(service, values.pop("model_type", None), path_model)
+    model_type = model_name.asked_for(service, values.pop("model_type", None), path_model)
     model = service.catalogue.model(model_type)
     drawings.check(wanted, model)
     preference = preferences.parse(values.pop("mode", None), request.headers.get("Prefer"),
@@ -136,6 +136,7 @@ def run_inline(service: Services, call: Call, decision: Decision) -> Response | 
     try:
         return run_on_route(service, call, decision)
     except SlowToDecode:
+        service.counting.rerouted("slow-to-decode")
         return submit(service, call, replace(decision, predicted_ms=service.limits.inline_budget_ms))
 
 
@@ -160,7 +161,7 @@ def run_on_route(service: Services, call: Call, decision: Decision) -> Response 
         except BaseException:  # a refusal of the job, or the end of this greenlet: nobody waits any more
             attended.run.call_off()
             raise
-    return answer_inline(service, call, prediction)
+    return answer_inline(service, call, decision, prediction)
 
 
 def ask(service: Services, call: Call, decision: Decision) -> Attended[Prediction]:
@@ -183,6 +184,7 @@ def promote(service: Services, call: Call, decision: Decision, attended: Attende
             return Accepted.of(call, service.promotions.promote(attended, decision.route, _job(call, decision),
                                                                 call.image))
         job = submit(service, call, decision)
+        service.counting.rerouted("not-begun")
     except (QueueFull, QueueUnavailable, NotInTime):
         return None
     attended.run.call_off()
@@ -194,7 +196,7 @@ def submit(service: Services, call: Call, decision: Decision) -> Accepted:
     return Accepted.of(call, service.queue.submit(_job(call, decision), call.image))
 
 
-def answer_inline(service: Services, call: Call, prediction: Prediction) -> Response:
+def answer_inline(service: Services, call: Call, decision: Decision, prediction: Prediction) -> Response:
     """200 with the result, as JSON or as the file that the caller likes better."""
     service.costs.observe(prediction.samples)
     latest = time.monotonic() + service.settings.job_timeout_s
@@ -204,6 +206,7 @@ def answer_inline(service: Services, call: Call, prediction: Prediction) -> Resp
     else:
         file = tensors.file_of(prediction.tensor, call.wanted.kind)
     total_ms = (time.monotonic() - call.arrived) * 1000
+    service.counting.predicted(call.model.spec.name, decision, prediction, total_ms)
     return answers.inline(secrets.token_hex(16), call.model.spec.name, prediction, total_ms, file)
 
 
@@ -226,18 +229,6 @@ def _job(call: Call, decision: Decision) -> JobRequest:
     return JobRequest(call.model_type, call.given, decision.predicted_ms, g.request_id,
                       len(tiles) if tiles else 1, left_s if left_s < NEVER else None,
                       caller().owner, caller().share)
-
-
-def _model_type(service: Services, given: Any, in_path: str | None) -> str:
-    """The name that is asked for, composed as the models' names are."""
-    given, in_path = (composed(name) if isinstance(name, str) else name for name in (given, in_path))
-    if given is not None and in_path is not None and given != in_path:
-        raise BadRequest(f"model_type is {given!r} in the body and {in_path!r} in the path")
-    name = given if in_path is None else in_path
-    if not isinstance(name, str) or not name:
-        names = ", ".join(dict.fromkeys(entry.name for entry in service.catalogue.entries))
-        raise BadRequest(f"field model_type is missing; there is: {names}")
-    return name
 
 
 def _refuse_later(values: Mapping[str, Any]) -> None:

@@ -162,6 +162,7 @@ def problem_of(outcome_kind: str) -> Problem:
 def render(problem: Problem, detail: str) -> Response:
     """The problem document as an answer."""
     body = orjson.dumps(document(problem, detail)) + b"\n"
+    g.problem = problem.slug  # to be counted
     return Response(body, problem.status, content_type="application/problem+json")
 
 

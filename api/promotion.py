@@ -9,10 +9,12 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from api.costs import Costs
+from api.counting import Counting
 from api.inline import Attended
+from api.routing import Decision
 from api.waiting import Waiting
 from inference.errors import InferenceError, PredictorsAway, SlowToDecode
 from jobs.errors import QueueUnavailable
@@ -35,14 +37,16 @@ class Promoted:
     request: JobRequest
     execution: Execution
     image: bytes
+    began: float = field(default_factory=time.monotonic)
 
 
 class Promotions:
     """The promoted runs of one web process. `count` is told of each that begins (1) and ends (-1)."""
 
-    def __init__(self, queue: JobQueue, events: JobEvents, waiting: Waiting, costs: Costs,
+    def __init__(self, queue: JobQueue, events: JobEvents, waiting: Waiting, costs: Costs, counting: Counting,
                  count: Callable[[int], None]) -> None:
         self._queue, self._events, self._waiting, self._costs, self._count = queue, events, waiting, costs, count
+        self._counting = counting
         self._owner = f"web.{uuid.uuid4().hex}"
 
     def promote(self, run: Attended[Prediction], route: Route, request: JobRequest, image: bytes) -> JobRecord:
@@ -54,6 +58,7 @@ class Promotions:
         record, execution = self._queue.promote(request, image, self._owner)
         log.warning("request %s: takes longer than predicted, goes on as job %s", request.request_id, record.id)
         self._count(1)
+        self._counting.rerouted("outlasted")
         promoted = Promoted(run, route, request, execution, image)
         threading.Thread(target=self._see_through, args=(promoted,), name="promoted", daemon=True).start()
         return record
@@ -76,6 +81,9 @@ class Promotions:
         try:
             prediction = self._attend(promoted, news)
             self._costs.observe(prediction.samples)
+            decision = Decision(promoted.route, promoted.request.predicted_ms)
+            total_ms = (time.monotonic() - promoted.began) * 1000
+            self._counting.predicted(promoted.request.model_name, decision, prediction, total_ms)
             return Outcome(model_version=prediction.model_version, image=prediction.image,
                            timings_ms=prediction.timings_ms), prediction.result
         except (PredictorsAway, SlowToDecode):

@@ -5,7 +5,7 @@ starts, so that nothing of gunicorn is imported here: its exceptions are known b
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -26,12 +26,13 @@ SLUGS = {403: "forbidden", 501: "not-implemented"}
 
 
 def handle_error(request: Any, connection: Any, address: Sequence[Any], error: BaseException,
-                 url_prefix: str = "") -> None:
+                 url_prefix: str = "", count: Callable[[Problem], None] = lambda problem: None) -> None:
     """In place of the method of gunicorn's worker: answer, log a line, and let the caller read the answer."""
     if not isinstance(error, Exception):  # the end of this greenlet: the service is being stopped
         return
     problem, identity = problem_of(error), _request_id(request or getattr(error, "req", None))
     _log(problem, identity, address, error)
+    count(problem)
     try:
         connection.sendall(answer(problem, _detail(problem, error), identity, url_prefix))
     except OSError:  # the caller is gone

@@ -9,6 +9,7 @@ from api.auth import Callers
 from api.body import InFlight
 from api.browsers import Browsers
 from api.costs import Costs
+from api.counting import Counting
 from api.drain import Drain
 from api.form import Forms
 from api.intake import Intake
@@ -18,6 +19,8 @@ from api.routing import Limits
 from api.waiting import Waiting
 from jobs.events import JobEvents
 from jobs.queue import JobQueue
+from jobs.totals import QueueTotals
+from metrics.numbers import Numbers
 from predictors.catalogue import Catalogue
 from predictors.client import Predictors
 from settings import Settings
@@ -46,9 +49,13 @@ class Services:
     browsers: Browsers
     connections: Shares
     held: Shares  # connections that wait for a job to end
+    numbers: Numbers
+    counting: Counting
+    totals: QueueTotals
 
     def start(self) -> None:
         """Start threads, greenlets and connections: after the fork, never before."""
+        self.numbers.start("web process")
         self.intake.start()
         self.waiting.start()
         self.events.start()

@@ -1,6 +1,7 @@
 """The inline work of all web processes that waits or runs, in predicted milliseconds, so that routing sees all of it.
 
-The file holds a table: for each route a column of milliseconds, one slot for each web process. A process has its slot
+The file holds a table: for each route a column of milliseconds and one of how many images there are, with one slot for
+each web process. A process has its slot
 while it has the slot's byte locked, so the kernel frees the slot of a process that dies, however it dies.
 """
 
@@ -12,9 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-COLUMNS = {"quick": 0, "long": 1}  # by route
+COLUMNS, COUNTS = {"quick": 0, "long": 1}, {"quick": 2, "long": 3}  # by route
 SLOTS = 512  # a reload has twice the at most 256 web processes for a while
-FILE_BYTES = len(COLUMNS) * SLOTS * 8
+FILE_BYTES = (len(COLUMNS) + len(COUNTS)) * SLOTS * 8
 log = logging.getLogger(__name__)
 
 
@@ -36,8 +37,11 @@ class Waiting:
 
     def ms(self, route: str) -> float:
         """How long a question that comes now waits for a predictor."""
-        column = COLUMNS[route] * SLOTS
-        return sum(self._table[column:column + SLOTS]) / self._predictors
+        return self._sum(COLUMNS[route]) / self._predictors
+
+    def open_work(self, route: str) -> tuple[int, float]:
+        """How many images wait or run on a route, and their predicted milliseconds together."""
+        return round(self._sum(COUNTS[route])), self._sum(COLUMNS[route])
 
     @contextmanager
     def counted(self, route: str, predicted_ms: float) -> Iterator[None]:
@@ -52,6 +56,10 @@ class Waiting:
 
     def _tell(self, route: str) -> None:
         self._table[COLUMNS[route] * SLOTS + self._slot] = sum(self._own[route])
+        self._table[COUNTS[route] * SLOTS + self._slot] = len(self._own[route])
+
+    def _sum(self, column: int) -> float:
+        return sum(self._table[column * SLOTS:(column + 1) * SLOTS])
 
 
 def clear_dead(file: Path) -> None:
@@ -83,7 +91,7 @@ def _clear_unlocked(descriptor: int, table: "memoryview[float]", own: int | None
 
 
 def _clear(table: "memoryview[float]", slot: int) -> None:
-    for column in COLUMNS.values():
+    for column in (*COLUMNS.values(), *COUNTS.values()):
         table[column * SLOTS + slot] = 0.0
 
 

@@ -71,6 +71,13 @@ def child_exit(server: Any, worker: Any) -> None:
     clear_dead(_settings.state.waiting)
 
 
+def worker_exit(server: Any, worker: Any) -> None:
+    """A web process that gets here was not killed."""
+    app = getattr(worker, "wsgi", None)
+    if hasattr(app, "extensions"):  # it could be loaded
+        app.extensions["punnet"].numbers.leave()
+
+
 def post_request(worker: Any, request: Any, environ: dict[str, Any], response: Any) -> None:
     """Our own access log (api/access_log.py says why)."""
     if environ and response is not None and response.status:
@@ -98,5 +105,6 @@ def post_worker_init(worker: Any) -> None:
     patience = Patience(_settings.min_upload_kbps, _settings.inflight_mb * _MEGA / 4, lambda: service.drain.active)
     worker.handle = limited(worker.handle, patience, service.connections)
     worker.timeout_ctx = _silence
-    worker.handle_error = partial(handle_error, url_prefix=_settings.url_prefix)
+    worker.handle_error = partial(handle_error, url_prefix=_settings.url_prefix,
+                                  count=service.counting.unread)
     service.start()

@@ -26,9 +26,10 @@ from rq.utils import utcformat
 from jobs.backlog import note_end
 from jobs.clock import moment
 from jobs.events import announce
-from jobs.job import CANCELED, DEADLINE, Outcome
+from jobs.job import CANCELED, DEADLINE, Outcome, State
 from jobs.keys import key
 from jobs.lifetimes import CLOCK, SPARE_S, note_ended
+from jobs.totals import count_end
 from jobs.turns import forget
 
 # Who executes a job says each HEARTBEAT_S that it goes on; after HEARTBEAT_TTL_S without a word it is given up.
@@ -179,6 +180,7 @@ def write_end(pipeline: Pipeline, standing: Standing, outcome: Outcome, result: 
     pipeline.hset(job.key, OUTCOME, json.dumps(outcome.to_json()))
     note_ended(pipeline, job, owner_of(job), standing.now_s + ttl, result if outcome.succeeded else None)
     note_end(pipeline, job.origin, job.meta["predicted_ms"])
+    count_end(pipeline, job.origin, _state(outcome), job.meta["model_type"])
     forget(pipeline, job.origin, job.id)
     announce(pipeline, job.id, job.origin)
 
@@ -206,6 +208,10 @@ def _too_large(result: bytes) -> Outcome:
     return Outcome(kind="InferenceFailed", detail=(
         f"the result is {len(result) / 1e6:.0f} MB as JSON, at most {MAX_RESULT_BYTES / 1e6:.0f} are kept: "
         "ask for less of it, or for a smaller image"))
+
+
+def _state(outcome: Outcome) -> State:
+    return "succeeded" if outcome.succeeded else "canceled" if outcome.kind == CANCELED else "failed"
 
 
 def _file(pipeline: Pipeline, job: Job, outcome: Outcome, ttl: int) -> None:

@@ -28,6 +28,11 @@ class JobRequest:
     owner: str = ""
     caller: str = ""
 
+    @property
+    def model_name(self) -> str:
+        """The model without its version."""
+        return self.model_type.partition(":")[0]
+
 
 @dataclass(frozen=True)
 class Outcome:

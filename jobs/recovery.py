@@ -14,6 +14,7 @@ from rq.job import JobStatus
 from jobs.events import announce
 from jobs.execution import DEATHS, HEARTBEAT_TTL_S, Move, Standing, change, write_end
 from jobs.job import WORKER_LOST, Outcome
+from jobs.totals import count_requeue
 
 # A job that each time costs its worker is not given to a sixth.
 MAX_DEATHS = 5
@@ -58,6 +59,7 @@ def _give_up(pipeline: Pipeline, queue: Queue, standing: Standing, execution_id:
     log.warning("job %s is requeued", job.id)
     job.set_status(JobStatus.QUEUED, pipeline=pipeline)
     queue.push_job_id(job.id, pipeline=pipeline, at_front=True)
+    count_requeue(pipeline, queue.name)
     announce(pipeline, job.id, queue.name)
 
 

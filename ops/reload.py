@@ -12,7 +12,7 @@ from settings import ROOT, load_settings
 
 POLL_S = 0.5
 # Settings are read once: changing them takes a stop and a start.
-CODE = ("api", "inference", "jobs", "predictors", "worker", "wsgi.py")
+CODE = ("api", "inference", "jobs", "metrics", "predictors", "worker", "wsgi.py")
 
 
 def main() -> None:

@@ -122,6 +122,7 @@ def _end_leftovers(settings: Settings) -> None:
     settings.state.draining.unlink(missing_ok=True)
     shutil.rmtree(settings.state.drained, ignore_errors=True)
     settings.state.catalogue.unlink(missing_ok=True)
+    shutil.rmtree(settings.state.numbers, ignore_errors=True)  # what a power cut left of them may be anything
     for failed in settings.state.trials.glob("*.failed"):  # what failed may fail no longer: there may be more memory
         failed.unlink()
 

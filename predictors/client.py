@@ -92,6 +92,10 @@ class Predictors:
                 "sent_at": time.monotonic()}
         return self._run(Question(head, [result], lambda: ("long", {}), "tensor"), tensor_of, deadline)
 
+    def poison_images(self) -> int:
+        """How many images ended two predictors within the last hour."""
+        return self._poison.count()
+
     def _run(self, question: Question, understood: Callable[[Message], T], deadline: float | None) -> "Run[T]":
         return Run(question, understood, deadline, self._state, self._poison, self._deaths)
 

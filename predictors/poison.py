@@ -22,6 +22,10 @@ class PoisonImages:
         return any(file.name == _name(fingerprint, image) and not _is_old(file)
                    for file in self._folder.glob(f"{len(image)}-*"))
 
+    def count(self) -> int:
+        """How many images are remembered."""
+        return sum(not _is_old(file) for file in self._folder.glob("*"))
+
     def add(self, fingerprint: str, image: bytes) -> None:
         """Remember an image; forget those that are remembered long enough."""
         try:

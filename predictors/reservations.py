@@ -16,7 +16,10 @@ class DecodedBytes:
     """Belongs to one predictor. Behind the units that are reserved lies a door for each part: who waits for room
     keeps it locked, so that smaller images that come later do not overtake him for ever."""
 
-    def __init__(self, path: Path, limit_bytes: int, group: str) -> None:
+    def __init__(self, path: Path, limit_bytes: int, group: str,
+                 tell: Callable[[int], None] = lambda reserved_bytes: None) -> None:
+        """`tell` is given how many bytes this predictor has reserved, whenever that changes."""
+        self._tell = tell
         units = max(1, limit_bytes // UNIT_BYTES)
         self._units = SharedUnits(path, units)
         quick = units // QUICK_SHARE
@@ -30,10 +33,12 @@ class DecodedBytes:
         needs more than its route's part reserves all of it."""
         wanted = min(len(self._own), -(-size_bytes // UNIT_BYTES))
         units = self._taken(wanted, check)
+        self._tell(len(units) * UNIT_BYTES)
         try:
             yield
         finally:
             self._units.release(units)
+            self._tell(0)
 
     def _taken(self, wanted: int, check: Callable[[], None]) -> list[int]:
         door = self._wait_for(1, self._door, check)

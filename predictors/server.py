@@ -56,6 +56,7 @@ class Predictor:
     decode_limit: DecodeLimit = nullcontext
     output: LibraryOutput = field(default_factory=LibraryOutput)
     hang_ups: HangUps = field(default_factory=HangUps)
+    tell_busy: Callable[[bool], None] = lambda is_busy: None
     _is_busy: bool = False
     _is_to_end: bool = False
 
@@ -65,10 +66,14 @@ class Predictor:
             listener.setblocking(False)  # another generation's process may be faster than this one between two calls
         while not self._is_to_end:
             connection = self._accepted()
-            self._is_busy = True
+            self._set_busy(True)
             with connection:
                 self._serve(connection)
-            self._is_busy = False
+            self._set_busy(False)
+
+    def _set_busy(self, is_busy: bool) -> None:
+        self._is_busy = is_busy
+        self.tell_busy(is_busy)
 
     def _accepted(self) -> socket.socket:
         """The next connection; with several sockets the first one that has any goes first."""

@@ -27,6 +27,8 @@ from inference.prediction import one_by_one
 from inference.registry import Candidate
 from inference.repository import Fingerprints
 from lifeline import die_with_parent, show_as
+from metrics.definitions import RESERVED_BYTES, RUNNING
+from metrics.numbers import Numbers
 from predictors import priority
 from predictors.children import Child, Children, Refusal, SayReady
 from predictors.deaths import Deaths
@@ -193,11 +195,13 @@ class Template:
         models, refused = self._models_of(child.group)
         if refused and self._is_told:
             raise SystemExit(1)  # what it lacks is served by now: another one tries after a pause
-        predictor = self._predictor(child, models)
+        numbers = Numbers(self.settings.state.numbers)
+        predictor = self._predictor(child, models, numbers)
         limit_memory(self.settings.decoded_bytes)
         say_ready(refused)
         self._leave()
-        predictor.serve()
+        with numbers.living(f"{child.group} predictor"):
+            predictor.serve()
 
     def _models_of(self, group: str) -> tuple[dict[Key, LoadedModel], list[Refusal]]:
         """What a predictor of this group holds, and what it could not load itself: the others serve all the same."""
@@ -211,14 +215,16 @@ class Template:
                     refused.append(_refusal(candidate, error))
         return models, refused
 
-    def _predictor(self, child: Child, models: Mapping[Key, LoadedModel]) -> Predictor:
+    def _predictor(self, child: Child, models: Mapping[Key, LoadedModel], numbers: Numbers) -> Predictor:
         state, cores = self.settings.state, available_cores()
-        decoded = DecodedBytes(state.decoded, self.settings.decoded_bytes, child.group)
+        decoded = DecodedBytes(state.decoded, self.settings.decoded_bytes, child.group,
+                               lambda reserved: numbers.set(RESERVED_BYTES, reserved, "decoded images"))
         run_all = TileThreads(SharedUnits(state.cores, cores)).run_all if child.group == "job" else one_by_one
         run = priority.IdleThread().run if child.group == "long" else priority.at_once
         limit = limit_of(child.group, self.settings.inline_budget_ms) or nullcontext
         return Predictor(child.name, self.listeners[child.group], models, self.settings.max_pixels, decoded, run_all,
-                         run, limit, child.output)
+                         run, limit, child.output,
+                         tell_busy=lambda is_busy: numbers.set(RUNNING, is_busy, child.group))
 
 
 def run_generations(template: Template) -> None:

@@ -14,6 +14,7 @@ from jobs.costs import SharedCosts
 from jobs.execution import note_progress
 from jobs.store import make_ended_store, make_store
 from jobs.turns import make_queue
+from metrics.numbers import Numbers
 from predictors.catalogue import Catalogue
 from predictors.client import Predictors
 from settings import Settings, SettingsError, load_settings
@@ -41,7 +42,7 @@ def _tasks(settings: Settings, client: Redis) -> Tasks:
     catalogue = Catalogue(settings.state.catalogue)
     return Tasks(Predictors(settings.state, catalogue), catalogue, make_store(client, settings),
                  make_ended_store(client, settings), partial(note_progress, client),
-                 SharedCosts(client, settings.queue).give)
+                 SharedCosts(client, settings.queue).give, Numbers(settings.state.numbers))
 
 
 def _pool_name(state_dir: Path) -> str:

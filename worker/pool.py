@@ -114,8 +114,10 @@ class Pool(WorkerPool):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)  # until the worker sets its own: not the pool's
         queue = self._make_queue()
+        tasks = self._make_tasks(queue.connection)
         try:
-            Worker(queue, name, self._make_tasks(queue.connection)).work(logging_level=None)
+            with tasks.numbers.living("worker"):
+                Worker(queue, name, tasks).work(logging_level=None)
         except RedisError as error:  # as it signs on or off; the pool sees that it ended
             log.warning("worker %d ends: the queue server is away or full: %s", os.getpid(), error)
 

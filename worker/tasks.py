@@ -14,6 +14,8 @@ from inference.errors import CalledOff, InferenceError, ModelLoading, ModelNotFo
 from jobs.errors import ImageLost
 from jobs.job import CANCELED, DEADLINE, WORKER_LOST, Outcome
 from jobs.store import EndedImages, ImageStore
+from metrics.numbers import Numbers
+from metrics.predictions import count_cost
 from predictors.catalogue import Catalogue
 from predictors.client import Prediction, Predictors, Run
 
@@ -31,6 +33,7 @@ class Task:
     parameters: Mapping[str, Any]
     left_s: float | None
     timeout_s: float
+    predicted_ms: float = 0.0
 
     @classmethod
     def of(cls, job: Job) -> "Task":
@@ -38,7 +41,8 @@ class Task:
         given, deadline_at = job.kwargs, job.kwargs["deadline_at"]
         assert job.started_at is not None, "it has begun"
         left_s = None if deadline_at is None else deadline_at - job.started_at.timestamp()
-        return cls(job.id, given["model_type"], given["parameters"], left_s, float(job.timeout or 0))
+        return cls(job.id, given["model_type"], given["parameters"], left_s, float(job.timeout or 0),
+                   job.meta["predicted_ms"])
 
 
 class OffSwitch:
@@ -99,6 +103,7 @@ class Tasks:
     ended: EndedImages
     note_progress: Callable[[str, int], None]
     give_costs: Callable[[Snapshot], None]
+    numbers: Numbers
 
     def run(self, task: Task, switch: OffSwitch) -> tuple[Outcome, bytes]:
         """How the job ends, and the JSON of its result. What an inline call would have been refused for is an
@@ -143,6 +148,8 @@ class Tasks:
                 self.note_progress(task.job_id, done)
         prediction = run.result()
         self.give_costs(_snapshot(prediction.samples))
+        core_ms = sum(ms for _, _, ms in prediction.samples)
+        count_cost(self.numbers, task.model_type.partition(":")[0], "job", core_ms, task.predicted_ms)
         return prediction
 
 

@@ -26,6 +26,7 @@ from jobs.connection import is_full, will_pass
 from jobs.execution import HEARTBEAT_S, HEARTBEAT_TTL_S, begin, end, is_running, register
 from jobs.job import Outcome
 from jobs.recovery import requeue
+from metrics.predictions import count_prediction
 from worker.tasks import OffSwitch, Task, Tasks
 
 T = TypeVar("T")
@@ -132,7 +133,14 @@ class Worker(SimpleWorker):
             return
         if outcome.succeeded:
             note_pace(self._queue, execution.job.meta["predicted_ms"], took_ms)
+            self._count(execution.job, outcome, took_ms)
         self._tasks.store.delete(execution.job_id)
+
+    def _count(self, job: Job, outcome: Outcome, took_ms: float) -> None:
+        assert job.started_at is not None, "it has run"
+        queue_ms = max(0.0, (job.started_at.timestamp() - job.meta["accepted_at"]) * 1000)  # the clock may be set back
+        count_prediction(self._tasks.numbers, job.meta["model_type"].partition(":")[0], "job", outcome.timings_ms or {},
+                         queue_ms, queue_ms + took_ms)
 
     def _requeue(self, execution: Execution, blame: bool) -> None:
         _patiently(lambda: requeue(self._queue, execution.job_id, execution.id, blame))

@@ -26,6 +26,7 @@ from jobs.job import JobRequest
 from jobs.queue import JobQueue
 from jobs.store import EndedImages, RedisStore
 from jobs.turns import make_queue
+from metrics.numbers import Numbers
 from predictors import catalogue
 from settings import ROOT, Settings
 from tests.onnx_models import classifier
@@ -45,7 +46,8 @@ def tasks_of(redis: Redis, predictors: FakePredictors | None = None) -> Tasks:
     """What a worker runs jobs with: the images are in Redis, and a fake answers."""
     ended = EndedImages(RedisStore(redis, "ended"), 10**6)
     return Tasks(cast(Any, predictors or FakePredictors()), cast(Any, SimpleNamespace(is_ready=True)),
-                 RedisStore(redis), ended, partial(note_progress, redis), lambda news: None)
+                 RedisStore(redis), ended, partial(note_progress, redis), lambda news: None,
+                 Numbers(Path("/nonexistent")))
 
 
 def worker(redis: Redis, name: str = "pool.child", predictors: FakePredictors | None = None) -> Worker:

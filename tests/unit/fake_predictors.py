@@ -101,6 +101,9 @@ class FakePredictors:
             run.end(self.answer)
         return run
 
+    def poison_images(self) -> int:
+        return 0
+
     def draw(self, route: str, image: bytes, result: bytes, media_type: str, deadline: float | None = None,
              request_id: str = "") -> FakeRun[Drawing]:
         self.drawn.append((image, result, media_type))

