@@ -105,7 +105,8 @@ def _check_providers(providers: Sequence[str]) -> None:
     missing = [name for name in providers if name not in ort.get_available_providers()]
     if missing:
         raise ModelNotUsable(f"provider {missing[0]} is not part of this onnxruntime; "
-                             f"it has {', '.join(ort.get_available_providers())}")
+                             f"it has {', '.join(ort.get_available_providers())}. docs/gpu.md says how "
+                             "another build is installed")
 
 
 def _check_file(path: Path) -> None:
