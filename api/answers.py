@@ -51,10 +51,7 @@ def accepted(record: JobRecord) -> Response:
 
 def job(record: JobRecord, http_status: int = 200) -> Response:
     """The job document, with `result` or `error` once it ended."""
-    document = _document(record) | _ending(record)
-    if record.state != "succeeded":
-        return json(document, http_status)
-    return _spliced(document, record.result, http_status)
+    return _written(document(record, request.script_root), record.result, http_status)
 
 
 def result(record: JobRecord, file: File | None = None) -> Response:
@@ -70,14 +67,24 @@ def result(record: JobRecord, file: File | None = None) -> Response:
     return _prediction(head | _told(record), record.result, file)
 
 
-def _document(record: JobRecord) -> dict:
-    url = _url(record)
+def document(record: JobRecord, url_prefix: str) -> dict:
+    """The job document but for the result."""
+    return _standing(record, f"{url_prefix}/jobs/{record.id}") | _ending(record, url_prefix)
+
+
+def joined(head: Mapping[str, Any], result: bytes) -> list[bytes]:
+    """A JSON object in pieces, whose last member `result` is JSON already. Without a result it has none."""
+    text = orjson.dumps(head)
+    return [text[:-1] + b',"result":', result, b"}"] if result else [text]
+
+
+def _standing(record: JobRecord, url: str) -> dict:
     return {"status": 202, "id": record.id, "state": record.state, "model_type": record.model_type,
             "queue_position": record.queue_position, "eta_s": None if record.eta_s is None else round(record.eta_s, 3),
             "progress": {"done": record.tiles_done, "total": record.tiles},
             "created_at": _time(record.created_at), "started_at": _time(record.started_at),
             "completed_at": _time(record.completed_at),
-            "urls": {"get": url, "result": f"{url}/result", "cancel": url}}
+            "urls": {"get": url, "result": f"{url}/result", "events": f"{url}/events", "cancel": url}}
 
 
 def _url(record: JobRecord) -> str:
@@ -85,7 +92,7 @@ def _url(record: JobRecord) -> str:
     return f"{request.script_root}/jobs/{record.id}"
 
 
-def _ending(record: JobRecord) -> dict:
+def _ending(record: JobRecord, url_prefix: str) -> dict:
     """What the document says otherwise, or besides, once the job ended."""
     if record.state == "canceled":
         return {"status": 410}
@@ -95,7 +102,8 @@ def _ending(record: JobRecord) -> dict:
         return {}
     outcome = _outcome(record)
     problem = problems.problem_of(outcome.kind)
-    return {"status": problem.status, "error": problems.document(problem, outcome.detail, record.request_id)}
+    error = problems.document(problem, outcome.detail, record.request_id, url_prefix)
+    return {"status": problem.status, "error": error}
 
 
 def _told(record: JobRecord) -> dict:
@@ -116,16 +124,15 @@ def _times(phases_ms: Mapping[str, float], queue_ms: float, total_ms: float) -> 
 
 def _prediction(head: dict, result: bytes, file: File | None) -> Response:
     times = head["timings_ms"]
-    response = (_spliced(head, result, 200) if file is None else
+    response = (_written(head, result, 200) if file is None else
                 Response(file.data, 200, dict(file.headers), content_type=file.kind))
     response.headers["Server-Timing"] = ", ".join(f"{phase};dur={times[phase]}" for phase in PHASES)
     response.headers["Vary"] = "Accept"
     return response
 
 
-def _spliced(head: Mapping[str, Any], result: bytes, http_status: int) -> Response:
-    """A JSON object whose last member `result` is JSON already."""
-    pieces = [orjson.dumps(head)[:-1] + b',"result":', result, b"}\n"]
+def _written(head: Mapping[str, Any], result: bytes, http_status: int) -> Response:
+    pieces = [*joined(head, result), b"\n"]
     length = sum(map(len, pieces))
     body = pieces if length > JOINED_BYTES else [b"".join(pieces)]
     return Response(body, http_status, [("Content-Length", str(length))], content_type=JSON)

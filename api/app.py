@@ -26,6 +26,7 @@ from api.waiting import Waiting
 from jobs.connection import subscriber_client, web_client
 from jobs.costs import SharedCosts
 from jobs.events import JobEvents
+from jobs.following import Following
 from jobs.queue import JobQueue
 from jobs.store import make_store
 from jobs.totals import QueueTotals
@@ -62,10 +63,11 @@ def make_services(settings: Settings) -> Services:
                      intake.run if settings.embedded else lambda call: call())
     costs = Costs(catalogue, SharedCosts(client, settings.queue))
     waiting = Waiting(settings.state.waiting, settings.predictors)
-    drain = Drain(settings.state, events.end_waits)
+    following = Following(events, queue.records)
+    drain = Drain(settings.state, following.end)
     return Services(
         settings, Limits(settings.quick_ms, settings.inline_budget_ms), catalogue,
-        Predictors(settings.state, catalogue), costs, queue, events, intake, in_flight,
+        Predictors(settings.state, catalogue), costs, queue, events, following, intake, in_flight,
         Forms(settings, in_flight, intake), waiting, drain,
         Promotions(queue, events, waiting, costs, counting, drain.count), AccessLog(settings.log_dir / "access.log"),
         Callers(settings), Browsers.of(settings), Shares(_most_connections() / OVERDRAFT),

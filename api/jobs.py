@@ -1,10 +1,9 @@
-"""/jobs: how an accepted job stands, what came of it, and its cancellation."""
+"""/jobs: how an accepted job stands, what happens to it, what came of it, and its cancellation."""
 
 from flask import Blueprint, Response, request
 
-from api import accept, answers, drawings, preferences, tensors
+from api import accept, answers, drawings, job_lists, preferences, streams, tensors
 from api.auth import caller
-from api.problems import NotImplementedYet
 from api.services import services
 from api.waits import waited_for
 from jobs.job import JobRecord
@@ -30,9 +29,20 @@ def cancel(job_id: str) -> Response:
 
 
 @blueprint.get("/jobs")
+def index() -> Response:
+    search, listing = job_lists.search(request.args), services().queue.listing
+    return answers.json(job_lists.document(listing.page(caller().owner, search), request.args, request.script_root))
+
+
 @blueprint.get("/jobs/<job_id>/events")
-def later(job_id: str = "") -> Response:
-    raise NotImplementedYet(f"{request.path} is not built yet; poll GET /jobs/<id>?wait=30")
+def events(job_id: str) -> Response:
+    """204 tells the browser of a caller who knows of the end already to come back no more."""
+    service = services()
+    record = service.queue.read(job_id, caller().owner)
+    last = streams.seen(request.headers.get("Last-Event-ID", ""), record)
+    if record.ended and last == streams.number(record):
+        return Response(status=204)
+    return streams.response(service, record, last)
 
 
 def _waited_for(job_id: str) -> JobRecord:

@@ -18,6 +18,7 @@ from api.promotion import Promotions
 from api.routing import Limits
 from api.waiting import Waiting
 from jobs.events import JobEvents
+from jobs.following import Following
 from jobs.queue import JobQueue
 from jobs.totals import QueueTotals
 from metrics.numbers import Numbers
@@ -38,6 +39,7 @@ class Services:
     costs: Costs
     queue: JobQueue
     events: JobEvents
+    following: Following
     intake: Intake
     in_flight: InFlight
     forms: Forms
@@ -59,6 +61,7 @@ class Services:
         self.intake.start()
         self.waiting.start()
         self.events.start()
+        self.following.start()
         self.drain.start()
         self.costs.start()
 

@@ -1,5 +1,6 @@
 """The backlog: predicted milliseconds of the jobs that were accepted and have not ended, and how fast they go."""
 
+from dataclasses import dataclass
 from typing import cast
 
 from redis.client import Pipeline
@@ -16,6 +17,24 @@ ACCEPTED_MS, ENDED_MS = "accepted-ms", "ended-ms"
 PACE = "pace"
 FORGETTING, MAX_PACE = 0.95, 20.0
 SHARE = "; while others' jobs wait too, a caller may have half of what may wait"
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """How far the workers are with what was accepted: predicted milliseconds of all jobs that have ended, how many
+    milliseconds a predicted one takes, and how many workers share the work. `time_s` is when, by the clock of jobs."""
+
+    ended_ms: float
+    pace: float
+    workers: int
+    time_s: float
+
+    def seconds_left(self, predicted_ms: float, accepted_ms: float, ran_ms: float | None) -> float:
+        """Until a job ends: what was accepted before it and has not ended, shared by the workers at their pace.
+        `ran_ms` is how long the job runs already; None: it waits."""
+        before_ms = accepted_ms - self.ended_ms if ran_ms is None else 0.0
+        own_ms = max(predicted_ms, before_ms / self.workers)
+        return max(1.0, own_ms * self.pace - (ran_ms or 0.0)) / 1000
 
 
 class Backlog:
@@ -38,14 +57,15 @@ class Backlog:
         accepted, ended = cast(list[bytes | None], self._client.mget(self._accepted, self._ended))
         return max(0.0, _number(accepted) - _number(ended))
 
-    def seconds_left(self, predicted_ms: float, accepted_ms: float, ran_ms: float | None) -> float:
-        """Until a job ends: what was accepted before it and has not ended, shared by the workers at their pace.
-        `ran_ms` is how long the job runs already; None: it waits."""
-        before_ms = 0.0
-        if ran_ms is None:
-            before_ms = accepted_ms - _number(cast(bytes | None, self._client.get(self._ended)))
-        own_ms = max(predicted_ms, before_ms / self._settings.job_workers)
-        return max(1.0, own_ms * pace(self._queue) - (ran_ms or 0.0)) / 1000
+    def forecast(self) -> Forecast:
+        """How far the workers are now, and at which pace they go."""
+        with self._client.pipeline(transaction=False) as pipeline:
+            pipeline.get(self._ended)
+            pipeline.hmget(key(self._queue.name, PACE), "took", "predicted")
+            pipeline.time()
+            ended_ms, sums, (seconds, microseconds) = pipeline.execute()
+        return Forecast(_number(ended_ms), _pace(*map(_number, sums)), self._settings.job_workers,
+                        seconds + microseconds / 1e6)
 
     def check_deadline(self, deadline_s: float | None, share_behind: float) -> None:
         """Raises NotInTime where a job could not begin within so many seconds, though a share of what was accepted
@@ -89,7 +109,10 @@ def note_pace(queue: Queue, predicted_ms: float, took_ms: float) -> None:
 
 def pace(queue: Queue) -> float:
     """Milliseconds of a worker per predicted one; below 1 where jobs run on several cores."""
-    took, predicted = _sums(queue)
+    return _pace(*_sums(queue))
+
+
+def _pace(took: float, predicted: float) -> float:
     return min(MAX_PACE, max(1 / MAX_PACE, took / predicted)) if predicted > 0 else 1.0
 
 

@@ -1,5 +1,7 @@
 """The one place that makes clients of the queue server."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from redis import BlockingConnectionPool, Redis, UnixDomainSocketConnection
@@ -9,6 +11,7 @@ from redis.exceptions import OutOfMemoryError, RedisError
 from redis.exceptions import TimeoutError as QueueServerSilent
 from redis.retry import Retry
 
+from jobs.errors import QueueUnavailable
 from settings import Settings
 
 # A web process must answer, not wait; redis-py by itself waits for seconds for a server that is gone or frozen.
@@ -16,7 +19,8 @@ WEB_TIMEOUT_S = 1.0
 WEB_CONNECTIONS = 64
 WORKER_RETRIES = 5
 WORKER_RETRY_PAUSE_S = 0.2
-
+AWAY = "the queue server does not answer; try again in a few seconds"
+FULL = "the queue server has no room for new jobs: its disk or memory is full; try again later"
 
 DISK_FULL = "MISCONF"  # how every queue server's answer begins while it cannot write its file
 
@@ -29,6 +33,17 @@ def is_full(error: RedisError) -> bool:
 def will_pass(error: RedisError) -> bool:
     """Whether the same may go well later: the queue server is away, silent or full."""
     return isinstance(error, (QueueServerAway, QueueServerSilent)) or is_full(error)
+
+
+@contextmanager
+def unavailable() -> Iterator[None]:
+    """What the HTTP side does with jobs fails as QueueUnavailable, which says whether it is worth trying again."""
+    try:
+        yield
+    except RedisError as error:
+        raise QueueUnavailable(FULL if is_full(error) else AWAY) from error
+    except OSError as error:  # of the spool folder; redis-py's own errors are RedisErrors
+        raise QueueUnavailable(f"the image cannot be stored: {error.strerror or error}") from error
 
 
 def web_client(settings: Settings) -> Redis:

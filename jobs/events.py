@@ -1,6 +1,6 @@
-"""Who waits for which job: one subscription per process, fanned out to all that wait in it.
+"""News of jobs: one subscription per process, fanned out to all who want to know.
 
-Under gunicorn the threads and locks below are gevent's, so that thousands may wait.
+Under gunicorn the threads and locks below are gevent's.
 """
 
 import logging
@@ -11,65 +11,63 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from redis import Redis
-from redis.client import Pipeline
+from redis.client import Pipeline, PubSub
 from redis.exceptions import RedisError
+from rq.job import Job
 
-from jobs.errors import QueueUnavailable
-from jobs.job import JobRecord
+from jobs.connection import QueueServerSilent
 from jobs.keys import DEFAULT_QUEUE, key
 
 CHANNEL = "job:"
+CHANGES = "punnet_changes"  # a field of the job's hash: how often something has happened to the job
 RECONNECT_PAUSE_S = 0.1
+# A link that is cut without a word looks like one on which nothing happens: after so many seconds the server is asked
+# whether it is there, and is given as many to answer.
+SILENCE_S = 5.0
+Hear = Callable[[], None]
 log = logging.getLogger(__name__)
 
 
-def announce(client: Redis | Pipeline, job_id: str, queue_name: str = DEFAULT_QUEUE) -> None:
-    """Tell those who wait that something happened to the job."""
-    client.publish(key(queue_name, CHANNEL + job_id), b"")
+def announce(pipeline: Pipeline, job_id: str, queue_name: str) -> None:
+    """Count that something happened to the job, and tell those who want to know: in the transaction that does it."""
+    pipeline.hincrby(Job.key_for(job_id), CHANGES, 1)
+    pipeline.publish(channel(queue_name, job_id), b"")
+
+
+def channel(queue_name: str, job_id: str) -> str:
+    """On which channel there is news of a job."""
+    return key(queue_name, CHANNEL + job_id)
 
 
 class JobEvents:
-    """Wakes those who wait for a job when something happened to it."""
+    """Tells who wants to know that something happened to a job."""
 
     def __init__(self, client: Redis, queue_name: str = DEFAULT_QUEUE) -> None:
-        self._client, self._channel = client, key(queue_name, CHANNEL)
-        self._waiting: defaultdict[str, set[threading.Event]] = defaultdict(set)
-        self._ending = False
+        self._client, self._channel = client, channel(queue_name, "")
+        self._hearing: defaultdict[str, set[Hear]] = defaultdict(set)
 
     def start(self) -> None:
         """Subscribe; after a fork, never before."""
         threading.Thread(target=self._listen, name="job-events", daemon=True).start()
 
-    def end_waits(self) -> None:
-        """Let everybody who waits go, now and from now on: the service is being stopped."""
-        self._ending = True
-        self._wake_all()
-
-    def wait(self, record: JobRecord, timeout_s: float, read: Callable[[str], JobRecord]) -> JobRecord:
-        """The job's record once it has ended, or where it stands after `timeout_s`.
-
-        A queue server that goes away meanwhile is waited for: the job is safe in it.
-        """
-        deadline = time.monotonic() + timeout_s
-        with self.watching(record.id) as news:
-            record = _read_again(record, read)  # what happened before we watched
-            while not record.ended and not self._ending and (left := deadline - time.monotonic()) > 0:
-                news.wait(left)
-                news.clear()
-                record = _read_again(record, read)
-        return record
-
     @contextmanager
     def watching(self, job_id: str) -> Iterator[threading.Event]:
         """An event that is set at each news of the job, and whenever news may have been missed."""
         news = threading.Event()
-        self._waiting[job_id].add(news)
+        self.hear(job_id, news.set)
         try:
             yield news
         finally:
-            self._waiting[job_id].discard(news)
-            if not self._waiting[job_id]:
-                del self._waiting[job_id]
+            self.leave(job_id, news.set)
+
+    def hear(self, job_id: str, hear: Hear) -> None:
+        """Call `hear` at each news of the job, and whenever news may have been missed, until `leave`."""
+        self._hearing[job_id].add(hear)
+
+    def leave(self, job_id: str, hear: Hear) -> None:
+        self._hearing[job_id].discard(hear)
+        if not self._hearing[job_id]:
+            del self._hearing[job_id]
 
     def _listen(self) -> None:
         while True:
@@ -82,23 +80,28 @@ class JobEvents:
     def _follow(self) -> None:
         with self._client.pubsub() as subscription:
             subscription.psubscribe(self._channel + "*")
-            for message in subscription.listen():
+            while True:
+                message = _next(subscription)
                 if message["type"] == "psubscribe":
-                    self._wake_all()  # what happened before was missed: all read again
-                else:
-                    self._wake(message["channel"].decode().removeprefix(self._channel))
+                    self._tell_all()  # what happened before was missed: all look again
+                elif message["type"] == "pmessage":
+                    self._tell(message["channel"].decode().removeprefix(self._channel))
 
-    def _wake(self, job_id: str) -> None:
-        for news in tuple(self._waiting.get(job_id, ())):
-            news.set()
+    def _tell(self, job_id: str) -> None:
+        for hear in tuple(self._hearing.get(job_id, ())):
+            hear()
 
-    def _wake_all(self) -> None:
-        for job_id in tuple(self._waiting):
-            self._wake(job_id)
+    def _tell_all(self) -> None:
+        for job_id in tuple(self._hearing):
+            self._tell(job_id)
 
 
-def _read_again(last: JobRecord, read: Callable[[str], JobRecord]) -> JobRecord:
-    try:
-        return read(last.id)
-    except QueueUnavailable:
-        return last
+def _next(subscription: PubSub) -> dict:
+    """What the queue server says next, be it that it is there. Raises RedisError where it says nothing."""
+    message = subscription.get_message(timeout=SILENCE_S)
+    if message is None:
+        subscription.ping()
+        message = subscription.get_message(timeout=SILENCE_S)
+    if message is None:
+        raise QueueServerSilent(f"the queue server says nothing for {SILENCE_S:g} s")
+    return message

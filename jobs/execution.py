@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
-from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import RedisError, WatchError
 from rq import Queue
@@ -25,7 +24,7 @@ from rq.utils import utcformat
 
 from jobs.backlog import note_end
 from jobs.clock import moment
-from jobs.events import announce
+from jobs.events import CHANGES, announce, channel
 from jobs.job import CANCELED, DEADLINE, Outcome, State
 from jobs.keys import key
 from jobs.lifetimes import CLOCK, SPARE_S, note_ended
@@ -37,6 +36,15 @@ HEARTBEAT_S = 3
 HEARTBEAT_TTL_S = 15
 # Fields of the job's hash, beside RQ's own.
 OUTCOME, TILES_DONE, DEATHS = "punnet_outcome", "punnet_tiles_done", "punnet_deaths"
+# KEYS: the job. ARGV: the field, how many tiles are done, the field of changes, the channel. What somebody ended, or
+# deleted, meanwhile stays as it is.
+NOTE_PROGRESS = """
+if redis.call('HGET', KEYS[1], 'status') == 'started' then
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+  redis.call('HINCRBY', KEYS[1], ARGV[3], 1)
+  redis.call('PUBLISH', ARGV[4], '')
+end
+"""
 MAX_RESULT_BYTES = 200_000_000  # the queue server takes no value of 512 MB
 ENDED = (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED)
 # All that is known of a job, at one moment. KEYS: its hash, the registry of running jobs, the queue, the list of jobs
@@ -159,10 +167,11 @@ def miss(queue: Queue, job_id: str) -> bool:
     return _end(queue, job_id, lambda standing: not standing.executions, outcome)
 
 
-def note_progress(client: Redis, job_id: str, tiles_done: int) -> None:
+def note_progress(queue: Queue, job_id: str, tiles_done: int) -> None:
     """How far a running job is, for its document. A queue server that is away just now does not hinder the job."""
     try:
-        client.hset(Job.key_for(job_id), TILES_DONE, str(tiles_done))
+        queue.connection.eval(NOTE_PROGRESS, 1, Job.key_for(job_id), TILES_DONE, str(tiles_done), CHANGES,
+                              channel(queue.name, job_id))
     except RedisError as error:
         log.warning("progress of job %s is not noted: %s", job_id, error)
 

@@ -61,12 +61,13 @@ class Outcome:
 class JobRecord:
     """A job as it stands, read from the queue server. `request_id` is the submission's, `queue_position` counts from 1
     while the job is queued, `eta_s` is the time until its end by predicted cost. Progress is counted in tiles of the
-    image. `result` is the JSON of a succeeded job's result."""
+    image. `changes` grows with everything that happens to the job. `result` is the JSON of a succeeded job's result."""
 
     id: str
     state: State
     model_type: str
     created_at: datetime
+    owner: str = ""
     request_id: str = "-"
     started_at: datetime | None = None
     completed_at: datetime | None = None
@@ -74,6 +75,7 @@ class JobRecord:
     eta_s: float | None = None
     tiles: int = 1
     tiles_done: int = 0
+    changes: int = 0
     outcome: Outcome | None = None
     result: bytes = b""
 

@@ -15,6 +15,7 @@ from rq import Queue
 from rq.job import Job
 from rq.registry import BaseRegistry, CanceledJobRegistry
 
+from jobs.index import forget_accepted
 from jobs.keys import key
 
 RESULT = "result:"
@@ -99,12 +100,19 @@ class Lifetimes:
         return ids[:first], kept_bytes
 
     def _forget_jobs(self, ids: Sequence[str]) -> None:
+        owners = self._owners(ids)
         with self._client.pipeline() as pipeline:
-            for job_id in ids:
+            for job_id, owner in zip(ids, owners, strict=True):
                 self._forget_job(pipeline, job_id)
+                forget_accepted(pipeline, self._queue.name, owner, job_id)
             pipeline.execute()
         for job_id in ids:
             self._forget(job_id)
+
+    def _owners(self, ids: Sequence[str]) -> list[str]:
+        marks = [key(self._queue.name, TOMBSTONE + job_id) for job_id in ids]
+        owners = cast(list[bytes | None], self._client.mget(marks)) if marks else []
+        return [(owner or b"").decode() for owner in owners]
 
     def _forget_job(self, pipeline: Pipeline, job_id: str) -> None:
         pipeline.delete(Job.key_for(job_id), key(self._queue.name, RESULT + job_id))

@@ -1,29 +1,25 @@
 """Jobs in the queue server, for the HTTP side: submit, promote, read, cancel."""
 
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 from redis import Redis
-from redis.exceptions import RedisError
 from rq import Queue, Retry
-from rq.exceptions import NoSuchJobError
 from rq.executions import Execution
 from rq.job import Job, JobStatus
-from rq.serializers import JSONSerializer
 
 from jobs import execution as executions
 from jobs.backlog import Backlog
 from jobs.clock import server_time_s
-from jobs.connection import is_full
+from jobs.connection import unavailable
 from jobs.errors import QueueUnavailable
-from jobs.execution import HEARTBEAT_TTL_S, owner_of
+from jobs.execution import HEARTBEAT_TTL_S
+from jobs.index import note_accepted
 from jobs.job import JobRecord, JobRequest, Outcome
-from jobs.keys import key
-from jobs.lifetimes import TOMBSTONE
-from jobs.records import Records, gone
+from jobs.listing import Listing
+from jobs.records import Records
 from jobs.recovery import requeue
 from jobs.store import ImageStore, make_ended_store
 from jobs.turns import make_queue, note
@@ -32,8 +28,6 @@ from settings import Settings
 TASK = "worker.tasks.predict"  # what RQ's tools show; the worker runs every job of the queue alike
 # RQ's own tools clean up after an execution without heartbeats: with tries left they requeue the job, as we do.
 RETRIES = 3
-AWAY = "the queue server does not answer; try again in a few seconds"
-FULL = "the queue server has no room for new jobs: its disk or memory is full; try again later"
 
 
 class JobQueue:
@@ -47,7 +41,8 @@ class JobQueue:
         self._client, self._store, self._settings = client, store, settings
         self._queue = make_queue(client, settings.queue)
         self._backlog = Backlog(self._queue, settings)
-        self._records = Records(self._queue, self._backlog)
+        self.records = Records(self._queue, self._backlog)
+        self.listing = Listing(self._queue, self.records)
 
     def submit(self, request: JobRequest, image: bytes) -> JobRecord:
         """Accept a job on an encoded image: once this returns, it will be answered.
@@ -55,9 +50,9 @@ class JobQueue:
         Raises:
             QueueFull, QueueUnavailable, NotInTime.
         """
-        with _unavailable():
+        with unavailable():
             job = self._accepted(request, image, JobStatus.QUEUED)
-            self._queue.enqueue_job(job)
+            self._enqueue(job, request.owner)
         return self._read_accepted(job.id, request)
 
     def promote(self, request: JobRequest, image: bytes, owner: str) -> tuple[JobRecord, Execution]:
@@ -67,10 +62,11 @@ class JobQueue:
         Raises:
             QueueFull, QueueUnavailable.
         """
-        with _unavailable():
+        with unavailable():
             job = self._accepted(request, image, JobStatus.STARTED)
             with self._client.pipeline() as pipeline:
                 job.save(pipeline=pipeline)
+                note_accepted(pipeline, self._queue.name, job.id, request.owner)
                 execution = executions.register(pipeline, job, owner)
                 executions.note_begun(pipeline, job, job.meta["accepted_at"])
                 pipeline.execute()
@@ -82,7 +78,7 @@ class JobQueue:
         Raises:
             QueueUnavailable.
         """
-        with _unavailable(), self._client.pipeline() as pipeline:
+        with unavailable(), self._client.pipeline() as pipeline:
             if not executions.is_running(self._queue, execution):
                 return False
             execution.heartbeat(self._queue.started_job_registry, HEARTBEAT_TTL_S, pipeline)
@@ -97,7 +93,7 @@ class JobQueue:
             QueueUnavailable: it is not ended; try again.
         """
         job_id = execution.job_id
-        with _unavailable():
+        with unavailable():
             if outcome.succeeded:
                 self._in_thread(lambda: self._ended.keep(job_id, image))
             if executions.end(self._queue, job_id, execution.id, outcome, result):
@@ -109,7 +105,7 @@ class JobQueue:
         Raises:
             QueueUnavailable.
         """
-        with _unavailable():
+        with unavailable():
             requeue(self._queue, execution.job_id, execution.id, blame=False)
 
     def read(self, job_id: str, owner: str = "") -> JobRecord:
@@ -118,17 +114,7 @@ class JobQueue:
         Raises:
             JobNotFound, JobExpired, QueueUnavailable.
         """
-        with _unavailable():
-            try:
-                job = Job(job_id, self._client, JSONSerializer)
-                fields = cast(dict[bytes, bytes], self._client.hgetall(job.key))
-                job.restore(fields)
-            except (NoSuchJobError, ValueError):
-                known = cast(bytes | None, self._client.get(key(self._queue.name, TOMBSTONE + job_id)))
-                raise gone(job_id, known is not None and known.decode() == owner) from None
-            if owner_of(job) != owner or job.origin != self._queue.name:  # another installation's on this server
-                raise gone(job_id, known=False)
-            return self._records.record(job, fields)
+        return self.records.read(job_id, owner)
 
     def ended_image(self, job_id: str) -> bytes:
         """The image of a job that succeeded, kept for a while so that its result can be drawn on it.
@@ -136,7 +122,7 @@ class JobQueue:
         Raises:
             ImageLost, QueueUnavailable.
         """
-        with _unavailable():
+        with unavailable():
             return self._in_thread(lambda: self._ended.get(job_id))
 
     def cancel(self, job_id: str, owner: str = "") -> JobRecord:
@@ -158,7 +144,7 @@ class JobQueue:
         return self._end_and_read(job_id, owner, executions.miss)
 
     def _end_and_read(self, job_id: str, owner: str, end: Callable[[Queue, str], bool]) -> JobRecord:
-        with _unavailable():
+        with unavailable():
             if end(self._queue, job_id):
                 self._in_thread(lambda: self._store.delete(job_id))
         return self.read(job_id, owner)
@@ -168,7 +154,7 @@ class JobQueue:
         try:
             return self.read(job_id, request.owner)
         except QueueUnavailable:
-            return JobRecord(job_id, "queued", request.model_type, datetime.now(UTC), request.request_id)
+            return JobRecord(job_id, "queued", request.model_type, datetime.now(UTC), request.owner, request.request_id)
 
     def _accepted(self, request: JobRequest, image: bytes, status: JobStatus) -> Job:
         """The job with its image stored and its work counted; not saved yet."""
@@ -180,6 +166,12 @@ class JobQueue:
         note(self._queue, job_id, request.caller, len(image))
         behind_ms = look.share_behind * self._backlog.predicted_ms() if look.share_behind else 0.0
         return self._job(job_id, request, self._backlog.accept(request.predicted_ms) - behind_ms, status)
+
+    def _enqueue(self, job: Job, owner: str) -> None:
+        with self._client.pipeline() as pipeline:
+            self._queue.enqueue_job(job, pipeline)  # first: RQ begins the transaction
+            note_accepted(pipeline, self._queue.name, job.id, owner)
+            pipeline.execute()
 
     def _job(self, job_id: str, request: JobRequest, accepted_ms: float, status: JobStatus) -> Job:
         now_s = server_time_s(self._client)
@@ -193,13 +185,3 @@ class JobQueue:
             meta={"model_type": request.model_type, "predicted_ms": request.predicted_ms, "accepted_ms": accepted_ms,
                   "accepted_at": now_s, "request_id": request.request_id, "tiles": request.tiles,
                   "owner": request.owner})
-
-
-@contextmanager
-def _unavailable() -> Iterator[None]:
-    try:
-        yield
-    except RedisError as error:
-        raise QueueUnavailable(FULL if is_full(error) else AWAY) from error
-    except OSError as error:  # of the spool folder; redis-py's own errors are RedisErrors
-        raise QueueUnavailable(f"the image cannot be stored: {error.strerror or error}") from error

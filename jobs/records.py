@@ -1,67 +1,141 @@
-"""What a job's record says, read from the queue server."""
+"""Jobs in the queue server -> records: where a job stands, and what came of it."""
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import cast
 
 from rq import Queue
+from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
+from rq.serializers import JSONSerializer
 
-from jobs.backlog import Backlog
-from jobs.clock import moment, server_time_s
+from jobs.backlog import Backlog, Forecast
+from jobs.clock import moment
+from jobs.connection import unavailable
 from jobs.errors import JobExpired, JobNotFound
-from jobs.execution import OUTCOME, TILES_DONE
+from jobs.events import CHANGES
+from jobs.execution import OUTCOME, TILES_DONE, owner_of
 from jobs.job import WORKER_LOST, JobRecord, Outcome, State
 from jobs.keys import key
-from jobs.lifetimes import RESULT
+from jobs.lifetimes import RESULT, TOMBSTONE
 
 STATES: dict[JobStatus, State] = {JobStatus.STARTED: "processing", JobStatus.FINISHED: "succeeded",
                                   JobStatus.FAILED: "failed", JobStatus.STOPPED: "failed",
                                   JobStatus.CANCELED: "canceled"}
+Fields = Mapping[bytes, bytes]
 
 
 class Records:
-    """Of the jobs of one queue."""
+    """Reads jobs: one with its result, or many without theirs, which takes no more round trips than one does."""
 
     def __init__(self, queue: Queue, backlog: Backlog) -> None:
-        self._queue, self._client, self._backlog = queue, queue.connection, backlog
+        self._client, self._queue, self._backlog = queue.connection, queue, backlog
 
-    def record(self, job: Job, fields: dict[bytes, bytes]) -> JobRecord:
-        """The job as its hash's fields tell it. Raises JobExpired, RedisError."""
-        state, tiles = STATES.get(job.get_status(refresh=False), "queued"), job.meta["tiles"]
-        tiles_done = {"processing": int(fields.get(TILES_DONE.encode(), 0)), "succeeded": tiles}.get(state, 0)
-        return JobRecord(
-            job.id, state, job.meta["model_type"], request_id=job.meta["request_id"],
-            created_at=moment(job.meta["accepted_at"]),
-            started_at=None if state == "queued" else job.started_at,
-            completed_at=job.ended_at if state in ("succeeded", "failed", "canceled") else None,
-            queue_position=self._position(job) if state == "queued" else None,
-            eta_s=self._eta_s(job, state) if state in ("queued", "processing") else None,
-            tiles=tiles, tiles_done=tiles_done, outcome=_outcome(state, fields),
-            result=self._result(job.id) if state == "succeeded" else b"")
+    def read(self, job_id: str, owner: str = "") -> JobRecord:
+        """A job with its result. For another than its owner there is no such job.
 
-    def _result(self, job_id: str) -> bytes:
-        result = cast(bytes | None, self._client.get(key(self._queue.name, RESULT + job_id)))
+        Raises:
+            JobNotFound, JobExpired, QueueUnavailable.
+        """
+        [record] = self.read_many([job_id])
+        if record is None:
+            raise self.missing(job_id, owner)
+        if record.owner != owner:
+            raise gone(job_id, known=False)
+        return self.with_result(record)
+
+    def read_many(self, ids: Sequence[str]) -> list[JobRecord | None]:
+        """Where jobs stand, without their results; None for a job that is not there.
+
+        Raises:
+            QueueUnavailable.
+        """
+        with unavailable():
+            found = [self._restored(job_id, fields) for job_id, fields in zip(ids, self._fields(ids), strict=True)]
+            records = [None if one is None else _record(*one) for one in found]
+            return self._estimated(records, {one[0].id: one[0] for one in found if one})
+
+    def with_result(self, record: JobRecord) -> JobRecord:
+        """The record of a job that succeeded with its result; any other as it is.
+
+        Raises:
+            JobExpired, QueueUnavailable.
+        """
+        if record.state != "succeeded" or record.result:
+            return record
+        with unavailable():
+            result = cast(bytes | None, self._client.get(key(self._queue.name, RESULT + record.id)))
         if result is None:  # a queue server short of memory may have dropped it
-            raise gone(job_id, known=True)
-        return result
+            raise gone(record.id, known=True)
+        return replace(record, result=result)
 
-    def _position(self, job: Job) -> int:
+    def missing(self, job_id: str, owner: str) -> JobNotFound | JobExpired:
+        """Why a job is not there, as far as its owner, or another, may know. Raises QueueUnavailable."""
+        with unavailable():
+            known = cast(bytes | None, self._client.get(key(self._queue.name, TOMBSTONE + job_id)))
+        return gone(job_id, known is not None and known.decode() == owner)
+
+    def _fields(self, ids: Sequence[str]) -> list[Fields]:
+        with self._client.pipeline(transaction=False) as pipeline:
+            for job_id in ids:
+                pipeline.hgetall(Job.key_for(job_id))
+            return pipeline.execute()
+
+    def _restored(self, job_id: str, fields: Fields) -> tuple[Job, Fields] | None:
+        try:
+            job = Job(job_id, self._client, JSONSerializer)
+            job.restore(fields)
+        except (NoSuchJobError, ValueError):
+            return None
+        return (job, fields) if job.origin == self._queue.name else None  # another installation's on this server
+
+    def _estimated(self, records: list[JobRecord | None], jobs: Mapping[str, Job]) -> list[JobRecord | None]:
+        """The records, those of jobs that have not ended with their place in the queue and the time until their end."""
+        open_ids = [record.id for record in records if record and not record.ended]
+        if not open_ids:
+            return records
+        positions, forecast = self._positions(open_ids), self._backlog.forecast()
+        return [_estimated(record, jobs[record.id], positions[record.id], forecast)
+                if record and not record.ended else record for record in records]
+
+    def _positions(self, ids: Sequence[str]) -> dict[str, int]:
         """1 is next. A job that a worker just took, or that is being requeued, is next too."""
-        position = self._client.lpos(self._queue.key, job.id)
-        return 1 if position is None else cast(int, position) + 1
-
-    def _eta_s(self, job: Job, state: State) -> float:
-        ran_ms = None
-        if state == "processing" and job.started_at is not None:
-            ran_ms = max(0.0, (server_time_s(self._client) - job.started_at.timestamp()) * 1000)  # it may be set back
-        return self._backlog.seconds_left(job.meta["predicted_ms"], job.meta["accepted_ms"], ran_ms)
+        with self._client.pipeline(transaction=False) as pipeline:
+            for job_id in ids:
+                pipeline.lpos(self._queue.key, job_id)
+            return {job_id: (place or 0) + 1 for job_id, place in zip(ids, pipeline.execute(), strict=True)}
 
 
 def gone(job_id: str, known: bool) -> JobNotFound | JobExpired:
+    """Why a job cannot be read: it was there once, as far as the caller may know, or it never was."""
     return JobExpired(f"the result of job {job_id} has expired") if known else JobNotFound(f"no job {job_id}")
 
 
-def _outcome(state: State, fields: dict[bytes, bytes]) -> Outcome | None:
+def _record(job: Job, fields: Fields) -> JobRecord:
+    state, tiles = STATES.get(job.get_status(refresh=False), "queued"), job.meta["tiles"]
+    tiles_done = {"processing": _number(fields, TILES_DONE), "succeeded": tiles}.get(state, 0)
+    return JobRecord(
+        job.id, state, job.meta["model_type"], owner=owner_of(job), request_id=job.meta["request_id"],
+        created_at=moment(job.meta["accepted_at"]),
+        started_at=None if state == "queued" else job.started_at,
+        completed_at=job.ended_at if state in ("succeeded", "failed", "canceled") else None,
+        tiles=tiles, tiles_done=tiles_done, changes=_number(fields, CHANGES), outcome=_outcome(state, fields))
+
+
+def _estimated(record: JobRecord, job: Job, position: int, forecast: Forecast) -> JobRecord:
+    ran_ms = None
+    if record.state == "processing" and record.started_at is not None:
+        ran_ms = max(0.0, (forecast.time_s - record.started_at.timestamp()) * 1000)  # the clock may be set back
+    return replace(record, queue_position=position if record.state == "queued" else None,
+                   eta_s=forecast.seconds_left(job.meta["predicted_ms"], job.meta["accepted_ms"], ran_ms))
+
+
+def _number(fields: Fields, name: str) -> int:
+    return int(fields.get(name.encode(), 0))
+
+
+def _outcome(state: State, fields: Fields) -> Outcome | None:
     """What came of a job that succeeded or failed; of one that RQ's own tools gave up, why."""
     if state not in ("succeeded", "failed"):
         return None

@@ -41,7 +41,7 @@ def _tasks(settings: Settings, client: Redis) -> Tasks:
     """With a Redis client of the process's own."""
     catalogue = Catalogue(settings.state.catalogue)
     return Tasks(Predictors(settings.state, catalogue), catalogue, make_store(client, settings),
-                 make_ended_store(client, settings), partial(note_progress, client),
+                 make_ended_store(client, settings), partial(note_progress, make_queue(client, settings.queue)),
                  SharedCosts(client, settings.queue).give, Numbers(settings.state.numbers))
 
 

@@ -171,6 +171,6 @@ def test_the_callers_request_id_comes_back(server: Server) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), [
-    ("GET", "/jobs"), ("GET", "/jobs/1/events"), ("GET", "/openapi.json"), ("GET", "/docs")])
+    ("GET", "/openapi.json"), ("GET", "/docs")])
 def test_what_is_announced_for_later_says_501(server: Server, method: str, path: str) -> None:
     assert server.request(method, path).is_problem(501, "not-implemented")

@@ -46,7 +46,7 @@ def tasks_of(redis: Redis, predictors: FakePredictors | None = None) -> Tasks:
     """What a worker runs jobs with: the images are in Redis, and a fake answers."""
     ended = EndedImages(RedisStore(redis, "ended"), 10**6)
     return Tasks(cast(Any, predictors or FakePredictors()), cast(Any, SimpleNamespace(is_ready=True)),
-                 RedisStore(redis), ended, partial(note_progress, redis), lambda news: None,
+                 RedisStore(redis), ended, partial(note_progress, make_queue(redis)), lambda news: None,
                  Numbers(Path("/nonexistent")))
 
 
@@ -168,7 +168,7 @@ def make_client(make_settings: MakeSettings, predictors: FakePredictors, server:
         settings.state_dir.mkdir(exist_ok=True)
         catalogue.write(settings.state.catalogue, LISTING)
         service = services_of(client := app_module.create_app(settings).test_client())
-        for part in (service.intake, service.waiting, service.events) if start else ():
+        for part in (service.intake, service.waiting, service.events, service.following) if start else ():
             part.start()
         return client
 

@@ -9,9 +9,9 @@ import gevent
 import pytest
 from flask.testing import FlaskClient
 from redis import Redis
-from rq import Queue
 
 from inference.errors import UnsupportedImage
+from jobs.queue import JobQueue
 from tests.unit.conftest import MakeClient, services_of, start_running, work_off
 from tests.unit.fake_predictors import DRAWN, PREDICTION, FakePredictors
 from tests.unit.images import photo
@@ -27,14 +27,13 @@ def submit(client: FlaskClient, query: str = "mode=async", **headers: str) -> An
 @pytest.fixture
 def instant(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that is done before the caller of `submit` looks again."""
-    enqueue = Queue.enqueue_job
+    enqueue = JobQueue._enqueue
 
-    def enqueue_and_work(self: Queue, *arguments: Any, **options: Any) -> Any:
-        job = enqueue(self, *arguments, **options)
+    def enqueue_and_work(self: JobQueue, *arguments: Any) -> None:
+        enqueue(self, *arguments)
         work_off(redis)
-        return job
 
-    monkeypatch.setattr(Queue, "enqueue_job", enqueue_and_work)
+    monkeypatch.setattr(JobQueue, "_enqueue", enqueue_and_work)
 
 
 def test_an_accepted_job_is_told_as_the_contract_says(client: FlaskClient) -> None:
@@ -47,7 +46,7 @@ def test_an_accepted_job_is_told_as_the_contract_says(client: FlaskClient) -> No
     assert {key: value for key, value in document.items() if key not in ("id", "created_at", "eta_s")} == {
         "status": 202, "state": "queued", "model_type": "leaf", "queue_position": 1,
         "progress": {"done": 0, "total": 1}, "started_at": None, "completed_at": None,
-        "urls": {"get": url, "result": f"{url}/result", "cancel": url}}
+        "urls": {"get": url, "result": f"{url}/result", "events": f"{url}/events", "cancel": url}}
     assert document["eta_s"] >= 0
 
 
@@ -165,7 +164,7 @@ def test_a_caller_waits_until_his_time_is_up(client: FlaskClient, path: str) -> 
 
 def test_who_waits_is_answered_where_the_job_stands_when_the_service_stops(client: FlaskClient) -> None:
     url = submit(client).headers["Location"]
-    services_of(client).events.end_waits()
+    services_of(client).following.end()
     began = time.monotonic()
     assert client.get(f"{url}?wait={LONG_S}").get_json()["state"] == "queued"
     assert time.monotonic() - began < PATIENCE_S
@@ -206,7 +205,7 @@ def test_behind_a_proxy_that_strips_a_path_every_url_begins_with_it(make_client:
     accepted = submit(client, **{"X-Forwarded-Prefix": "/evil", "X-Script-Name": "/evil"})
     url = f"/vision/jobs/{accepted.get_json()['id']}"
     assert accepted.headers["Location"] == url
-    assert set(accepted.get_json()["urls"].values()) == {url, f"{url}/result"}
+    assert set(accepted.get_json()["urls"].values()) == {url, f"{url}/result", f"{url}/events"}
     stripped = url.removeprefix("/vision")
     assert client.get(f"{stripped}/result").headers["Location"] == url
     for answer in (client.get("/nothing"), client.get("/jobs/x"), client.get("/predict")):

@@ -94,7 +94,7 @@ def test_one_key_cannot_take_all_places_of_those_who_wait(make_client: MakeClien
     while held.take(digest("mine"), 1):
         pass
     assert client.get(f"{mine}?wait=60", headers=MINE).get_json()["state"] == "queued"  # at once
-    services_of(client).events.end_waits()
+    services_of(client).following.end()
     assert client.get(f"{theirs}?wait=60", headers=THEIRS).get_json()["state"] == "queued"
 
 

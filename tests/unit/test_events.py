@@ -1,7 +1,6 @@
 import threading
 import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable
 from typing import Any
 
 import fakeredis
@@ -9,50 +8,11 @@ import pytest
 from redis import Redis
 from redis.client import PubSub
 
-from jobs.errors import JobNotFound, QueueUnavailable
+from jobs import events as events_module
 from jobs.events import JobEvents, announce
-from jobs.job import JobRecord, State
+from jobs.keys import DEFAULT_QUEUE
 
-LONG_S = 60.0
 PATIENCE_S = 20.0
-
-
-def record(state: State) -> JobRecord:
-    return JobRecord("a", state, "leaf", datetime.now(UTC))
-
-
-class Job:
-    """A job to read; tells when somebody has read it."""
-
-    def __init__(self) -> None:
-        self.current, self.was_read, self.away = record("queued"), threading.Event(), False
-
-    def read(self, job_id: str) -> JobRecord:
-        found, away = self.current, self.away
-        self.was_read.set()
-        if away:
-            raise QueueUnavailable("away")
-        return found
-
-    def wait_until_read_again(self) -> None:
-        self.was_read.clear()
-        assert self.was_read.wait(PATIENCE_S)
-
-
-class Waiting:
-    """`wait` in a thread of its own."""
-
-    def __init__(self, events: JobEvents, job: Job) -> None:
-        self._found: list[JobRecord] = []
-        first = record("queued")
-        self._thread = threading.Thread(target=lambda: self._found.append(events.wait(first, LONG_S, job.read)))
-        self._thread.start()
-        assert job.was_read.wait(PATIENCE_S)
-
-    def result(self) -> JobRecord:
-        self._thread.join(PATIENCE_S)
-        assert self._found, "still waiting"
-        return self._found[0]
 
 
 class Counting(fakeredis.FakeRedis):
@@ -65,106 +25,90 @@ class Counting(fakeredis.FakeRedis):
         return super().pubsub(**options)
 
 
+class Silent(Counting):
+    """A queue server that hears everything and says nothing."""
+
+    def pubsub(self, **options: Any) -> Any:
+        subscription: Any = super().pubsub(**options)
+        subscription.get_message = lambda timeout: time.sleep(timeout)
+        return subscription
+
+
 @pytest.fixture
-def events(server: fakeredis.FakeServer) -> Iterator[JobEvents]:
+def events(server: fakeredis.FakeServer) -> JobEvents:
     events = JobEvents(fakeredis.FakeRedis(server=server))
     events.start()
-    yield events
-    events.end_waits()
+    return events
 
 
-def announce_until(redis: Redis, seen: Callable[[], bool]) -> None:
-    """The subscription may come up later than the first word."""
-    until = time.monotonic() + PATIENCE_S
-    while not seen() and time.monotonic() < until:
-        announce(redis, "a")
+def tell(redis: Redis, job_id: str = "a") -> None:
+    with redis.pipeline() as pipeline:
+        announce(pipeline, job_id, DEFAULT_QUEUE)
+        pipeline.execute()
+
+
+def until(seen: Callable[[], bool], do: Callable[[], object] = lambda: None) -> bool:
+    """Whether it is seen in time, by doing something again and again: the subscription may come up later than the
+    first word."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not seen() and time.monotonic() < deadline:
+        do()
         time.sleep(0.01)
+    return seen()
 
 
-def test_the_end_of_a_job_ends_the_wait(events: JobEvents, redis: Redis) -> None:
-    job = Job()
-    waiting = Waiting(events, job)
-    job.current = record("succeeded")
-    announce(redis, "a")
-    assert waiting.result().state == "succeeded"
+def test_who_watches_a_job_hears_of_it(events: JobEvents, redis: Redis) -> None:
+    with events.watching("a") as news, events.watching("a") as others, events.watching("b") as of_another:
+        assert until(lambda: news.is_set() and others.is_set(), lambda: tell(redis))
+        of_another.clear()  # set by the subscription itself: news may have been missed before it
+        tell(redis)
+        assert not of_another.wait(0.05)
 
 
-def test_all_who_wait_are_woken(events: JobEvents, redis: Redis) -> None:
-    jobs = [Job() for _ in range(5)]
-    waits = [Waiting(events, job) for job in jobs]
-    for job in jobs:
-        job.current = record("failed")
-    announce(redis, "a")
-    assert [waiting.result().state for waiting in waits] == ["failed"] * 5
+def test_who_leaves_hears_nothing_more(events: JobEvents, redis: Redis) -> None:
+    left, stays = threading.Event(), threading.Event()
+    for event in (left, stays):
+        events.hear("a", event.set)
+    assert until(left.is_set, lambda: tell(redis))
+    events.leave("a", left.set)
+    left.clear()
+    stays.clear()
+    assert until(stays.is_set, lambda: tell(redis))
+    assert not left.is_set()
 
 
-def test_news_that_are_no_end_go_on_waiting(events: JobEvents, redis: Redis) -> None:
-    job = Job()
-    waiting = Waiting(events, job)
-    job.current = record("processing")
-    job.was_read.clear()
-    announce_until(redis, job.was_read.is_set)
-    job.current = record("succeeded")
-    announce(redis, "a")
-    assert waiting.result().state == "succeeded"
+def test_everything_that_happens_to_a_job_is_counted(redis: Redis) -> None:
+    for _ in range(3):
+        tell(redis)
+    assert redis.hget("rq:job:a", events_module.CHANGES) == b"3"
 
 
-def test_an_ended_job_is_not_waited_for(events: JobEvents) -> None:
-    job = Job()
-    job.current = record("canceled")
-    assert events.wait(record("queued"), LONG_S, job.read).state == "canceled"
-
-
-@pytest.mark.parametrize("timeout_s", [0, 0.05])
-def test_the_wait_ends_in_time_with_where_the_job_stands(events: JobEvents, timeout_s: float) -> None:
-    began = time.monotonic()
-    assert events.wait(record("queued"), timeout_s, Job().read).state == "queued"
-    assert timeout_s <= time.monotonic() - began < PATIENCE_S
-
-
-def test_an_end_that_nobody_announced_is_seen_at_the_timeout(events: JobEvents) -> None:
-    states = iter([record("queued"), *[record("succeeded")] * 3])
-    assert events.wait(record("queued"), 0.05, lambda _: next(states)).state == "succeeded"
-
-
-def test_the_end_of_waits_lets_everybody_go_now_and_from_now_on(events: JobEvents) -> None:
-    job = Job()
-    waiting = Waiting(events, job)
-    events.end_waits()
-    assert waiting.result().state == "queued"
-    assert events.wait(record("queued"), LONG_S, job.read).state == "queued"
-
-
-def test_a_queue_server_that_goes_away_is_waited_for(events: JobEvents, redis: Redis) -> None:
-    job = Job()
-    waiting = Waiting(events, job)
-    job.away = True
-    job.was_read.clear()
-    announce_until(redis, job.was_read.is_set)
-    job.current, job.away = record("succeeded"), False
-    announce(redis, "a")
-    assert waiting.result().state == "succeeded"
-
-
-def test_a_job_that_is_not_there_is_told_at_once(events: JobEvents) -> None:
-    def absent(job_id: str) -> JobRecord:
-        raise JobNotFound(job_id)
-
-    with pytest.raises(JobNotFound):
-        events.wait(record("queued"), LONG_S, absent)
-
-
-def test_the_subscription_comes_back_and_all_read_again(redis: Redis, server: fakeredis.FakeServer) -> None:
+def test_a_subscription_that_comes_back_has_all_look_again(server: fakeredis.FakeServer) -> None:
     """What was announced while it was away was missed."""
     server.connected = False
     client = Counting(server=server, max_connections=2)
-    events, job = JobEvents(client), Job()
-    waiting = Waiting(events, job)
-    job.current = record("succeeded")
+    events = JobEvents(client)
     events.start()
-    deadline = time.monotonic() + PATIENCE_S
-    while client.attempts < 5 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    server.connected = True
-    assert waiting.result().state == "succeeded"
-    assert client.attempts >= 5
+    with events.watching("a") as news:
+        assert until(lambda: client.attempts >= 5)
+        assert not news.is_set()
+        server.connected = True
+        assert news.wait(PATIENCE_S)
+
+
+def test_a_server_that_says_nothing_is_asked_and_then_connected_to_anew(server: fakeredis.FakeServer,
+                                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link that was cut without a word looks like one on which nothing happens."""
+    monkeypatch.setattr(events_module, "SILENCE_S", 0.01)
+    client = Silent(server=server)
+    JobEvents(client).start()
+    assert until(lambda: client.attempts >= 3)
+
+
+def test_a_server_on_which_nothing_happens_keeps_its_subscription(server: fakeredis.FakeServer,
+                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events_module, "SILENCE_S", 0.05)
+    client = Counting(server=server)
+    JobEvents(client).start()
+    time.sleep(0.5)
+    assert client.attempts == 1

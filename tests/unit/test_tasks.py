@@ -11,6 +11,7 @@ from inference import errors
 from jobs.execution import note_progress
 from jobs.job import Outcome
 from jobs.store import RedisStore
+from jobs.turns import make_queue
 from tests.unit.conftest import tasks_of
 from tests.unit.fake_predictors import PREDICTION, RESULT_JSON, FakePredictors
 from worker import tasks as tasks_module
@@ -200,4 +201,4 @@ def test_an_outcome_survives_json() -> None:
 
 def test_progress_that_cannot_be_noted_hinders_nobody(redis: Redis, server: Any) -> None:
     server.connected = False
-    note_progress(redis, "a", 3)
+    note_progress(make_queue(redis), "a", 3)
