@@ -21,7 +21,8 @@ blueprint = Blueprint("page", __name__, static_folder="static", static_url_path=
 # They need no key: who has not sent one gets a page without models, which asks for it.
 OPEN_ENDPOINTS = ("page.index", "page.about", "page.static")
 # Drawn by training/, and shown where the model that each is for is served.
-SAMPLES: Mapping[str, str] = {"leaf.jpg": "strawberry", "scorched_leaf.jpg": "strawberry"}
+SAMPLES: Mapping[str, str] = {"leaf.jpg": "strawberry", "scorched_leaf.jpg": "strawberry",
+                              "strawberries.jpg": "strawberry-fruit"}
 # Of these tasks the page asks for more than the model's own threshold lets through, so that its slider can show it.
 SLIDING_TASKS = ("object-detection", "keypoint-detection")
 # The page loads nothing from elsewhere, and runs no script but its own files. `blob:` and `data:` are the images that
