@@ -3,17 +3,14 @@
 from dataclasses import dataclass
 from typing import cast
 
-from redis.client import Pipeline
 from rq import Queue
 
 from jobs.errors import NotInTime, QueueFull
 from jobs.keys import key
-from jobs.turns import Look, forget_all
+from jobs.turns import ACCEPTED_MS, ENDED_MS, Look
 from settings import MEGA, Settings
 from shares import fits
 
-# Predicted milliseconds of all jobs ever accepted, and of all that have ended: their difference is the backlog.
-ACCEPTED_MS, ENDED_MS = "accepted-ms", "ended-ms"
 PACE = "pace"
 FORGETTING, MAX_PACE = 0.95, 20.0
 SHARE = "; while others' jobs wait too, a caller may have half of what may wait"
@@ -44,10 +41,6 @@ class Backlog:
         self._queue, self._client, self._settings = queue, queue.connection, settings
         self._accepted, self._ended = key(queue.name, ACCEPTED_MS), key(queue.name, ENDED_MS)
 
-    def accept(self, predicted_ms: float) -> float:
-        """Count a job in. Returns the sum with it, by which `before_ms` knows its place."""
-        return self._client.incrbyfloat(self._accepted, predicted_ms)
-
     def ms(self) -> float:
         """What the workers will take for all jobs that have not ended, together."""
         return self.predicted_ms() * pace(self._queue)
@@ -76,27 +69,18 @@ class Backlog:
         if wait_s > deadline_s:
             raise NotInTime(f"it could not begin in time: the jobs before it take about {wait_s:.1f} s")
 
-    def check_room(self, look: Look, stored_bytes: int, image_bytes: int) -> None:
+    def check_room(self, look: Look, image_bytes: int) -> None:
         """Raises QueueFull where so many jobs, or bytes of their images, wait that one more is too much."""
-        if not look.jobs and not self._client.zcard(self._queue.started_job_registry.key):
-            self._client.copy(self._accepted, self._ended, replace=True)  # nothing is left: forget what a crash lost
-            forget_all(self._queue)
         if not fits(look.own_jobs, look.jobs, 1, self._settings.queue_max_jobs):
             raise QueueFull(f"{look.jobs} jobs wait already, {look.own_jobs} of them yours "
                             f"(PUNNET_QUEUE_MAX_JOBS){SHARE}", self._place_free_s(look.jobs))
-        own_bytes = max(0.0, stored_bytes - look.other_bytes)
-        if not fits(own_bytes, stored_bytes, image_bytes, self._settings.queue_max_mb * MEGA):
-            raise QueueFull(f"images of waiting jobs fill {stored_bytes / MEGA:.0f} of {self._settings.queue_max_mb:g} "
+        if not fits(look.own_bytes, look.bytes, image_bytes, self._settings.queue_max_mb * MEGA):
+            raise QueueFull(f"images of waiting jobs fill {look.bytes / MEGA:.0f} of {self._settings.queue_max_mb:g} "
                             f"MB already (PUNNET_QUEUE_MAX_MB){SHARE}", self._place_free_s(look.jobs))
 
     def _place_free_s(self, waiting: int) -> float:
         """Until the job at the head has run: the backlog, shared by the workers and the jobs."""
         return max(1.0, self.ms() / 1000 / max(1, waiting) / self._settings.job_workers)
-
-
-def note_end(pipeline: Pipeline, queue_name: str, predicted_ms: float) -> None:
-    """Count a job out, in the transaction that ends it."""
-    pipeline.incrbyfloat(key(queue_name, ENDED_MS), predicted_ms)
 
 
 def note_pace(queue: Queue, predicted_ms: float, took_ms: float) -> None:

@@ -1,17 +1,18 @@
 """The one place that makes clients of the queue server."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from redis import BlockingConnectionPool, Redis, UnixDomainSocketConnection
+from redis import BlockingConnectionPool, Connection, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.backoff import ConstantBackoff, NoBackoff
-from redis.exceptions import ConnectionError as QueueServerAway
-from redis.exceptions import OutOfMemoryError, RedisError
-from redis.exceptions import TimeoutError as QueueServerSilent
+from redis.connection import AbstractConnection
+from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
 from jobs.errors import QueueUnavailable
+from jobs.trouble import QueueServerReadOnly, takes_no_writes, told
 from settings import Settings
 
 # A web process must answer, not wait; redis-py by itself waits for seconds for a server that is gone or frozen.
@@ -19,20 +20,9 @@ WEB_TIMEOUT_S = 1.0
 WEB_CONNECTIONS = 64
 WORKER_RETRIES = 5
 WORKER_RETRY_PAUSE_S = 0.2
-AWAY = "the queue server does not answer; try again in a few seconds"
-FULL = "the queue server has no room for new jobs: its disk or memory is full; try again later"
-
-DISK_FULL = "MISCONF"  # how every queue server's answer begins while it cannot write its file
-
-
-def is_full(error: RedisError) -> bool:
-    """Whether the queue server is there but takes nothing new, because its disk or its memory is full."""
-    return isinstance(error, OutOfMemoryError) or DISK_FULL in str(error)
-
-
-def will_pass(error: RedisError) -> bool:
-    """Whether the same may go well later: the queue server is away, silent or full."""
-    return isinstance(error, (QueueServerAway, QueueServerSilent)) or is_full(error)
+CHECK_TIMEOUT_S = 3.0
+# A peer that is gone without a word is noticed by the kernel after 25 s, where nothing is said as where something is.
+ALIVE = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3, socket.TCP_USER_TIMEOUT: 25_000}
 
 
 @contextmanager
@@ -41,7 +31,7 @@ def unavailable() -> Iterator[None]:
     try:
         yield
     except RedisError as error:
-        raise QueueUnavailable(FULL if is_full(error) else AWAY) from error
+        raise QueueUnavailable(told(error)) from error
     except OSError as error:  # of the spool folder; redis-py's own errors are RedisErrors
         raise QueueUnavailable(f"the image cannot be stored: {error.strerror or error}") from error
 
@@ -65,12 +55,49 @@ def worker_client(settings: Settings) -> Redis:
                    retry=Retry(ConstantBackoff(WORKER_RETRY_PAUSE_S), WORKER_RETRIES))
 
 
+def check_client(settings: Settings) -> Redis:
+    """For one look at the server before a start."""
+    return _client(settings, max_connections=1, socket_connect_timeout=CHECK_TIMEOUT_S,
+                   socket_timeout=CHECK_TIMEOUT_S, retry=Retry(NoBackoff(), 0))
+
+
+class _LeavesReplicas(AbstractConnection):
+    """After a failover the former primary answers that it takes no writes, and would do so as long as the connection
+    lasts. So the connection ends there: the next one leads to whoever bears the server's name by then."""
+
+    def read_response(self, *given: Any, **named: Any) -> Any:
+        try:
+            return super().read_response(*given, **named)
+        except ResponseError as error:
+            if not takes_no_writes(error):
+                raise
+            self.disconnect()
+            raise QueueServerReadOnly(str(error)) from error
+
+
+class _Tcp(_LeavesReplicas, Connection):
+    pass
+
+
+class _Tls(_LeavesReplicas, SSLConnection):
+    pass
+
+
+class _Unix(_LeavesReplicas, UnixDomainSocketConnection):
+    pass
+
+
 def _client(settings: Settings, **options: Any) -> Redis:
     options |= {"driver_info": None}  # or each connection reads redis-py's metadata from the disk, to tell its version
     if settings.embedded:
-        pool = BlockingConnectionPool(connection_class=UnixDomainSocketConnection,
-                                      path=str(settings.state.queue_socket), **options)
+        pool = BlockingConnectionPool(connection_class=_Unix, path=str(settings.state.queue_socket), **options)
     else:
-        alive = {} if settings.redis_url.startswith("unix://") else {"socket_keepalive": True}
-        pool = BlockingConnectionPool.from_url(settings.redis_url, **alive, **options)
+        pool = BlockingConnectionPool.from_url(settings.redis_url, **_kind(settings.redis_url), **options)
     return Redis(connection_pool=pool)
+
+
+def _kind(url: str) -> dict[str, Any]:
+    if url.startswith("unix://"):
+        return {"connection_class": _Unix}
+    return {"connection_class": _Tls if url.startswith("rediss://") else _Tcp,
+            "socket_keepalive": True, "socket_keepalive_options": ALIVE}

@@ -15,8 +15,8 @@ from redis.client import Pipeline, PubSub
 from redis.exceptions import RedisError
 from rq.job import Job
 
-from jobs.connection import QueueServerSilent
 from jobs.keys import DEFAULT_QUEUE, key
+from jobs.trouble import QueueServerSilent
 
 CHANNEL = "job:"
 CHANGES = "punnet_changes"  # a field of the job's hash: how often something has happened to the job

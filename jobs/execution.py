@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from redis.client import Pipeline
 from redis.exceptions import RedisError, WatchError
@@ -18,11 +18,11 @@ from rq.command import send_command
 from rq.exceptions import NoSuchJobError
 from rq.executions import Execution
 from rq.job import Job, JobStatus
-from rq.registry import CanceledJobRegistry
+from rq.registry import CanceledJobRegistry, FailedJobRegistry, FinishedJobRegistry
+from rq.results import Result
 from rq.serializers import JSONSerializer
 from rq.utils import utcformat
 
-from jobs.backlog import note_end
 from jobs.clock import moment
 from jobs.events import CHANGES, announce, channel
 from jobs.job import CANCELED, DEADLINE, Outcome, State
@@ -45,6 +45,7 @@ if redis.call('HGET', KEYS[1], 'status') == 'started' then
   redis.call('PUBLISH', ARGV[4], '')
 end
 """
+ACCEPTED = "punnet_accepted_ms"  # the sum of turns.py with this job, less what comes after it
 MAX_RESULT_BYTES = 200_000_000  # the queue server takes no value of 512 MB
 ENDED = (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED)
 # All that is known of a job, at one moment. KEYS: its hash, the registry of running jobs, the queue, the list of jobs
@@ -64,8 +65,8 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Standing:
     """Where a job stands while nobody else changes it: it waits in the queue, or a worker took it from there and has
-    not registered it yet, or `executions` are the ids of those that are registered. `now_s` is by the clock of
-    lifetimes.py, `time_s` by that of the queue server."""
+    not registered it yet, or `executions` are the ids of those that are registered. `outcome` is how Punnet's code
+    ended it; `now_s` is by the clock of lifetimes.py, `time_s` by that of the queue server."""
 
     job: Job
     exists: bool
@@ -75,6 +76,7 @@ class Standing:
     deaths: int
     now_s: float
     time_s: float
+    outcome: bytes | None = None
 
     @property
     def can_run(self) -> bool:
@@ -118,7 +120,7 @@ def change(queue: Queue, job_id: str, decide: Callable[[Standing], Move | None])
 def register(pipeline: Pipeline, job: Job, owner: str) -> Execution:
     """Write down that `owner`, a worker or a web process, executes the job from now on."""
     job.prepare_for_execution(owner, pipeline=pipeline)
-    pipeline.hdel(job.key, TILES_DONE)  # of an execution that came to nothing
+    pipeline.hdel(job.key, TILES_DONE, OUTCOME)  # of an execution that came to nothing, or that RQ's tools requeued
     execution = Execution.create(job, HEARTBEAT_TTL_S, pipeline, worker_name=owner)
     announce(pipeline, job.id, job.origin)
     return execution
@@ -182,15 +184,12 @@ def write_end(pipeline: Pipeline, standing: Standing, outcome: Outcome, result: 
     if outcome.kind not in ("", CANCELED):
         log.warning("job %s ends as %s: %s", job.id, outcome.kind, outcome.detail)
     if standing.executions and outcome.kind == CANCELED:
-        _send_stop(pipeline, standing)
+        send_stop(pipeline, standing)
     standing.forget(pipeline, *standing.executions)
-    job.ended_at = moment(standing.time_s)
-    _file(pipeline, job, outcome, ttl + SPARE_S)
-    pipeline.hset(job.key, OUTCOME, json.dumps(outcome.to_json()))
+    _file(pipeline, standing, outcome, ttl + SPARE_S)
     note_ended(pipeline, job, owner_of(job), standing.now_s + ttl, result if outcome.succeeded else None)
-    note_end(pipeline, job.origin, job.meta["predicted_ms"])
     count_end(pipeline, job.origin, _state(outcome), job.meta["model_type"])
-    forget(pipeline, job.origin, job.id)
+    forget(pipeline, Queue(job.origin, connection=job.connection), job.id)
     announce(pipeline, job.id, job.origin)
 
 
@@ -223,20 +222,20 @@ def _state(outcome: Outcome) -> State:
     return "succeeded" if outcome.succeeded else "canceled" if outcome.kind == CANCELED else "failed"
 
 
-def _file(pipeline: Pipeline, job: Job, outcome: Outcome, ttl: int) -> None:
-    """The job's status and its registry, as `rq info` and rq-dashboard show them."""
-    succeeded, canceled = outcome.succeeded, outcome.kind == CANCELED
-    job.set_status(JobStatus.FINISHED if succeeded else JobStatus.CANCELED if canceled else JobStatus.FAILED, pipeline)
-    job.save(pipeline, include_meta=False)
-    if succeeded:
-        job.finished_job_registry.add(job, ttl, pipeline)
-    elif canceled:
-        CanceledJobRegistry(job.origin, job.connection, serializer=job.serializer).add(job, ttl, pipeline)
-    else:
-        job.failed_job_registry.add(job, ttl, pipeline=pipeline)
+def _file(pipeline: Pipeline, standing: Standing, outcome: Outcome, ttl: int) -> None:
+    """The job's status, its registry and why it failed, as `rq info` and rq-dashboard show them."""
+    job, state = standing.job, _state(outcome)
+    status, registry = {"succeeded": (JobStatus.FINISHED, FinishedJobRegistry),
+                        "canceled": (JobStatus.CANCELED, CanceledJobRegistry)}.get(
+                            state, (JobStatus.FAILED, FailedJobRegistry))
+    pipeline.hset(job.key, mapping={"status": status, "ended_at": utcformat(moment(standing.time_s)),
+                                    OUTCOME: json.dumps(outcome.to_json())})
+    pipeline.zadd(registry(job.origin, job.connection).key, {job.id: standing.time_s + ttl})
+    if status is JobStatus.FAILED:
+        Result.create_failure(job, ttl, f"{outcome.kind}: {outcome.detail}", job.worker_name or "", pipeline)
 
 
-def _send_stop(pipeline: Pipeline, standing: Standing) -> None:
+def send_stop(pipeline: Pipeline, standing: Standing) -> None:
     for execution_id in standing.executions:
         send_command(pipeline, standing.job.worker_name or "", "stop-execution", job_id=standing.job.id,
                      execution_id=execution_id)
@@ -245,11 +244,12 @@ def _send_stop(pipeline: Pipeline, standing: Standing) -> None:
 def _standing(pipeline: Pipeline, queue: Queue, job_id: str) -> Standing:
     keys = (Job.key_for(job_id), queue.started_job_registry.key, queue.key, queue.intermediate_queue_key,
             key(queue.name, CLOCK))
-    found, executions, waits, taken, now_s, time = cast(list, pipeline.eval(LOOK, len(keys), *keys, job_id))
+    found, executions, waits, taken, now_s, time_s = cast(Any, pipeline.eval(LOOK, len(keys), *keys, job_id))
     fields = dict(zip(found[::2], found[1::2], strict=True))
     job = Job(job_id, queue.connection, JSONSerializer)
     with suppress(NoSuchJobError):
         job.restore(fields)
     job.origin = queue.name
     return Standing(job, b"data" in fields, bool(waits), bool(taken), tuple(map(bytes.decode, executions)),
-                    int(fields.get(DEATHS.encode(), 0)), float(now_s), int(time[0]) + int(time[1]) / 1e6)
+                    int(fields.get(DEATHS.encode(), 0)), float(now_s), int(time_s[0]) + int(time_s[1]) / 1e6,
+                    fields.get(OUTCOME.encode()))

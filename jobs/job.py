@@ -12,6 +12,8 @@ State = Literal["queued", "processing", "succeeded", "failed", "canceled"]
 DEADLINE = "Deadline"
 WORKER_LOST = "WorkerLost"
 CANCELED = "Canceled"
+GIVEN_UP = ("the job failed several times for reasons of the machinery; the worker's log tells them, then post the "
+            "image again")  # of a job that RQ's own tools gave up
 
 
 @dataclass(frozen=True)

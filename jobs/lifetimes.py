@@ -5,6 +5,7 @@ once. So jobs are deleted here, by a clock of our own: a number in the queue ser
 The server's own expiry comes a day later, for what no pool lives to delete.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import cast
@@ -12,8 +13,9 @@ from typing import cast
 from redis import Redis
 from redis.client import Pipeline
 from rq import Queue
-from rq.job import Job
+from rq.job import Job, JobStatus
 from rq.registry import BaseRegistry, CanceledJobRegistry
+from rq.results import Result
 
 from jobs.index import forget_accepted
 from jobs.keys import key
@@ -25,8 +27,10 @@ TOMBSTONE_S = 24 * 3600
 SPARE_S = 24 * 3600  # before the queue server deletes what a pool should have deleted
 CLOCK, ENDED = "clock", "ended"  # seconds; and the time of it when each ended job is over
 TICK_S = 1.0  # between two movements of the clock, about: a job is not to be over before its time
+RUN_AGAIN = tuple(status.value.encode() for status in (JobStatus.QUEUED, JobStatus.STARTED))
 AT_ONCE = 1000  # jobs that are forgotten in one transaction
 LEAST_GAIN_BYTES = 1_000_000
+SHED_SHARE = 0.1
 
 
 def note_ended(pipeline: Pipeline, job: Job, owner: str, until_s: float, result: bytes | None) -> None:
@@ -36,7 +40,7 @@ def note_ended(pipeline: Pipeline, job: Job, owner: str, until_s: float, result:
         pipeline.set(key(job.origin, RESULT + job.id), result, ex=spare_ttl_s)
     pipeline.zadd(key(job.origin, ENDED), {job.id: until_s + TICK_S})
     pipeline.set(key(job.origin, TOMBSTONE + job.id), owner, ex=spare_ttl_s + TOMBSTONE_S)
-    job.cleanup(spare_ttl_s, pipeline=pipeline, remove_from_queue=False)
+    pipeline.expire(job.key, spare_ttl_s)
 
 
 def clock_s(client: Redis | Pipeline, queue_name: str) -> float:
@@ -74,6 +78,13 @@ class Lifetimes:
         self._client.bgrewriteaof()
         return True
 
+    def shed(self) -> int:
+        """Let a tenth of the ended jobs go before their time, the oldest first; how many. Raises RedisError."""
+        number = min(AT_ONCE, math.ceil(self._client.zcard(self._ended_key) * SHED_SHARE))
+        oldest = cast(list[bytes], self._client.zrange(self._ended_key, 0, number - 1)) if number else []
+        self._forget_ended([job_id.decode() for job_id in oldest])
+        return number
+
     def _move_on(self, passed_s: float) -> None:
         """By what passed since the last look, unless another pool moves it: then its clock is taken over."""
         shown = clock_s(self._client, self._queue.name)
@@ -84,7 +95,18 @@ class Lifetimes:
 
     def _forget_over(self) -> None:
         over = cast(list[bytes], self._client.zrangebyscore(self._ended_key, "-inf", self._shown, 0, AT_ONCE))
-        self._forget_jobs([job_id.decode() for job_id in over])
+        self._forget_ended([job_id.decode() for job_id in over])
+
+    def _forget_ended(self, ids: Sequence[str]) -> None:
+        """A job that RQ's tools requeued has its time once it has ended again."""
+        with self._client.pipeline() as pipeline:
+            for job_id in ids:
+                pipeline.hget(Job.key_for(job_id), "status")
+            states = pipeline.execute()
+        run_again = {job_id for job_id, state in zip(ids, states, strict=True) if state in RUN_AGAIN}
+        if run_again:
+            self._client.zrem(self._ended_key, *run_again)
+        self._forget_jobs([job_id for job_id in ids if job_id not in run_again])
 
     def _beyond(self, room_bytes: int) -> tuple[list[str], int]:
         """The oldest ended jobs, without which the results of the others fit; and what those have together."""
@@ -115,7 +137,7 @@ class Lifetimes:
         return [(owner or b"").decode() for owner in owners]
 
     def _forget_job(self, pipeline: Pipeline, job_id: str) -> None:
-        pipeline.delete(Job.key_for(job_id), key(self._queue.name, RESULT + job_id))
+        pipeline.delete(Job.key_for(job_id), Result.get_key(job_id), key(self._queue.name, RESULT + job_id))
         pipeline.zrem(self._ended_key, job_id)
         for registry in self._registries():
             pipeline.zrem(registry.key, job_id)

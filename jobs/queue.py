@@ -1,33 +1,26 @@
 """Jobs in the queue server, for the HTTP side: submit, promote, read, cancel."""
 
-import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from redis import Redis
-from rq import Queue, Retry
+from rq import Queue
 from rq.executions import Execution
-from rq.job import Job, JobStatus
 
 from jobs import execution as executions
+from jobs.acceptance import Acceptance
 from jobs.backlog import Backlog
-from jobs.clock import server_time_s
 from jobs.connection import unavailable
 from jobs.errors import QueueUnavailable
 from jobs.execution import HEARTBEAT_TTL_S
-from jobs.index import note_accepted
 from jobs.job import JobRecord, JobRequest, Outcome
 from jobs.listing import Listing
 from jobs.records import Records
 from jobs.recovery import requeue
 from jobs.store import ImageStore, make_ended_store
-from jobs.turns import make_queue, note
+from jobs.turns import make_queue
 from settings import Settings
-
-TASK = "worker.tasks.predict"  # what RQ's tools show; the worker runs every job of the queue alike
-# RQ's own tools clean up after an execution without heartbeats: with tries left they requeue the job, as we do.
-RETRIES = 3
 
 
 class JobQueue:
@@ -38,11 +31,12 @@ class JobQueue:
                  in_thread: Callable[[Callable[[], Any]], Any] = lambda call: call()) -> None:
         self._in_thread = in_thread
         self._ended = make_ended_store(client, settings)
-        self._client, self._store, self._settings = client, store, settings
+        self._client, self._store = client, store
         self._queue = make_queue(client, settings.queue)
         self._backlog = Backlog(self._queue, settings)
         self.records = Records(self._queue, self._backlog)
         self.listing = Listing(self._queue, self.records)
+        self._acceptance = Acceptance(self._queue, store, settings, self._backlog, in_thread)
 
     def submit(self, request: JobRequest, image: bytes) -> JobRecord:
         """Accept a job on an encoded image: once this returns, it will be answered.
@@ -51,9 +45,8 @@ class JobQueue:
             QueueFull, QueueUnavailable, NotInTime.
         """
         with unavailable():
-            job = self._accepted(request, image, JobStatus.QUEUED)
-            self._enqueue(job, request.owner)
-        return self._read_accepted(job.id, request)
+            job_id = self._acceptance.queue(request, image)
+        return self._read_accepted(job_id, request)
 
     def promote(self, request: JobRequest, image: bytes, owner: str) -> tuple[JobRecord, Execution]:
         """Accept as a job what runs already, asked for by this process: it never waits in the queue, and if `owner`
@@ -63,14 +56,8 @@ class JobQueue:
             QueueFull, QueueUnavailable.
         """
         with unavailable():
-            job = self._accepted(request, image, JobStatus.STARTED)
-            with self._client.pipeline() as pipeline:
-                job.save(pipeline=pipeline)
-                note_accepted(pipeline, self._queue.name, job.id, request.owner)
-                execution = executions.register(pipeline, job, owner)
-                executions.note_begun(pipeline, job, job.meta["accepted_at"])
-                pipeline.execute()
-        return self._read_accepted(job.id, request), execution
+            execution = self._acceptance.register(request, image, owner)
+        return self._read_accepted(execution.job_id, request), execution
 
     def heartbeat(self, execution: Execution) -> bool:
         """Say that a promoted job goes on. False where it was canceled, or is run elsewhere: it is to be called off.
@@ -156,32 +143,3 @@ class JobQueue:
         except QueueUnavailable:
             return JobRecord(job_id, "queued", request.model_type, datetime.now(UTC), request.owner, request.request_id)
 
-    def _accepted(self, request: JobRequest, image: bytes, status: JobStatus) -> Job:
-        """The job with its image stored and its work counted; not saved yet."""
-        job_id, look = uuid.uuid4().hex, self._queue.look(request.caller)
-        self._backlog.check_room(look, self._in_thread(self._store.total_bytes), len(image))
-        if status is JobStatus.QUEUED:
-            self._backlog.check_deadline(request.deadline_s, look.share_behind)
-        self._in_thread(lambda: self._store.put(job_id, image))
-        note(self._queue, job_id, request.caller, len(image))
-        behind_ms = look.share_behind * self._backlog.predicted_ms() if look.share_behind else 0.0
-        return self._job(job_id, request, self._backlog.accept(request.predicted_ms) - behind_ms, status)
-
-    def _enqueue(self, job: Job, owner: str) -> None:
-        with self._client.pipeline() as pipeline:
-            self._queue.enqueue_job(job, pipeline)  # first: RQ begins the transaction
-            note_accepted(pipeline, self._queue.name, job.id, owner)
-            pipeline.execute()
-
-    def _job(self, job_id: str, request: JobRequest, accepted_ms: float, status: JobStatus) -> Job:
-        now_s = server_time_s(self._client)
-        deadline_at = None if request.deadline_s is None else now_s + request.deadline_s
-        return self._queue.create_job(
-            TASK, kwargs={"model_type": request.model_type, "parameters": request.parameters,
-                          "deadline_at": deadline_at},
-            job_id=job_id, description=f"predict {request.model_type}, request {request.request_id}", status=status,
-            timeout=self._settings.job_timeout_s, result_ttl=self._settings.result_ttl_s,
-            failure_ttl=self._settings.result_ttl_s, retry=Retry(max=RETRIES),
-            meta={"model_type": request.model_type, "predicted_ms": request.predicted_ms, "accepted_ms": accepted_ms,
-                  "accepted_at": now_s, "request_id": request.request_id, "tiles": request.tiles,
-                  "owner": request.owner})

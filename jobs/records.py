@@ -15,8 +15,8 @@ from jobs.clock import moment
 from jobs.connection import unavailable
 from jobs.errors import JobExpired, JobNotFound
 from jobs.events import CHANGES
-from jobs.execution import OUTCOME, TILES_DONE, owner_of
-from jobs.job import WORKER_LOST, JobRecord, Outcome, State
+from jobs.execution import ACCEPTED, OUTCOME, TILES_DONE, owner_of
+from jobs.job import GIVEN_UP, WORKER_LOST, JobRecord, Outcome, State
 from jobs.keys import key
 from jobs.lifetimes import RESULT, TOMBSTONE
 
@@ -54,7 +54,7 @@ class Records:
         with unavailable():
             found = [self._restored(job_id, fields) for job_id, fields in zip(ids, self._fields(ids), strict=True)]
             records = [None if one is None else _record(*one) for one in found]
-            return self._estimated(records, {one[0].id: one[0] for one in found if one})
+            return self._estimated(records, {one[0].id: one for one in found if one})
 
     def with_result(self, record: JobRecord) -> JobRecord:
         """The record of a job that succeeded with its result; any other as it is.
@@ -90,13 +90,14 @@ class Records:
             return None
         return (job, fields) if job.origin == self._queue.name else None  # another installation's on this server
 
-    def _estimated(self, records: list[JobRecord | None], jobs: Mapping[str, Job]) -> list[JobRecord | None]:
+    def _estimated(self, records: list[JobRecord | None],
+                   found: Mapping[str, tuple[Job, Fields]]) -> list[JobRecord | None]:
         """The records, those of jobs that have not ended with their place in the queue and the time until their end."""
         open_ids = [record.id for record in records if record and not record.ended]
         if not open_ids:
             return records
         positions, forecast = self._positions(open_ids), self._backlog.forecast()
-        return [_estimated(record, jobs[record.id], positions[record.id], forecast)
+        return [_estimated(record, *found[record.id], positions[record.id], forecast)
                 if record and not record.ended else record for record in records]
 
     def _positions(self, ids: Sequence[str]) -> dict[str, int]:
@@ -123,12 +124,12 @@ def _record(job: Job, fields: Fields) -> JobRecord:
         tiles=tiles, tiles_done=tiles_done, changes=_number(fields, CHANGES), outcome=_outcome(state, fields))
 
 
-def _estimated(record: JobRecord, job: Job, position: int, forecast: Forecast) -> JobRecord:
-    ran_ms = None
+def _estimated(record: JobRecord, job: Job, fields: Fields, position: int, forecast: Forecast) -> JobRecord:
+    ran_ms, accepted_ms = None, float(fields.get(ACCEPTED.encode(), 0))
     if record.state == "processing" and record.started_at is not None:
         ran_ms = max(0.0, (forecast.time_s - record.started_at.timestamp()) * 1000)  # the clock may be set back
     return replace(record, queue_position=position if record.state == "queued" else None,
-                   eta_s=forecast.seconds_left(job.meta["predicted_ms"], job.meta["accepted_ms"], ran_ms))
+                   eta_s=forecast.seconds_left(job.meta["predicted_ms"], accepted_ms, ran_ms))
 
 
 def _number(fields: Fields, name: str) -> int:
@@ -141,5 +142,4 @@ def _outcome(state: State, fields: Fields) -> Outcome | None:
         return None
     if (found := fields.get(OUTCOME.encode())) is not None:
         return Outcome.from_json(json.loads(found))
-    return Outcome(kind=WORKER_LOST, detail="the job failed several times for reasons of the machinery; "
-                                            "the worker's log tells them, then post the image again")
+    return Outcome(kind=WORKER_LOST, detail=GIVEN_UP)

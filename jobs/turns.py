@@ -1,8 +1,10 @@
 """Whose jobs wait, and in which order: callers take turns, so that a flood of one caller's jobs does not keep another's
 waiting. The order is made when a job is queued; RQ's workers take the job at the head, as ever."""
 
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
 from redis import Redis
 from redis.client import Pipeline
@@ -11,17 +13,20 @@ from rq.serializers import JSONSerializer
 
 from jobs.keys import DEFAULT_QUEUE, key
 
-# Hashes. Of the jobs that have not ended: job -> its caller, and the bytes of its image.
+# Hashes. Of the jobs that have not ended: job -> its caller, the bytes of its image and its predicted milliseconds. All
+# that is counted of a job is in its entry, so that it is counted out once, whoever ends the job and how often.
 CALLERS = "callers"
 # What each caller has of them, as "<caller> jobs" and "<caller> bytes", and the bytes of all.
 COUNTS = "counts"
 # Of the jobs that wait: job -> in which turn it is; and caller -> the turn of his last one.
 TURNS = "turns"
-NAMES = (CALLERS, COUNTS, TURNS)
+# Predicted milliseconds of all jobs ever accepted, and of all that have ended: their difference is the backlog.
+ACCEPTED_MS, ENDED_MS = "accepted-ms", "ended-ms"
+NAMES = (CALLERS, COUNTS, TURNS, ACCEPTED_MS, ENDED_MS)
 # Along the queue the turns grow. A caller's job is one turn after his last one, but not before the turn that it is.
 # It comes behind all jobs of its turn; `place` finds where, by halving. KEYS: the queue, and those above.
 COMMON = """
-local queue, callers, counts, turns = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local queue, callers, counts, turns, accepted, ended = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local waiting = redis.call('LLEN', queue)
 local function number(hash, field) return tonumber(redis.call('HGET', hash, field) or 0) end
 local function turn_at(place) return number(turns, redis.call('LINDEX', queue, place)) end
@@ -38,49 +43,57 @@ local function place(turn)
   end
   return low
 end
+local function enter(job)
+  local caller = string.match(redis.call('HGET', callers, job) or '', '^%S*')
+  if waiting == 0 then redis.call('DEL', turns) end
+  local turn = next_turn(caller)
+  local at = place(turn)
+  if at == waiting then redis.call('RPUSH', queue, job)
+  else redis.call('LINSERT', queue, 'BEFORE', redis.call('LINDEX', queue, at), job) end
+  redis.call('HSET', turns, job, turn, caller, turn)
+  return at
+end
 """
 # ARGV: a caller.
 LOOK = COMMON + """
-local behind = waiting - place(next_turn(ARGV[1]))
+local behind, now = waiting - place(next_turn(ARGV[1])), redis.call('TIME')
 local own, own_bytes = number(counts, ARGV[1] .. ' jobs'), number(counts, ARGV[1] .. ' bytes')
-return {waiting, own, redis.call('HLEN', callers), number(counts, 'bytes') - own_bytes, behind}
+return {waiting, own, redis.call('HLEN', callers), number(counts, 'bytes'), own_bytes, behind, now[1], now[2]}
 """
 # ARGV: a job.
-ENTER = COMMON + """
-local caller = string.match(redis.call('HGET', callers, ARGV[1]) or '', '^%S*')
-if waiting == 0 then redis.call('DEL', turns) end
-local turn = next_turn(caller)
-local at = place(turn)
-if at == waiting then redis.call('RPUSH', queue, ARGV[1])
-else redis.call('LINSERT', queue, 'BEFORE', redis.call('LINDEX', queue, at), ARGV[1]) end
-redis.call('HSET', turns, ARGV[1], turn, caller, turn)
-"""
-# KEYS: those above. ARGV: a job.
+ENTER = COMMON + "enter(ARGV[1])"
+# ARGV: a job.
 FORGET = """
-local entry = redis.call('HGET', KEYS[1], ARGV[1])
-redis.call('HDEL', KEYS[3], ARGV[1])
+local callers, counts, turns, ended = KEYS[2], KEYS[3], KEYS[4], KEYS[6]
+local entry = redis.call('HGET', callers, ARGV[1])
+redis.call('HDEL', turns, ARGV[1])
 if entry then
-  redis.call('HDEL', KEYS[1], ARGV[1])
-  local caller, bytes = string.match(entry, '^(%S*) (%d+)$')
+  redis.call('HDEL', callers, ARGV[1])
+  local caller, bytes, predicted_ms = string.match(entry, '^(%S*) (%d+) ?(%S*)$')
   local less = string.format('%d', -tonumber(bytes))
-  redis.call('HINCRBY', KEYS[2], 'bytes', less)
-  redis.call('HINCRBY', KEYS[2], caller .. ' bytes', less)
-  if redis.call('HINCRBY', KEYS[2], caller .. ' jobs', -1) <= 0 then
-    redis.call('HDEL', KEYS[2], caller .. ' jobs', caller .. ' bytes')
+  redis.call('HINCRBY', counts, 'bytes', less)
+  redis.call('HINCRBY', counts, caller .. ' bytes', less)
+  if redis.call('HINCRBY', counts, caller .. ' jobs', -1) <= 0 then
+    redis.call('HDEL', counts, caller .. ' jobs', caller .. ' bytes')
   end
+  if predicted_ms ~= '' then redis.call('INCRBYFLOAT', ended, predicted_ms) end
 end
 """
 
 
 @dataclass(frozen=True)
 class Look:
-    """The queue as a caller finds it: how many jobs wait in it, how many of them are his own, and the bytes of other
-    callers' images. `share_behind` of the work that was accepted comes after his next job."""
+    """The queue as a caller finds it: how many jobs wait in it, how many of them are his own, and the bytes of the
+    images of all jobs and of his own. `share_behind` of the work that was accepted comes after his next job. `now_s` is
+    by the queue server's clock; that was heard at `heard_at` of time.monotonic."""
 
     jobs: int
     own_jobs: int
-    other_bytes: int
+    bytes: int
+    own_bytes: int
     share_behind: float
+    now_s: float
+    heard_at: float
 
 
 class Turns(Queue):
@@ -88,17 +101,16 @@ class Turns(Queue):
 
     def look(self, caller: str) -> Look:
         """Raises RedisError."""
-        found = cast(list[int], self.connection.eval(LOOK, 1 + len(NAMES), self.key, *_keys(self.name), caller))
-        waiting, own, accepted, other_bytes, behind = found
-        return Look(waiting, waiting if own == accepted else min(own, waiting), other_bytes, behind / max(1, accepted))
+        waiting, own, accepted, total, own_bytes, behind, now, micros = run(self.connection, LOOK, self, caller)
+        return Look(waiting, waiting if own == accepted else min(own, waiting), total, own_bytes,
+                    behind / max(1, accepted), int(now) + int(micros) / 1e6, time.monotonic())
 
     def push_job_id(self, job_id: str, pipeline: Pipeline | None = None, at_front: bool = False) -> None:
         """What is requeued goes to the head."""
         if at_front:
             super().push_job_id(job_id, pipeline, at_front)
         else:
-            client = self.connection if pipeline is None else pipeline
-            client.eval(ENTER, 1 + len(NAMES), self.key, *_keys(self.name), job_id)
+            run(self.connection if pipeline is None else pipeline, ENTER, self, job_id)
 
 
 def make_queue(client: Redis, name: str = DEFAULT_QUEUE) -> Turns:
@@ -106,26 +118,18 @@ def make_queue(client: Redis, name: str = DEFAULT_QUEUE) -> Turns:
     return Turns(name, connection=client, serializer=JSONSerializer)
 
 
-def note(queue: Queue, job_id: str, caller: str, image_bytes: int) -> None:
-    """Write down whose a job is, before it is queued."""
-    callers, counts, _ = _keys(queue.name)
-    with queue.connection.pipeline() as pipeline:
-        pipeline.hset(callers, job_id, f"{caller} {image_bytes}")
-        pipeline.hincrby(counts, f"{caller} jobs", 1)
-        for field in (f"{caller} bytes", "bytes"):
-            pipeline.hincrby(counts, field, image_bytes)
-        pipeline.execute()
+def entry(caller: str, image_bytes: int, predicted_ms: str) -> str:
+    """What is counted of a job until it has ended."""
+    return f"{caller} {image_bytes} {predicted_ms}"
 
 
-def forget(client: Redis | Pipeline, queue_name: str, job_id: str) -> None:
-    """A job has ended."""
-    client.eval(FORGET, len(NAMES), *_keys(queue_name), job_id)
+def forget(pipeline: Pipeline, queue: Queue, job_id: str) -> None:
+    """A job has ended: count it out, in the transaction that ends it."""
+    run(pipeline, FORGET, queue, job_id)
 
 
-def forget_all(queue: Queue) -> None:
-    """Nothing waits or runs: whatever is left was lost in a crash."""
-    queue.connection.delete(*_keys(queue.name))
-
-
-def _keys(queue_name: str) -> list[str]:
-    return [key(queue_name, name) for name in NAMES]
+def run(client: Redis | Pipeline, script: str, queue: Queue, *given: str | bytes | float,
+        more_keys: Sequence[str] = ()) -> Any:
+    """One of the scripts that begin with COMMON, or take its keys."""
+    keys = [queue.key, *(key(queue.name, name) for name in NAMES), *more_keys]
+    return client.eval(script, len(keys), *keys, *given)

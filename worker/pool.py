@@ -19,9 +19,11 @@ from rq.registry import CanceledJobRegistry
 from rq.serializers import JSONSerializer
 from rq.worker_pool import WorkerPool
 
+from jobs.ledger import Ledger
 from jobs.lifetimes import Lifetimes
 from jobs.recovery import Recovery
 from jobs.store import ImageStore
+from jobs.trouble import is_out_of_memory
 from jobs.turns import Turns
 from lifeline import die_with_parent, show_as
 from worker.tasks import Tasks
@@ -29,7 +31,10 @@ from worker.worker import Worker
 
 STORE_SWEEP_S = 60  # an image that has no living job at two sweeps has none
 MAKE_ROOM_S = 10  # between two files of the queue server that are written anew
+# What a job's status may be where its image is left over; and that which is kept for drawings, by a worker that lost
+# its job while it slept.
 ENDED = (b"finished", b"failed", b"canceled")
+NOT_SUCCEEDED = (None, b"failed", b"canceled")
 NO_ROOM = ("the disk of the state folder is nearly full: images of ended jobs are deleted, and new jobs refused, "
            "until there is more room")
 log = logging.getLogger(__name__)
@@ -53,6 +58,7 @@ class Pool(WorkerPool):
         own = make_tasks(self.connection)
         self._store, self._ended = own.store, own.ended
         self._lifetimes = Lifetimes(self._queue, self._ended.store.delete)
+        self._ledger = Ledger(self._queue, self._delete_images)
         self._stop_timeout_s, self._stop_at = stop_timeout_s, float("inf")
         self._store_swept_at = self._room_made_at = float("-inf")
         self._orphans: set[str] = set()
@@ -78,6 +84,7 @@ class Pool(WorkerPool):
             self.connection.ping()  # refused by a server whose disk is full, as everything is that it would write down
             self._recovery.look(self.worker_dict.keys())
             self._lifetimes.look()
+            self._ledger.look()
             if free_bytes is not None:
                 self._shorten_lifetimes(free_bytes)
             self._sweep_stores()
@@ -85,6 +92,8 @@ class Pool(WorkerPool):
             self._say(None if free_bytes is None else NO_ROOM)
         except RedisError as error:
             self._say(f"queue server takes no work: {error}")
+            if is_out_of_memory(error):
+                self._make_memory()
         except OSError as error:
             self._say(f"the state folder cannot be used: {error}")
 
@@ -141,6 +150,19 @@ class Pool(WorkerPool):
         if self._lifetimes.shorten(free_bytes // 2):
             log.warning("finished results go before their time: the disk of the state folder is full")
 
+    def _make_memory(self) -> None:
+        """Nothing that takes memory is written, the end of a job neither: finished results make room, the oldest
+        first, a few at each look."""
+        try:
+            if self._lifetimes.shed():
+                log.warning("finished results go before their time: the queue server's memory is full")
+        except RedisError as error:
+            log.warning("no result could be deleted: %s", error)
+
+    def _delete_images(self, job_id: str) -> None:
+        for store in (self._store, self._ended.store):
+            store.delete(job_id)
+
     def _sweep_stores(self) -> None:
         """Forget jobs whose time is over, and delete images whose job has ended or was never accepted, where a crash
         came between."""
@@ -153,7 +175,7 @@ class Pool(WorkerPool):
         self._ended.prune()
         before, self._orphans = self._orphans, set()
         self._sweep(self._store, (None, *ENDED), before)
-        self._sweep(self._ended.store, (None,), before)
+        self._sweep(self._ended.store, NOT_SUCCEEDED, before)
 
     def _sweep(self, store: ImageStore, orphaned: Collection[bytes | None], before: Collection[str]) -> None:
         """Delete images whose job has such a status, and had it at the last sweep."""

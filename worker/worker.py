@@ -22,10 +22,10 @@ from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
 from jobs.backlog import note_pace
-from jobs.connection import is_full, will_pass
 from jobs.execution import HEARTBEAT_S, HEARTBEAT_TTL_S, begin, end, is_running, register
 from jobs.job import Outcome
 from jobs.recovery import requeue
+from jobs.trouble import is_full, will_pass
 from metrics.predictions import count_prediction
 from worker.tasks import OffSwitch, Task, Tasks
 

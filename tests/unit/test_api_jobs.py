@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from redis import Redis
 
 from inference.errors import UnsupportedImage
-from jobs.queue import JobQueue
+from jobs.acceptance import Acceptance
 from tests.unit.conftest import MakeClient, services_of, start_running, work_off
 from tests.unit.fake_predictors import DRAWN, PREDICTION, FakePredictors
 from tests.unit.images import photo
@@ -27,13 +27,14 @@ def submit(client: FlaskClient, query: str = "mode=async", **headers: str) -> An
 @pytest.fixture
 def instant(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that is done before the caller of `submit` looks again."""
-    enqueue = JobQueue._enqueue
+    queue = Acceptance.queue
 
-    def enqueue_and_work(self: JobQueue, *arguments: Any) -> None:
-        enqueue(self, *arguments)
+    def queue_and_work(self: Acceptance, *given: Any) -> str:
+        job_id = queue(self, *given)
         work_off(redis)
+        return job_id
 
-    monkeypatch.setattr(JobQueue, "_enqueue", enqueue_and_work)
+    monkeypatch.setattr(Acceptance, "queue", queue_and_work)
 
 
 def test_an_accepted_job_is_told_as_the_contract_says(client: FlaskClient) -> None:

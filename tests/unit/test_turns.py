@@ -13,12 +13,12 @@ from jobs.keys import DEFAULT_QUEUE, key
 from jobs.queue import JobQueue
 from jobs.recovery import requeue
 from jobs.store import RedisStore
-from jobs.turns import Look, make_queue, note
+from jobs.turns import make_queue
 from settings import Settings
 from tests.unit.conftest import REQUEST, MakeSettings, start_running, work_off
 from tests.unit.images import photo
 
-CALLERS, COUNTS, TURNS = (key(DEFAULT_QUEUE, name) for name in turns_module.NAMES)
+CALLERS, COUNTS, TURNS, *_ = (key(DEFAULT_QUEUE, name) for name in turns_module.NAMES)
 
 
 @pytest.fixture
@@ -142,12 +142,6 @@ def test_whose_a_job_was_is_forgotten_when_it_has_ended(queue: JobQueue, redis: 
 
 def _bytes(images: int) -> bytes:
     return str(images * len(photo())).encode()
-
-
-def test_what_a_crash_left_is_forgotten_when_nothing_waits_or_runs(queue: JobQueue, redis: Redis) -> None:
-    note(make_queue(redis), "lost", "a", 10**9)
-    submit(queue, "b")
-    assert make_queue(redis).look("b") == Look(1, 1, 0, 0)
 
 
 def test_a_job_of_nobody_waits_like_any_other(queue: JobQueue, redis: Redis) -> None:
