@@ -3,6 +3,7 @@
 A check returns the value as it is kept, or raises ValueError with a sentence that says what is wrong with it.
 """
 
+import base64
 import ipaddress
 import re
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ KEY = re.compile("[!-~]+")  # what a header can carry without a question of its 
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@]+")
 HOST = re.compile(r"[^\s/:@\[\]]+|\[?[0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F:.]*\]?")
 QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+SIGNING_PREFIX = "whsec_"
 URL_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 
 
@@ -113,6 +115,18 @@ def queue_name(value: str) -> str:
         raise ValueError("should be at most 100 letters, digits, '.', '_' and '-', and begin with a letter or digit")
     if value == "rq":
         raise ValueError("is what RQ's own keys begin with; choose another")
+    return value
+
+
+def webhook_secret(value: str) -> str:
+    """The key that webhooks are signed with, as Standard Webhooks writes it. The error does not tell it."""
+    try:
+        key = base64.b64decode(value.removeprefix(SIGNING_PREFIX), validate=True)
+    except ValueError:
+        key = b""
+    if value and not (value.startswith(SIGNING_PREFIX) and 24 <= len(key) <= 64):
+        raise ValueError("should be whsec_ and the base64 of 24 to 64 bytes: "
+                         "echo whsec_$(openssl rand -base64 32) makes one")
     return value
 
 

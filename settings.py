@@ -80,6 +80,8 @@ class Settings(BaseSettings):
     result_ttl_s: int = Field(3600, ge=1)
     stop_timeout_s: int = Field(30, ge=1)
     wait_max_s: float = Field(60, ge=0)
+    webhook_secret: Annotated[str, AfterValidator(setting_values.webhook_secret)] = Field("", description="whsec_…")
+    webhook_private: bool = Field(False, description="whether webhooks may go to loopback and private addresses")
 
     @model_validator(mode="before")
     @classmethod
@@ -242,6 +244,6 @@ def _one_line(error: ValidationError) -> str:
     if not first["loc"]:
         return reason
     name = PREFIX + str(first["loc"][0]).upper()
-    secret = name in (f"{PREFIX}API_KEYS", f"{PREFIX}REDIS_URL")
+    secret = name.removeprefix(PREFIX) in ("API_KEYS", "REDIS_URL", "WEBHOOK_SECRET")
     line = f"{name}: {reason}" if secret else f"{name}={first['input']}: {reason}"
     return " ".join(line.split())

@@ -72,6 +72,11 @@ def document(record: JobRecord, url_prefix: str) -> dict:
     return _standing(record, f"{url_prefix}/jobs/{record.id}") | _ending(record, url_prefix)
 
 
+def told(record: JobRecord, url_prefix: str) -> bytes:
+    """The job document as it is posted to a webhook: outside of any request."""
+    return b"".join([*joined(document(record, url_prefix), record.result), b"\n"])
+
+
 def joined(head: Mapping[str, Any], result: bytes) -> list[bytes]:
     """A JSON object in pieces, whose last member `result` is JSON already. Without a result it has none."""
     text = orjson.dumps(head)
@@ -79,12 +84,13 @@ def joined(head: Mapping[str, Any], result: bytes) -> list[bytes]:
 
 
 def _standing(record: JobRecord, url: str) -> dict:
+    deliveries = {"deliveries": f"{url}/deliveries"} if record.has_webhook else {}
     return {"status": 202, "id": record.id, "state": record.state, "model_type": record.model_type,
             "queue_position": record.queue_position, "eta_s": None if record.eta_s is None else round(record.eta_s, 3),
             "progress": {"done": record.tiles_done, "total": record.tiles},
             "created_at": _time(record.created_at), "started_at": _time(record.started_at),
             "completed_at": _time(record.completed_at),
-            "urls": {"get": url, "result": f"{url}/result", "events": f"{url}/events", "cancel": url}}
+            "urls": {"get": url, "result": f"{url}/result", "events": f"{url}/events", "cancel": url} | deliveries}
 
 
 def _url(record: JobRecord) -> str:

@@ -28,6 +28,11 @@ def cancel(job_id: str) -> Response:
     return answers.job(services().queue.cancel(job_id, caller().owner))
 
 
+@blueprint.get("/jobs/<job_id>/deliveries")
+def deliveries(job_id: str) -> Response:
+    return answers.json({"deliveries": services().queue.deliveries(job_id, caller().owner)})
+
+
 @blueprint.get("/jobs")
 def index() -> Response:
     search, listing = job_lists.search(request.args), services().queue.listing

@@ -2,14 +2,13 @@
 
 import secrets
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import Blueprint, Response, g, request
 from pydantic import BaseModel
 
-from api import accept, answers, drawings, image_header, model_name, preferences, tensors
+from api import accept, answers, drawings, image_header, model_name, preferences, tensors, webhooks
 from api.accept import DRAWINGS, TENSORS, Wanted
 from api.auth import caller
 from api.body import release
@@ -25,12 +24,12 @@ from inference.model_info import ModelInfo
 from inference.workload import Workload, workload
 from jobs.errors import NotInTime, QueueFull, QueueUnavailable
 from jobs.job import JobRecord, JobRequest
+from jobs.webhooks import Webhook
 from predictors.client import Prediction
 
 blueprint = Blueprint("predictions", __name__)
 PATIENCE = 2.0  # budgets
 ENDING_S = 2.0  # until a worker has ended a job at its deadline
-LATER_FIELDS = ("webhook",)
 LATER_HEADERS = ("Idempotency-Key",)
 
 
@@ -51,6 +50,7 @@ class Call:
     wanted: Wanted
     arrived: float
     cancel_after_s: float
+    webhook: Webhook | None
 
     @property
     def deadline(self) -> float:
@@ -113,12 +113,15 @@ def parse(service: Services, path_model: str | None, arrived: float) -> Call:
     wanted = accept.wanted(request.headers.get("Accept", ""))
     fields = service.forms.fields(request)
     values = fields.values
-    _refuse_later(values)
+    _refuse_later()
+    webhook = webhooks.parse(values, service.settings.webhook_private)
     model_type = model_name.asked_for(service, values.pop("model_type", None), path_model)
     model = service.catalogue.model(model_type)
     drawings.check(wanted, model)
     preference = preferences.parse(values.pop("mode", None), request.headers.get("Prefer"),
                                    service.settings.wait_max_s)
+    if webhook is not None:
+        preference = replace(preference, mode="async")  # of a job alone anything is told later
     cancel_after_s = preferences.cancel_after_s(values.pop("timeout", None),
                                                 request.headers.get("Cancel-After")) or NEVER
     parameters = model.parameters(values)
@@ -128,7 +131,7 @@ def parse(service: Services, path_model: str | None, arrived: float) -> Call:
     size = None if wanted.kind in DRAWINGS else model.decoded_size(info.size, parameters)
     image_header.check_room(service, info, size)
     return Call(model_type, model, image, info, parameters, workload(model, info, parameters), preference, wanted,
-                arrived, cancel_after_s)
+                arrived, cancel_after_s, webhook)
 
 
 def run_inline(service: Services, call: Call, decision: Decision) -> Response | Accepted:
@@ -228,12 +231,11 @@ def _job(call: Call, decision: Decision) -> JobRequest:
     left_s = call.deadline - time.monotonic()
     return JobRequest(call.model_type, call.given, decision.predicted_ms, g.request_id,
                       len(tiles) if tiles else 1, left_s if left_s < NEVER else None,
-                      caller().owner, caller().share)
+                      caller().owner, caller().share, call.webhook)
 
 
-def _refuse_later(values: Mapping[str, Any]) -> None:
+def _refuse_later() -> None:
     """What the contract announces for later is never silently ignored."""
-    asked = [name for name in LATER_FIELDS if name in values] + [
-        name for name in LATER_HEADERS if name in request.headers]
+    asked = [name for name in LATER_HEADERS if name in request.headers]
     if asked:
         raise NotImplementedYet(f"{asked[0]} is not built yet")

@@ -13,6 +13,7 @@ from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.utils import now
 
+from jobs import webhooks
 from jobs.backlog import Backlog
 from jobs.doubts import Doubts
 from jobs.errors import QueueUnavailable
@@ -115,7 +116,8 @@ class Acceptance:
             status=JobStatus.QUEUED, timeout=self._settings.job_timeout_s, result_ttl=self._settings.result_ttl_s,
             failure_ttl=self._settings.result_ttl_s, retry=Retry(max=RETRIES),
             meta={"model_type": request.model_type, "predicted_ms": request.predicted_ms, "accepted_at": now_s,
-                  "request_id": request.request_id, "tiles": request.tiles, "owner": request.owner})
+                  "request_id": request.request_id, "tiles": request.tiles, "owner": request.owner,
+                  "webhook": webhooks.to_meta(request.webhook)})
 
 
 def latest_s(look: Look) -> float:
@@ -150,6 +152,7 @@ def take_back(queue: Turns, job_id: str) -> None:
         standing.forget(pipeline, *standing.executions)
         forget(pipeline, queue, job_id)
         forget_accepted(pipeline, queue.name, owner_of(standing.job), job_id)
+        webhooks.forget(pipeline, standing.job)
         pipeline.delete(standing.job.key)
 
     change(queue, job_id, lambda standing: move if standing.can_run else None)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from redis.client import Pipeline
-from redis.exceptions import RedisError, WatchError
+from redis.exceptions import WatchError
 from rq import Queue
 from rq.command import send_command
 from rq.exceptions import NoSuchJobError
@@ -23,8 +23,9 @@ from rq.results import Result
 from rq.serializers import JSONSerializer
 from rq.utils import utcformat
 
+from jobs import webhooks
 from jobs.clock import moment
-from jobs.events import CHANGES, announce, channel
+from jobs.events import announce
 from jobs.job import CANCELED, DEADLINE, Outcome, State
 from jobs.keys import key
 from jobs.lifetimes import CLOCK, SPARE_S, note_ended
@@ -36,15 +37,6 @@ HEARTBEAT_S = 3
 HEARTBEAT_TTL_S = 15
 # Fields of the job's hash, beside RQ's own.
 OUTCOME, TILES_DONE, DEATHS = "punnet_outcome", "punnet_tiles_done", "punnet_deaths"
-# KEYS: the job. ARGV: the field, how many tiles are done, the field of changes, the channel. What somebody ended, or
-# deleted, meanwhile stays as it is.
-NOTE_PROGRESS = """
-if redis.call('HGET', KEYS[1], 'status') == 'started' then
-  redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-  redis.call('HINCRBY', KEYS[1], ARGV[3], 1)
-  redis.call('PUBLISH', ARGV[4], '')
-end
-"""
 ACCEPTED = "punnet_accepted_ms"  # the sum of turns.py with this job, less what comes after it
 MAX_RESULT_BYTES = 200_000_000  # the queue server takes no value of 512 MB
 ENDED = (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED)
@@ -122,6 +114,7 @@ def register(pipeline: Pipeline, job: Job, owner: str) -> Execution:
     job.prepare_for_execution(owner, pipeline=pipeline)
     pipeline.hdel(job.key, TILES_DONE, OUTCOME)  # of an execution that came to nothing, or that RQ's tools requeued
     execution = Execution.create(job, HEARTBEAT_TTL_S, pipeline, worker_name=owner)
+    webhooks.note_start(pipeline, job)
     announce(pipeline, job.id, job.origin)
     return execution
 
@@ -169,15 +162,6 @@ def miss(queue: Queue, job_id: str) -> bool:
     return _end(queue, job_id, lambda standing: not standing.executions, outcome)
 
 
-def note_progress(queue: Queue, job_id: str, tiles_done: int) -> None:
-    """How far a running job is, for its document. A queue server that is away just now does not hinder the job."""
-    try:
-        queue.connection.eval(NOTE_PROGRESS, 1, Job.key_for(job_id), TILES_DONE, str(tiles_done), CHANGES,
-                              channel(queue.name, job_id))
-    except RedisError as error:
-        log.warning("progress of job %s is not noted: %s", job_id, error)
-
-
 def write_end(pipeline: Pipeline, standing: Standing, outcome: Outcome, result: bytes = b"") -> None:
     """Write down a job's end, in the transaction of `change`: in RQ's terms, for its readers and for those who wait."""
     job, ttl = standing.job, standing.job.result_ttl or 1
@@ -190,6 +174,7 @@ def write_end(pipeline: Pipeline, standing: Standing, outcome: Outcome, result: 
     note_ended(pipeline, job, owner_of(job), standing.now_s + ttl, result if outcome.succeeded else None)
     count_end(pipeline, job.origin, _state(outcome), job.meta["model_type"])
     forget(pipeline, Queue(job.origin, connection=job.connection), job.id)
+    webhooks.note_end(pipeline, job)
     announce(pipeline, job.id, job.origin)
 
 

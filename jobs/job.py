@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from jobs.webhooks import Webhook
+
 State = Literal["queued", "processing", "succeeded", "failed", "canceled"]
 
 # Kinds of outcomes that no inline call knows: they are about the job, not about its image.
@@ -29,6 +31,7 @@ class JobRequest:
     deadline_s: float | None = None  # from now on: what has not begun by then is not begun
     owner: str = ""
     caller: str = ""
+    webhook: Webhook | None = None
 
     @property
     def model_name(self) -> str:
@@ -80,6 +83,7 @@ class JobRecord:
     changes: int = 0
     outcome: Outcome | None = None
     result: bytes = b""
+    has_webhook: bool = False
 
     @property
     def ended(self) -> bool:

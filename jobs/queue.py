@@ -1,6 +1,6 @@
 """Jobs in the queue server, for the HTTP side: submit, promote, read, cancel."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from jobs.errors import QueueUnavailable
 from jobs.execution import HEARTBEAT_TTL_S
 from jobs.job import JobRecord, JobRequest, Outcome
 from jobs.listing import Listing
+from jobs.outbox import tries
 from jobs.records import Records
 from jobs.recovery import requeue
 from jobs.store import ImageStore, make_ended_store
@@ -102,6 +103,16 @@ class JobQueue:
             JobNotFound, JobExpired, QueueUnavailable.
         """
         return self.records.read(job_id, owner)
+
+    def deliveries(self, job_id: str, owner: str = "") -> Sequence[dict]:
+        """The tries to tell a job's webhook, the oldest first.
+
+        Raises:
+            JobNotFound, JobExpired, QueueUnavailable.
+        """
+        self.read(job_id, owner)
+        with unavailable():
+            return tries(self._queue, job_id)
 
     def ended_image(self, job_id: str) -> bytes:
         """The image of a job that succeeded, kept for a while so that its result can be drawn on it.

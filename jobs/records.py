@@ -19,11 +19,13 @@ from jobs.execution import ACCEPTED, OUTCOME, TILES_DONE, owner_of
 from jobs.job import GIVEN_UP, WORKER_LOST, JobRecord, Outcome, State
 from jobs.keys import key
 from jobs.lifetimes import RESULT, TOMBSTONE
+from jobs.webhooks import ENDED_JOB, webhook_of
 
 STATES: dict[JobStatus, State] = {JobStatus.STARTED: "processing", JobStatus.FINISHED: "succeeded",
                                   JobStatus.FAILED: "failed", JobStatus.STOPPED: "failed",
                                   JobStatus.CANCELED: "canceled"}
 Fields = Mapping[bytes, bytes]
+MAX_TOLD_BYTES = 4_000_000  # of a result: documents of hundreds of jobs may be on their way at a time
 
 
 class Records:
@@ -69,6 +71,23 @@ class Records:
         if result is None:  # a queue server short of memory may have dropped it
             raise gone(record.id, known=True)
         return replace(record, result=result)
+
+    def to_tell(self, job_id: str) -> JobRecord:
+        """A job for who tells of it: once it has ended as it was at its end, also after its time. Its result is
+        missing then, and where it is too large to be sent around.
+
+        Raises:
+            JobNotFound, QueueUnavailable.
+        """
+        ended, result = (key(self._queue.name, name + job_id) for name in (ENDED_JOB, RESULT))
+        with unavailable():
+            found = self._restored(job_id, cast(Fields, self._client.hgetall(ended)))
+            record = _record(*found) if found else self.read_many([job_id])[0]
+            if record is None:
+                raise gone(job_id, known=False)
+            if record.state != "succeeded" or self._client.strlen(result) > MAX_TOLD_BYTES:
+                return record
+            return replace(record, result=cast(bytes | None, self._client.get(result)) or b"")
 
     def missing(self, job_id: str, owner: str) -> JobNotFound | JobExpired:
         """Why a job is not there, as far as its owner, or another, may know. Raises QueueUnavailable."""
@@ -121,7 +140,8 @@ def _record(job: Job, fields: Fields) -> JobRecord:
         created_at=moment(job.meta["accepted_at"]),
         started_at=None if state == "queued" else job.started_at,
         completed_at=job.ended_at if state in ("succeeded", "failed", "canceled") else None,
-        tiles=tiles, tiles_done=tiles_done, changes=_number(fields, CHANGES), outcome=_outcome(state, fields))
+        tiles=tiles, tiles_done=tiles_done, changes=_number(fields, CHANGES), outcome=_outcome(state, fields),
+        has_webhook=webhook_of(job) is not None)
 
 
 def _estimated(record: JobRecord, job: Job, fields: Fields, position: int, forecast: Forecast) -> JobRecord:

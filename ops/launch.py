@@ -20,6 +20,8 @@ from state_dir import PRIVATE_UMASK
 # has to stand there.
 NO_KEY = {f"{PREFIX}API_KEYS": "none:this-process-knows-no-key", f"{PREFIX}API_KEYS_FILE": ""}
 NO_REDIS = {f"{PREFIX}REDIS_URL": "redis://this-process-knows-no-queue-server"}
+# Workers alone sign webhooks.
+NO_SECRET = {f"{PREFIX}WEBHOOK_SECRET": ""}
 # RQ reads it when it is imported. RQ's keys of the default queue stay where RQ's tools look for them.
 RQ_PREFIX = "RQ_KEY_PREFIX"
 
@@ -39,7 +41,8 @@ def _environment(role: str, settings: Settings) -> dict[str, str]:
     no_redis = NO_REDIS if settings.redis_url and role == "predictors" else {}
     default_queue = settings.queue == Settings.model_fields["queue"].default
     own_prefix = {} if default_queue else {RQ_PREFIX: f"{settings.queue}:rq"}
-    return dict(os.environ) | no_key | no_redis | own_prefix
+    no_secret = {} if role == "workers" else NO_SECRET
+    return dict(os.environ) | no_key | no_redis | no_secret | own_prefix
 
 
 def _take_lock(path: Path) -> None:

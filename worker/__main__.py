@@ -11,13 +11,14 @@ from redis import Redis
 
 from jobs.connection import worker_client
 from jobs.costs import SharedCosts
-from jobs.execution import note_progress
+from jobs.progress import note_progress
 from jobs.store import make_ended_store, make_store
 from jobs.turns import make_queue
 from metrics.numbers import Numbers
 from predictors.catalogue import Catalogue
 from predictors.client import Predictors
 from settings import Settings, SettingsError, load_settings
+from worker.deliverer import DelivererProcess
 from worker.pool import Pool
 from worker.tasks import Tasks
 
@@ -32,8 +33,9 @@ def main() -> None:
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     for folder in (settings.state.spool, settings.state.ended):
         folder.mkdir(exist_ok=True)
-    pool = Pool(_pool_name(settings.state_dir), lambda: make_queue(worker_client(settings), settings.queue),
-                partial(_tasks, settings), settings.job_workers, settings.stop_timeout_s)
+    name, queue = _pool_name(settings.state_dir), lambda: make_queue(worker_client(settings), settings.queue)
+    pool = Pool(name, queue, partial(_tasks, settings), settings.job_workers, settings.stop_timeout_s,
+                DelivererProcess(settings, name, queue))
     pool.start(logging_level=settings.logging_level.upper())
 
 

@@ -26,6 +26,7 @@ from jobs.store import ImageStore
 from jobs.trouble import is_out_of_memory
 from jobs.turns import Turns
 from lifeline import die_with_parent, show_as
+from worker.deliverer import DelivererProcess
 from worker.tasks import Tasks
 from worker.worker import Worker
 
@@ -48,7 +49,7 @@ class Pool(WorkerPool):
     """
 
     def __init__(self, name: str, make_queue: Callable[[], Turns], make_tasks: Callable[[Redis], Tasks],
-                 workers: int, stop_timeout_s: float) -> None:
+                 workers: int, stop_timeout_s: float, deliverer: DelivererProcess) -> None:
         self._queue = make_queue()
         super().__init__([self._queue.name], self._queue.connection, num_workers=workers, worker_class=Worker,
                          serializer=JSONSerializer)
@@ -63,6 +64,7 @@ class Pool(WorkerPool):
         self._store_swept_at = self._room_made_at = float("-inf")
         self._orphans: set[str] = set()
         self._trouble: str | None = None
+        self._deliverer = deliverer
 
     def start_worker(self, count: int | None = None, burst: bool = False, _sleep: float = 0,
                      logging_level: str = "INFO") -> None:
@@ -79,6 +81,7 @@ class Pool(WorkerPool):
         """Each second: reap, requeue what nobody executes, fork what is missing. Without a queue server that takes
         what is written, wait."""
         self.reap_workers()
+        self._deliverer.keep()
         try:
             free_bytes = self._store.make_room()
             self.connection.ping()  # refused by a server whose disk is full, as everything is that it would write down
@@ -105,6 +108,7 @@ class Pool(WorkerPool):
         stopped = super().all_workers_have_stopped()
         if stopped:
             self._requeue_at_stop()
+            self._deliverer.end()
         return stopped
 
     def request_stop(self, signum: int | None = None, frame: object = None) -> None:

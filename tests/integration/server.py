@@ -28,7 +28,8 @@ atexit.register(shutil.rmtree, TRIALS, ignore_errors=True)
 BOUNDARY = "punnet-test-boundary"
 # What `ps -o comm` shows of processes that say what they are -> their role.
 ROLES = {"punnet-parent": "predictors' parent", "punnet-templ": "template", "punnet-quick": "quick predictor",
-         "punnet-long": "long predictor", "punnet-job": "job predictor", "punnet-worker": "worker"}
+         "punnet-long": "long predictor", "punnet-job": "job predictor", "punnet-worker": "worker",
+         "punnet-webhooks": "deliverer"}
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from rq.executions import Execution
 
 from api import app as app_module
 from api.services import Services
-from jobs.execution import note_progress
 from jobs.job import JobRequest
+from jobs.progress import note_progress
 from jobs.queue import JobQueue
 from jobs.store import EndedImages, RedisStore
 from jobs.turns import make_queue

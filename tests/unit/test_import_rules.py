@@ -8,13 +8,15 @@ import pytest
 from settings import ROOT
 from tests.unit.test_numpy_free import NUMPY_FREE
 
-PARTS = {"api", "inference", "predictors", "jobs", "worker", "ops", "settings", "setting_values", "state_dir",
-         "lifeline", "shares", "metrics", "version"}
+PARTS = {"api", "deliveries", "inference", "predictors", "jobs", "worker", "ops", "settings", "setting_values",
+         "state_dir", "lifeline", "shares", "metrics", "version"}
 CLIENT = {"predictors.client", "predictors.answered", "predictors.catalogue", "predictors.protocol"}
 MAY_IMPORT = {
     "api": {"jobs", "settings", "setting_values", "state_dir", "shares", "metrics", "version", *CLIENT,
             *(f"inference.{name}" for name in NUMPY_FREE)},
-    "worker": {"jobs", "inference.cost", "inference.errors", "settings", "state_dir", "lifeline", "metrics", *CLIENT},
+    "deliveries": {"api.answers", "jobs", "settings"},
+    "worker": {"deliveries", "jobs", "inference.cost", "inference.errors", "settings", "state_dir", "lifeline",
+               "metrics", *CLIENT},
     "predictors": {"inference", "settings", "state_dir", "lifeline", "metrics"},
     "jobs": {"settings", "state_dir", "shares"},
     "metrics": set(),
@@ -33,7 +35,8 @@ FILES = sorted(path for part in MAY_IMPORT for path in
 PLACES = [  # a library, and the files or folders that alone import it
     ("onnxruntime", {"inference/session.py"}), ("numpy", {"inference"}), ("PIL", {"inference"}),
     ("pillow_heif", {"inference/heic_pixels.py"}),
-    ("redis", {"jobs", "worker"}), ("rq", {"jobs", "worker"}),
+    ("redis", {"deliveries", "jobs", "worker"}), ("rq", {"deliveries", "jobs", "worker"}),
+    ("h11", {"deliveries/sender.py"}), ("standardwebhooks", {"deliveries/sender.py"}),
     ("gevent", {"api/intake.py", "gunicorn"}), ("flask", {"api"}), ("werkzeug", {"api"}),
     ("multipart", {"api/parts.py"}), ("mmap", {"api/waiting.py", "inference/onnx_graph.py", "metrics/slots.py"}),
     ("prometheus_client", {"metrics/exposition.py"}),

@@ -11,10 +11,10 @@ from rq.registry import CanceledJobRegistry, FailedJobRegistry, StartedJobRegist
 
 from inference.errors import UnsupportedImage
 from jobs.errors import JobNotFound
-from jobs.execution import note_progress
 from jobs.keys import DEFAULT_QUEUE, key
 from jobs.ledger import Ledger
 from jobs.lifetimes import Lifetimes
+from jobs.progress import note_progress
 from jobs.queue import JobQueue
 from jobs.store import RedisStore
 from jobs.turns import ACCEPTED_MS, CALLERS, COUNTS, ENDED_MS, make_queue

@@ -2,6 +2,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from typing import Any, cast
 
 import fakeredis
 import pytest
@@ -19,9 +20,18 @@ from worker import pool as pool_module
 from worker.pool import Pool
 
 
+class NoDeliverer:
+    """A child less to fork."""
+
+    def keep(self) -> None: ...
+
+    def end(self) -> None: ...
+
+
 @pytest.fixture
 def pool(redis: Redis) -> Pool:
-    return Pool("pool", lambda: make_queue(redis), tasks_of, workers=1, stop_timeout_s=5)
+    return Pool("pool", lambda: make_queue(redis), tasks_of, workers=1, stop_timeout_s=5,
+                deliverer=cast(Any, NoDeliverer()))
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def check(answer: TestResponse, status: int, slug: str) -> dict[str, Any]:
     (raw(image=png_header(20_000, 10_000)), 422, "too-many-pixels"),
     (raw("model_type=leaf&top_k=x"), 422, "bad-parameter"), (raw("model_type=leaf&topk=1"), 422, "bad-parameter"),
     (raw(Idempotency_Key="x"), 501, "not-implemented"),
-    (raw("model_type=leaf&webhook=http://x"), 501, "not-implemented"),
+    (raw("model_type=leaf&webhook=http://x"), 422, "bad-parameter"),
     *((get(path), 501, "not-implemented") for path in ("/metrics", "/openapi.json", "/docs", "/jobs",
                                                       "/jobs/x/events")),
 ])

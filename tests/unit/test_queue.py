@@ -13,10 +13,10 @@ from rq.registry import CanceledJobRegistry
 from inference.errors import UnsupportedImage
 from jobs.backlog import note_pace
 from jobs.errors import JobExpired, JobNotFound, NotInTime, QueueFull, QueueUnavailable
-from jobs.execution import note_progress
 from jobs.job import Outcome, retry_after_s
 from jobs.keys import DEFAULT_QUEUE, key
 from jobs.lifetimes import RESULT
+from jobs.progress import note_progress
 from jobs.queue import JobQueue
 from jobs.recovery import requeue
 from jobs.store import FolderStore, RedisStore, make_store

@@ -65,7 +65,9 @@ def test_a_wrong_value_is_one_line_that_names_it(environment: pytest.MonkeyPatch
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "secret"), [("API_KEYS", "s3cret"), ("REDIS_URL", "http://:s3cret@host")])
+@pytest.mark.parametrize(("name", "secret"), [
+    ("API_KEYS", "s3cret"), ("REDIS_URL", "http://:s3cret@host"), ("WEBHOOK_SECRET", "whsec_s3cret"),
+    ("WEBHOOK_SECRET", "s3cret" * 8)])
 def test_a_wrong_secret_is_not_printed(environment: pytest.MonkeyPatch, name: str, secret: str) -> None:
     set_variables(environment, **{name: secret})
     with pytest.raises(SettingsError) as caught:

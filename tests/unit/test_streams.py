@@ -13,9 +13,9 @@ from redis import Redis
 from api import streams
 from api.streams import Stream, event_of, number, seen
 from jobs.errors import JobExpired
-from jobs.execution import note_progress
 from jobs.following import Followed
 from jobs.job import JobRecord, Outcome
+from jobs.progress import note_progress
 from jobs.turns import make_queue
 from tests.unit.conftest import MakeClient, services_of, start_running, work_off
 from tests.unit.images import photo

@@ -8,8 +8,8 @@ import pytest
 from redis import Redis
 
 from inference import errors
-from jobs.execution import note_progress
 from jobs.job import Outcome
+from jobs.progress import note_progress
 from jobs.store import RedisStore
 from jobs.turns import make_queue
 from tests.unit.conftest import tasks_of
