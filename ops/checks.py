@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from jobs import server_check
 from jobs.room import Room
 from ops import queue_server
 from settings import MEGA, PREFIX, Settings
@@ -36,6 +37,8 @@ def check(settings: Settings) -> None:
             queue_server.find()
         except queue_server.NoQueueServer as error:
             raise StartError(str(error)) from error
+    else:
+        _check_outside_server(settings)
 
 
 def make_folders(settings: Settings) -> None:
@@ -51,6 +54,15 @@ def make_folders(settings: Settings) -> None:
     for name, wanted in (("MODELS_DIR", settings.models_dir), ("IMAGE_ROOT", image_root)):
         if wanted is not None and not wanted.is_dir():
             raise StartError(f"{PREFIX}{name}={wanted}: there is no such folder")
+
+
+def _check_outside_server(settings: Settings) -> None:
+    """One that is away may come back; one that will never do stops the start. Raises StartError."""
+    try:
+        for line in server_check.warnings(settings):
+            _warn(line)
+    except server_check.UnfitServer as error:
+        raise StartError(str(error)) from error
 
 
 def _check_room(settings: Settings) -> None:

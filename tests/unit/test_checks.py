@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from jobs import server_check
 from ops import checks, queue_server
 from ops.checks import StartError, check, make_folders
 from ops.queue_server import NoQueueServer
@@ -72,7 +73,22 @@ def test_a_queue_server_is_only_needed_where_there_is_none_elsewhere(
     make_folders(settings)
     monkeypatch.setattr(queue_server, "find", missing)
     assert refusal(settings) == "none"
-    check(settings.model_copy(update={"redis_url": "redis://elsewhere"}))
+    check(settings.model_copy(update={"redis_url": "redis://127.0.0.1:1"}))
+
+
+def test_what_is_wrong_with_a_queue_server_elsewhere_is_told(settings: Settings, capsys: pytest.CaptureFixture,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    make_folders(settings)
+    outside = settings.model_copy(update={"redis_url": "redis://elsewhere"})
+    monkeypatch.setattr(server_check, "warnings", lambda _: ["it is a replica"])
+    check(outside)
+    assert capsys.readouterr().err == "punnet: it is a replica\n"
+
+    def unfit(_: Settings) -> list[str]:
+        raise server_check.UnfitServer("it is too old")
+
+    monkeypatch.setattr(server_check, "warnings", unfit)
+    assert refusal(outside) == "it is too old"
 
 
 def test_what_was_open_to_others_is_private_after_a_start(settings: Settings, tmp_path: Path) -> None:

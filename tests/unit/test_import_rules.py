@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "state_dir": set(),
     "lifeline": set(),
     "shares": set(),
-    "ops": {"jobs.room", "predictors.catalogue", "settings", "state_dir", "lifeline"},
+    "ops": {"jobs.room", "jobs.server_check", "predictors.catalogue", "settings", "state_dir", "lifeline"},
     "gunicorn": {"api.connection", "api.refusals", "api.waiting", "settings", "lifeline"},
 }
 FILES = sorted(path for part in MAY_IMPORT for path in
