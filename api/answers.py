@@ -87,6 +87,7 @@ def _standing(record: JobRecord, url: str) -> dict:
     deliveries = {"deliveries": f"{url}/deliveries"} if record.has_webhook else {}
     return {"status": 202, "id": record.id, "state": record.state, "model_type": record.model_type,
             "queue_position": record.queue_position, "eta_s": None if record.eta_s is None else round(record.eta_s, 3),
+            **({"waiting_for": record.waiting_for} if record.waiting_for else {}),
             "progress": {"done": record.tiles_done, "total": record.tiles},
             "created_at": _time(record.created_at), "started_at": _time(record.started_at),
             "completed_at": _time(record.completed_at),

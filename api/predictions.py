@@ -231,7 +231,7 @@ def _job(call: Call, decision: Decision) -> JobRequest:
     left_s = call.deadline - time.monotonic()
     return JobRequest(call.model_type, call.given, decision.predicted_ms, g.request_id,
                       len(tiles) if tiles else 1, left_s if left_s < NEVER else None,
-                      caller().owner, caller().share, call.webhook)
+                      caller().owner, caller().share, call.webhook, call.model.fingerprint)
 
 
 def _refuse_later() -> None:

@@ -117,7 +117,7 @@ class Acceptance:
             failure_ttl=self._settings.result_ttl_s, retry=Retry(max=RETRIES),
             meta={"model_type": request.model_type, "predicted_ms": request.predicted_ms, "accepted_at": now_s,
                   "request_id": request.request_id, "tiles": request.tiles, "owner": request.owner,
-                  "webhook": webhooks.to_meta(request.webhook)})
+                  "webhook": webhooks.to_meta(request.webhook), "fingerprint": request.fingerprint})
 
 
 def latest_s(look: Look) -> float:

@@ -7,6 +7,7 @@ from rq import Queue
 
 from jobs.errors import NotInTime, QueueFull
 from jobs.keys import key
+from jobs.machines import Machines
 from jobs.turns import ACCEPTED_MS, ENDED_MS, Look
 from settings import MEGA, Settings
 from shares import fits
@@ -35,10 +36,11 @@ class Forecast:
 
 
 class Backlog:
-    """What waits in a queue, shared by its workers."""
+    """What waits in a queue, shared by the workers of all machines."""
 
     def __init__(self, queue: Queue, settings: Settings) -> None:
         self._queue, self._client, self._settings = queue, queue.connection, settings
+        self.machines = Machines(queue)
         self._accepted, self._ended = key(queue.name, ACCEPTED_MS), key(queue.name, ENDED_MS)
 
     def ms(self) -> float:
@@ -57,7 +59,7 @@ class Backlog:
             pipeline.hmget(key(self._queue.name, PACE), "took", "predicted")
             pipeline.time()
             ended_ms, sums, (seconds, microseconds) = pipeline.execute()
-        return Forecast(_number(ended_ms), _pace(*map(_number, sums)), self._settings.job_workers,
+        return Forecast(_number(ended_ms), _pace(*map(_number, sums)), self.machines.workers(),
                         seconds + microseconds / 1e6)
 
     def check_deadline(self, deadline_s: float | None, share_behind: float) -> None:
@@ -65,7 +67,7 @@ class Backlog:
         comes after it."""
         if deadline_s is None:
             return
-        wait_s = self.ms() * (1 - share_behind) / 1000 / self._settings.job_workers
+        wait_s = self.ms() * (1 - share_behind) / 1000 / self.machines.workers()
         if wait_s > deadline_s:
             raise NotInTime(f"it could not begin in time: the jobs before it take about {wait_s:.1f} s")
 
@@ -80,7 +82,7 @@ class Backlog:
 
     def _place_free_s(self, waiting: int) -> float:
         """Until the job at the head has run: the backlog, shared by the workers and the jobs."""
-        return max(1.0, self.ms() / 1000 / max(1, waiting) / self._settings.job_workers)
+        return max(1.0, self.ms() / 1000 / max(1, waiting) / self.machines.workers())
 
 
 def note_pace(queue: Queue, predicted_ms: float, took_ms: float) -> None:

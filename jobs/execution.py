@@ -25,6 +25,7 @@ from rq.utils import utcformat
 
 from jobs import webhooks
 from jobs.clock import moment
+from jobs.deferral import deferred_key, forget_deferral
 from jobs.events import announce
 from jobs.job import CANCELED, DEADLINE, Outcome, State
 from jobs.keys import key
@@ -41,14 +42,15 @@ ACCEPTED = "punnet_accepted_ms"  # the sum of turns.py with this job, less what 
 MAX_RESULT_BYTES = 200_000_000  # the queue server takes no value of 512 MB
 ENDED = (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED)
 # All that is known of a job, at one moment. KEYS: its hash, the registry of running jobs, the queue, the list of jobs
-# that were just taken, and the clock of lifetimes.py. ARGV: the job.
+# that were just taken, the clock of lifetimes.py, and the registry of deferred jobs. ARGV: the job.
 LOOK = """
 local executions = {}
 for _, entry in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
   local of_job = ARGV[1] .. ':'
   if string.sub(entry, 1, #of_job) == of_job then table.insert(executions, string.sub(entry, #of_job + 1)) end
 end
-return {redis.call('HGETALL', KEYS[1]), executions, redis.call('LPOS', KEYS[3], ARGV[1]) and 1 or 0,
+local waits = redis.call('LPOS', KEYS[3], ARGV[1]) or redis.call('ZSCORE', KEYS[6], ARGV[1])
+return {redis.call('HGETALL', KEYS[1]), executions, waits and 1 or 0,
         redis.call('LPOS', KEYS[4], ARGV[1]) and 1 or 0, redis.call('GET', KEYS[5]) or '0', redis.call('TIME')}
 """
 log = logging.getLogger(__name__)
@@ -56,7 +58,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a job stands while nobody else changes it: it waits in the queue, or a worker took it from there and has
+    """Where a job stands while nobody else changes it: it waits in the queue, or
+    for a machine that has its model, or a worker took it from there and has
     not registered it yet, or `executions` are the ids of those that are registered. `outcome` is how Punnet's code
     ended it; `now_s` is by the clock of lifetimes.py, `time_s` by that of the queue server."""
 
@@ -68,6 +71,7 @@ class Standing:
     deaths: int
     now_s: float
     time_s: float
+    accepted_ms: float
     outcome: bytes | None = None
 
     @property
@@ -82,6 +86,7 @@ class Standing:
         for execution_id in executions:
             owner = self.job.worker_name or ""
             Execution(execution_id, self.job.id, self.job.connection, owner).delete(self.job, pipeline)
+        forget_deferral(pipeline, self.job)
 
 
 Move = Callable[[Pipeline, Standing], None]
@@ -228,7 +233,7 @@ def send_stop(pipeline: Pipeline, standing: Standing) -> None:
 
 def _standing(pipeline: Pipeline, queue: Queue, job_id: str) -> Standing:
     keys = (Job.key_for(job_id), queue.started_job_registry.key, queue.key, queue.intermediate_queue_key,
-            key(queue.name, CLOCK))
+            key(queue.name, CLOCK), deferred_key(queue.name))
     found, executions, waits, taken, now_s, time_s = cast(Any, pipeline.eval(LOOK, len(keys), *keys, job_id))
     fields = dict(zip(found[::2], found[1::2], strict=True))
     job = Job(job_id, queue.connection, JSONSerializer)
@@ -237,4 +242,4 @@ def _standing(pipeline: Pipeline, queue: Queue, job_id: str) -> Standing:
     job.origin = queue.name
     return Standing(job, b"data" in fields, bool(waits), bool(taken), tuple(map(bytes.decode, executions)),
                     int(fields.get(DEATHS.encode(), 0)), float(now_s), int(time_s[0]) + int(time_s[1]) / 1e6,
-                    fields.get(OUTCOME.encode()))
+                    float(fields.get(ACCEPTED.encode(), 0)), fields.get(OUTCOME.encode()))

@@ -21,7 +21,7 @@ GIVEN_UP = ("the job failed several times for reasons of the machinery; the work
 @dataclass(frozen=True)
 class JobRequest:
     """What is asked for beside the image: names and plain values only. The job belongs to `owner` and counts for the
-    share of `caller`: api/auth.py says who they are."""
+    share of `caller`: api/auth.py says who they are. `fingerprint` is of the model's files here."""
 
     model_type: str
     parameters: dict[str, Any]
@@ -32,6 +32,7 @@ class JobRequest:
     owner: str = ""
     caller: str = ""
     webhook: Webhook | None = None
+    fingerprint: str = ""
 
     @property
     def model_name(self) -> str:
@@ -65,8 +66,9 @@ class Outcome:
 @dataclass(frozen=True)
 class JobRecord:
     """A job as it stands, read from the queue server. `request_id` is the submission's, `queue_position` counts from 1
-    while the job is queued, `eta_s` is the time until its end by predicted cost. Progress is counted in tiles of the
-    image. `changes` grows with everything that happens to the job. `result` is the JSON of a succeeded job's result."""
+    while the job is queued, `eta_s` is the time until its end by predicted cost, and `waiting_for` says what is missing
+    where no living machine can run the job. Progress is counted in tiles of the image. `changes` grows with everything
+    that happens to the job. `result` is the JSON of a succeeded job's result."""
 
     id: str
     state: State
@@ -78,6 +80,7 @@ class JobRecord:
     completed_at: datetime | None = None
     queue_position: int | None = None
     eta_s: float | None = None
+    waiting_for: str = ""
     tiles: int = 1
     tiles_done: int = 0
     changes: int = 0

@@ -13,6 +13,7 @@ from typing import cast
 from redis.client import Pipeline
 from rq.job import Job, JobStatus
 
+from jobs.deferral import deferred_key
 from jobs.events import announce
 from jobs.execution import ENDED, Move, Standing, change, write_end
 from jobs.job import CANCELED, GIVEN_UP, WORKER_LOST, Outcome
@@ -24,7 +25,7 @@ LOOK_S = 5.0  # between two looks, of all pools together
 LOOKED = "ledger-looked"  # set while the last look is recent
 # Returns the jobs that are counted but are in none of the places where a job waits or runs, and counts anew where the
 # sums disagree with the jobs' entries. KEYS: those of COMMON; the list of what workers have just taken, and RQ's
-# registry of executions.
+# registries of executions and of deferred jobs.
 AUDIT = COMMON + """
 local present, astray, sums, fields, bytes, ms = {}, {}, {}, 0, 0, 0
 for _, list in ipairs({queue, KEYS[7]}) do
@@ -33,6 +34,7 @@ end
 for _, execution in ipairs(redis.call('ZRANGE', KEYS[8], 0, -1)) do
   present[string.match(execution, '^[^:]*')] = true
 end
+for _, job in ipairs(redis.call('ZRANGE', KEYS[9], 0, -1)) do present[job] = true end
 local entries = redis.call('HGETALL', callers)
 for at = 1, #entries, 2 do
   local caller, size, predicted_ms = string.match(entries[at + 1], '^(%S*) (%d+) ?(%S*)$')
@@ -77,7 +79,8 @@ class Ledger:
 
     def audit(self) -> None:
         """Raises RedisError."""
-        keys = self._queue.intermediate_queue_key, self._queue.started_job_registry.key
+        keys = (self._queue.intermediate_queue_key, self._queue.started_job_registry.key,
+                deferred_key(self._queue.name))
         for job_id in cast(list[bytes], run(self._client, AUDIT, self._queue, more_keys=keys)):
             self._settle(job_id.decode())
 

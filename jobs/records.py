@@ -13,6 +13,7 @@ from rq.serializers import JSONSerializer
 from jobs.backlog import Backlog, Forecast
 from jobs.clock import moment
 from jobs.connection import unavailable
+from jobs.deferral import look_up_place
 from jobs.errors import JobExpired, JobNotFound
 from jobs.events import CHANGES
 from jobs.execution import ACCEPTED, OUTCOME, TILES_DONE, owner_of
@@ -115,16 +116,26 @@ class Records:
         open_ids = [record.id for record in records if record and not record.ended]
         if not open_ids:
             return records
-        positions, forecast = self._positions(open_ids), self._backlog.forecast()
-        return [_estimated(record, *found[record.id], positions[record.id], forecast)
-                if record and not record.ended else record for record in records]
+        jobs = [found[job_id][0] for job_id in open_ids]
+        positions, forecast = self._positions(jobs), self._backlog.forecast()
+        missing = {job.id: self._missing(job) for job in jobs}
+        return [_estimated(replace(record, waiting_for=missing[record.id]), *found[record.id], positions[record.id],
+                           forecast) if record and not record.ended else record for record in records]
 
-    def _positions(self, ids: Sequence[str]) -> dict[str, int]:
+    def _positions(self, jobs: Sequence[Job]) -> dict[str, int]:
         """1 is next. A job that a worker just took, or that is being requeued, is next too."""
         with self._client.pipeline(transaction=False) as pipeline:
-            for job_id in ids:
-                pipeline.lpos(self._queue.key, job_id)
-            return {job_id: (place or 0) + 1 for job_id, place in zip(ids, pipeline.execute(), strict=True)}
+            for job in jobs:
+                if job.is_deferred:
+                    look_up_place(pipeline, job)
+                else:
+                    pipeline.lpos(self._queue.key, job.id)
+            return {job.id: (place or 0) + 1 for job, place in zip(jobs, pipeline.execute(), strict=True)}
+
+    def _missing(self, job: Job) -> str:
+        if STATES.get(job.get_status(refresh=False), "queued") != "queued":
+            return ""
+        return self._backlog.machines.missing(job.meta["model_type"], job.meta["fingerprint"])
 
 
 def gone(job_id: str, known: bool) -> JobNotFound | JobExpired:

@@ -12,6 +12,7 @@ from rq.job import Job
 from rq.registry import CanceledJobRegistry
 
 from jobs.backlog import Backlog
+from jobs.deferral import deferred_key
 from jobs.errors import QueueUnavailable
 from jobs.job import State
 from jobs.keys import key
@@ -75,6 +76,7 @@ class QueueTotals:
     def _ask(self, pipeline: Pipeline) -> None:
         queue = self._queue
         pipeline.llen(queue.key)
+        pipeline.zcard(deferred_key(queue.name))
         for registry in (queue.started_job_registry, queue.finished_job_registry, queue.failed_job_registry,
                          CanceledJobRegistry(queue=queue)):
             pipeline.zcard(registry.key)
@@ -85,8 +87,9 @@ class QueueTotals:
 
 
 def _by_state(counts: list[int]) -> dict[State, int]:
+    in_queue, deferred, *others = counts
     states: tuple[State, ...] = ("queued", "processing", "succeeded", "failed", "canceled")
-    return dict(zip(states, counts, strict=True))
+    return dict(zip(states, (in_queue + deferred, *others), strict=True))
 
 
 def _by_model_and_state(ended: Mapping[bytes, bytes]) -> dict[tuple[str, str], float]:

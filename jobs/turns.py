@@ -11,6 +11,7 @@ from redis.client import Pipeline
 from rq import Queue
 from rq.serializers import JSONSerializer
 
+from jobs.deferral import deferred_key
 from jobs.keys import DEFAULT_QUEUE, key
 
 # Hashes. Of the jobs that have not ended: job -> its caller, the bytes of its image and its predicted milliseconds. All
@@ -54,11 +55,12 @@ local function enter(job)
   return at
 end
 """
-# ARGV: a caller.
+# KEYS: besides, the registry of deferred jobs, which wait too. ARGV: a caller.
 LOOK = COMMON + """
 local behind, now = waiting - place(next_turn(ARGV[1])), redis.call('TIME')
 local own, own_bytes = number(counts, ARGV[1] .. ' jobs'), number(counts, ARGV[1] .. ' bytes')
-return {waiting, own, redis.call('HLEN', callers), number(counts, 'bytes'), own_bytes, behind, now[1], now[2]}
+local all = waiting + redis.call('ZCARD', KEYS[7])
+return {all, own, redis.call('HLEN', callers), number(counts, 'bytes'), own_bytes, behind, now[1], now[2]}
 """
 # ARGV: a job.
 ENTER = COMMON + "enter(ARGV[1])"
@@ -101,7 +103,8 @@ class Turns(Queue):
 
     def look(self, caller: str) -> Look:
         """Raises RedisError."""
-        waiting, own, accepted, total, own_bytes, behind, now, micros = run(self.connection, LOOK, self, caller)
+        found = run(self.connection, LOOK, self, caller, more_keys=[deferred_key(self.name)])
+        waiting, own, accepted, total, own_bytes, behind, now, micros = found
         return Look(waiting, waiting if own == accepted else min(own, waiting), total, own_bytes,
                     behind / max(1, accepted), int(now) + int(micros) / 1e6, time.monotonic())
 

@@ -74,6 +74,12 @@ class Catalogue:
         models = (entry.model for entry in listing.entries if entry.model is not None)
         return [*listing.decoding, *((running_part(model), first_guess(model)) for model in models)]
 
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Of the models that are served, by every name that `model_type` may have."""
+        self._read()
+        return {name: entry.model.fingerprint for name, entry in self._by_name.items() if entry.model is not None}
+
     def entry(self, model_type: str) -> Entry:
         """By name (the highest version that is ready) or by "name:version", in either of Unicode's forms.
 

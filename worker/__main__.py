@@ -11,6 +11,7 @@ from redis import Redis
 
 from jobs.connection import worker_client
 from jobs.costs import SharedCosts
+from jobs.machines import Machines
 from jobs.progress import note_progress
 from jobs.store import make_ended_store, make_store
 from jobs.turns import make_queue
@@ -41,10 +42,11 @@ def main() -> None:
 
 def _tasks(settings: Settings, client: Redis) -> Tasks:
     """With a Redis client of the process's own."""
-    catalogue = Catalogue(settings.state.catalogue)
+    catalogue, queue = Catalogue(settings.state.catalogue), make_queue(client, settings.queue)
+    machines = None if settings.embedded else Machines(queue, _pool_name(settings.state_dir))
     return Tasks(Predictors(settings.state, catalogue), catalogue, make_store(client, settings),
-                 make_ended_store(client, settings), partial(note_progress, make_queue(client, settings.queue)),
-                 SharedCosts(client, settings.queue).give, Numbers(settings.state.numbers))
+                 make_ended_store(client, settings), partial(note_progress, queue),
+                 SharedCosts(client, settings.queue).give, Numbers(settings.state.numbers), machines)
 
 
 def _pool_name(state_dir: Path) -> str:

@@ -27,6 +27,7 @@ from jobs.trouble import is_out_of_memory
 from jobs.turns import Turns
 from lifeline import die_with_parent, show_as
 from worker.deliverer import DelivererProcess
+from worker.machine import OwnMachine
 from worker.tasks import Tasks
 from worker.worker import Worker
 
@@ -58,6 +59,8 @@ class Pool(WorkerPool):
         self._make_queue, self._make_tasks = make_queue, make_tasks
         own = make_tasks(self.connection)
         self._store, self._ended = own.store, own.ended
+        self._machine = OwnMachine(self._queue, name, workers, own)
+        self._catalogue = own.catalogue
         self._lifetimes = Lifetimes(self._queue, self._ended.store.delete)
         self._ledger = Ledger(self._queue, self._delete_images)
         self._stop_timeout_s, self._stop_at = stop_timeout_s, float("inf")
@@ -91,7 +94,9 @@ class Pool(WorkerPool):
             if free_bytes is not None:
                 self._shorten_lifetimes(free_bytes)
             self._sweep_stores()
-            super().check_workers(respawn)
+            if self._catalogue.is_ready:  # who takes a job before would leave it to the others
+                self._machine.look()
+                super().check_workers(respawn)
             self._say(None if free_bytes is None else NO_ROOM)
         except RedisError as error:
             self._say(f"queue server takes no work: {error}")
@@ -102,6 +107,7 @@ class Pool(WorkerPool):
 
     def all_workers_have_stopped(self) -> bool:
         """While stopping: after the patience, end the rest; once all are gone, requeue what they ran."""
+        self._sign_off()
         self.stop_workers()  # again: one that was just being forked did not hear the first
         if time.monotonic() > self._stop_at:
             self._kill_workers()
@@ -110,6 +116,12 @@ class Pool(WorkerPool):
             self._requeue_at_stop()
             self._deliverer.end()
         return stopped
+
+    def _sign_off(self) -> None:
+        try:
+            self._machine.leave()
+        except RedisError as error:
+            log.warning("the other machines hear only later that this one stops: %s", error)
 
     def request_stop(self, signum: int | None = None, frame: object = None) -> None:
         self._stop_at = min(self._stop_at, time.monotonic() + self._stop_timeout_s)
@@ -130,7 +142,7 @@ class Pool(WorkerPool):
         tasks = self._make_tasks(queue.connection)
         try:
             with tasks.numbers.living("worker"):
-                Worker(queue, name, tasks).work(logging_level=None)
+                Worker(queue, name, tasks, lambda: self._machine.has_awaited).work(logging_level=None)
         except RedisError as error:  # as it signs on or off; the pool sees that it ended
             log.warning("worker %d ends: the queue server is away or full: %s", os.getpid(), error)
 

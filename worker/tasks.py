@@ -13,6 +13,7 @@ from inference.cost import Amounts, CostModel, Snapshot, Work
 from inference.errors import CalledOff, InferenceError, ModelLoading, ModelNotFound, Overdue, PredictorsAway
 from jobs.errors import ImageLost
 from jobs.job import CANCELED, DEADLINE, WORKER_LOST, Outcome
+from jobs.machines import Machines
 from jobs.store import EndedImages, ImageStore
 from metrics.numbers import Numbers
 from metrics.predictions import count_cost
@@ -22,6 +23,10 @@ from predictors.client import Prediction, Predictors, Run
 PROGRESS_S = 0.25  # between two notes of progress
 ASK_AGAIN_S = 0.25  # while predictors are away or models load
 log = logging.getLogger(__name__)
+
+
+class NotHere(Exception):
+    """This machine has not the model of a job, but another one may."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +109,21 @@ class Tasks:
     note_progress: Callable[[str, int], None]
     give_costs: Callable[[Snapshot], None]
     numbers: Numbers
+    machines: Machines | None = None  # none where no other machine can have the queue
+
+    def may_run(self, model_type: str, fingerprint: str) -> bool:
+        """Whether a job that was accepted for this model is this machine's to run. Raises RedisError."""
+        if self.machines is None:
+            return True
+        return self.machines.may_run(self.catalogue.fingerprints.get(model_type), model_type, fingerprint)
 
     def run(self, task: Task, switch: OffSwitch) -> tuple[Outcome, bytes]:
         """How the job ends, and the JSON of its result. What an inline call would have been refused for is an
-        outcome; only trouble of the machinery is raised, so that only that is tried again."""
+        outcome; only trouble of the machinery is raised, so that only that is tried again.
+
+        Raises:
+            NotHere: the model is gone from this machine just now.
+        """
         limit = Limit.of(task)
         try:
             image = self.store.get(task.job_id)
@@ -133,6 +149,8 @@ class Tasks:
             except (PredictorsAway, ModelLoading) as error:
                 log.info("job %s waits: %s", task.job_id, error)
             except ModelNotFound:
+                if self.machines is not None:
+                    raise NotHere(task.model_type) from None
                 if self.catalogue.is_ready:
                     raise
             switch.check(min(ASK_AGAIN_S, max(0.0, limit.at - time.monotonic())))

@@ -22,14 +22,18 @@ from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
 from jobs.backlog import note_pace
+from jobs.deferral import awaited, take
 from jobs.execution import HEARTBEAT_S, HEARTBEAT_TTL_S, begin, end, is_running, register
 from jobs.job import Outcome
+from jobs.leaving import leave
 from jobs.recovery import requeue
 from jobs.trouble import is_full, will_pass
 from metrics.predictions import count_prediction
-from worker.tasks import OffSwitch, Task, Tasks
+from worker.tasks import NotHere, OffSwitch, Task, Tasks
 
 T = TypeVar("T")
+IDLE_S = 2  # who waits for a job looks so often for what other machines left
+BEAT_S = 30.0  # between heartbeats of a worker, by which RQ's tools know it; those of its job are others
 RETRY_S = 0.5  # between two tries to reach the queue server
 log = logging.getLogger(__name__)
 
@@ -39,13 +43,18 @@ class Worker(SimpleWorker):
 
     max_connection_wait_time = 1.0  # seconds between tries to reach a lost queue server; RQ's own pause grows to 60
 
-    def __init__(self, queue: Queue, name: str, tasks: Tasks) -> None:
+    def __init__(self, queue: Queue, name: str, tasks: Tasks, has_awaited: Callable[[], bool] = lambda: False) -> None:
+        """`has_awaited` tells whether other machines left jobs which this one can run."""
         super().__init__([queue], name=name, connection=queue.connection, serializer=JSONSerializer,
                          log_job_description=False)
-        self._queue, self._tasks = queue, tasks
+        self._queue, self._tasks, self._has_awaited = queue, tasks, has_awaited
+        self._beaten_at = float("-inf")
         self._switches: dict[str, OffSwitch] = {}  # by execution
 
     def execute_job(self, job: Job, queue: Queue) -> None:
+        if not _patiently(lambda: self._tasks.may_run(job.meta["model_type"], job.meta["fingerprint"])):
+            _patiently(lambda: leave(self._queue, job.id))
+            return
         switch, began = OffSwitch(), time.monotonic()
         execution = _patiently(lambda: self._begin(job.id, switch), is_full)
         if execution is None:
@@ -58,11 +67,22 @@ class Worker(SimpleWorker):
 
     def dequeue_job_and_maintain_ttl(self, timeout: int | None,
                                      max_idle_time: int | None = None) -> tuple[Job, Queue] | None:
-        """RQ's own waits while the queue server is away; one whose disk is full is waited for here."""
-        return _patiently(lambda: super(Worker, self).dequeue_job_and_maintain_ttl(timeout, max_idle_time), is_full)
+        """What other machines left to this one comes first; who idles looks for it again and again. RQ's own waits
+        while the queue server is away; one whose disk is full is waited for here."""
+        idle_s = None if timeout is None else IDLE_S
+        while True:
+            found = _patiently(self._left_by_others) or _patiently(
+                lambda: super(Worker, self).dequeue_job_and_maintain_ttl(idle_s, idle_s), is_full)
+            if found is not None or timeout is None:
+                return found
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
-        """A heartbeat that a full disk keeps out is no reason to end."""
+        """RQ sends three of a worker with each job, which one now and then is as good as. A heartbeat that a full disk
+        keeps out is no reason to end."""
+        if timeout is None and pipeline is None:
+            if time.monotonic() - self._beaten_at < BEAT_S:
+                return
+            self._beaten_at = time.monotonic()
         try:
             super().heartbeat(timeout, pipeline)
         except RedisError as error:
@@ -96,6 +116,14 @@ class Worker(SimpleWorker):
         connection.client_setname(self.name)
         self.ip_address = "unknown"
 
+    def _left_by_others(self) -> tuple[Job, Queue] | None:
+        """A job that waited for a machine like this one."""
+        if not self._has_awaited():
+            return None
+        job_id = take(self._queue, [model for model in awaited(self._queue) if self._tasks.may_run(*model)])
+        job = None if job_id is None else self._queue.fetch_job(job_id)
+        return None if job is None else (job, self._queue)
+
     def _begin(self, job_id: str, switch: OffSwitch) -> Execution | None:
         """Register the job as this worker's; None where there is nothing to run any more."""
         def register_it(pipeline: Pipeline, job: Job) -> None:
@@ -118,6 +146,8 @@ class Worker(SimpleWorker):
     def _run(self, execution: Execution, switch: OffSwitch, began: float) -> None:
         try:
             outcome, result = self._tasks.run(Task.of(execution.job), switch)
+        except NotHere:
+            self._requeue(execution, blame=False)
         except RedisError as error:
             log.warning("job %s: the queue server was away or full: %s", execution.job_id, error)
             self._requeue(execution, blame=not will_pass(error))

@@ -45,7 +45,7 @@ MakeClient = Callable[..., FlaskClient]
 def tasks_of(redis: Redis, predictors: FakePredictors | None = None) -> Tasks:
     """What a worker runs jobs with: the images are in Redis, and a fake answers."""
     ended = EndedImages(RedisStore(redis, "ended"), 10**6)
-    return Tasks(cast(Any, predictors or FakePredictors()), cast(Any, SimpleNamespace(is_ready=True)),
+    return Tasks(cast(Any, predictors or FakePredictors()), cast(Any, SimpleNamespace(is_ready=True, fingerprints={})),
                  RedisStore(redis), ended, partial(note_progress, make_queue(redis)), lambda news: None,
                  Numbers(Path("/nonexistent")))
 

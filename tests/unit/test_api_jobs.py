@@ -46,6 +46,7 @@ def test_an_accepted_job_is_told_as_the_contract_says(client: FlaskClient) -> No
     assert document["created_at"].endswith("Z")
     assert {key: value for key, value in document.items() if key not in ("id", "created_at", "eta_s")} == {
         "status": 202, "state": "queued", "model_type": "leaf", "queue_position": 1,
+        "waiting_for": "a worker machine: none is running",
         "progress": {"done": 0, "total": 1}, "started_at": None, "completed_at": None,
         "urls": {"get": url, "result": f"{url}/result", "events": f"{url}/events", "cancel": url}}
     assert document["eta_s"] >= 0
