@@ -15,6 +15,7 @@ from api.services import services
 from inference.errors import ModelNotFound
 from predictors.catalogue import Entry
 from settings import ROOT
+from version import VERSION
 
 blueprint = Blueprint("page", __name__, static_folder="static", static_url_path="/static",
                       template_folder="templates")
@@ -116,7 +117,7 @@ def _page(template: str, http_status: int = 200, **values: Any) -> Response:
     language = languages.chosen(request)
     values.setdefault("choices", _choices(services().catalogue.entries) if template == "index.html" else [])
     html = render_template(template, language=language, languages=languages.LANGUAGES, texts=languages.texts(language),
-                           samples=_samples(values["choices"]), links=_links(), **values)
+                           version=VERSION, samples=_samples(values["choices"]), links=_links(), **values)
     response = make_response(html, http_status)
     response.headers["Cache-Control"] = "no-store"
     response.vary.update(["Accept", "Accept-Language", "Cookie", "Authorization", "X-API-Key"])

@@ -13,18 +13,16 @@ export async function follow(job, changed, signal) {
   let known = job
   changed(known)
   if (known.urls.events && !hasEnded(known)) {
-    for await (const news of events(known.urls.events, signal)) {
-      known = { ...known, ...news }
+    for await (known of events(known.urls.events, signal)) {
       changed(known)
       if (hasEnded(known)) break
     }
   }
-  return polled(known, changed, signal)
+  return hasEnded(known) ? known : polled(known, changed, signal)
 }
 
 export const cancel = async (job) => (await ask(job.urls.cancel, { method: "DELETE" })).json()
 
-/** The whole document, which an event may have told in part only. */
 async function polled(job, changed, signal) {
   const url = job.urls.get
   let known = await (await ask(url, { signal })).json()

@@ -2,9 +2,11 @@
 
 import { ask, root } from "./ask.js"
 import { element, find } from "./dom.js"
-import { cancel, hasEnded } from "./follow.js"
+import { cancel } from "./follow.js"
 import { jobs } from "./store.js"
 import { clock, duration, say } from "./words.js"
+
+const MOST_LISTED = 100 // by one answer of the server
 
 /** Where a job stands: its place in the line or a bar, what is left, and a way to end it. */
 export function showJob(job, problem) {
@@ -45,7 +47,13 @@ export async function listJobs(open) {
   const rows = known.map((job) => rowOf(job, open))
   find("jobs").querySelector("ul").replaceChildren(...rows)
   find("jobs").hidden = !known.length
-  await Promise.all(known.map((job, index) => stateOf(job, rows[index])))
+  if (!known.length) return
+  try {
+    const { jobs: listed } = await (await ask(`${root}/jobs?limit=${MOST_LISTED}`)).json()
+    known.forEach((job, index) => showState(rows[index], listed.find((each) => each.id === job.id)?.state ?? "gone"))
+  } catch {
+    // How they stand cannot be told while the server or its queue is away; the list is there.
+  }
 }
 
 function rowOf(job, open) {
@@ -54,14 +62,8 @@ function rowOf(job, open) {
   return element("li", {}, button, element("time", { class: "quiet" }, clock(job.at)), element("span", { class: "state" }))
 }
 
-async function stateOf(job, row) {
-  const state = row.querySelector(".state")
-  try {
-    const document = await (await ask(`${root}/jobs/${job.id}`)).json()
-    state.textContent = say(`job_${document.state}`)
-    state.classList.add(hasEnded(document) ? document.state : "processing")
-  } catch (error) {
-    state.textContent = say([404, 410].includes(error.status) ? "job_gone" : "trouble")
-    row.querySelector("button").disabled = [404, 410].includes(error.status)
-  }
+function showState(row, state) {
+  const chip = row.querySelector(".state")
+  chip.textContent = say(`job_${state}`)
+  chip.className = `state ${state}`
 }

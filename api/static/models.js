@@ -24,7 +24,7 @@ export function wireModels(changed) {
     wire()
   }
   wire()
-  return { chosen, select, task: () => taskName(option()?.dataset.task ?? "") }
+  return { chosen, select }
 }
 
 const option = () => find("model")?.selectedOptions[0]

@@ -11,7 +11,7 @@ import { wireModels } from "./models.js"
 import { showResult } from "./panel.js"
 import { loaded, pictureOf } from "./picture.js"
 import { wireImages } from "./images.js"
-import { colorsOf, shapesOf, textOf } from "./shapes.js"
+import { colorsOf, shapesOf, taskName, textOf } from "./shapes.js"
 import { jobs } from "./store.js"
 import { showTimings } from "./timings.js"
 import { number, percent, say } from "./words.js"
@@ -182,7 +182,7 @@ const note = (text) => find("caption").append(element("span", { class: "quiet no
 
 function summary(result, count = 0) {
   if (result.task === "image-classification") return result.predictions.length ? textOf(result.predictions[0]) : say("found_nothing")
-  if (!("predictions" in result)) return models.task()
+  if (!("predictions" in result)) return taskName(result.task)
   if (!count) return say(result.predictions.length ? "found_none_above" : "found_nothing")
   return count === 1 ? say("found_one") : say("found_many", { count: number(count) })
 }
