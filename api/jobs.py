@@ -41,13 +41,9 @@ def index() -> Response:
 
 @blueprint.get("/jobs/<job_id>/events")
 def events(job_id: str) -> Response:
-    """204 tells the browser of a caller who knows of the end already to come back no more."""
     service = services()
     record = service.queue.read(job_id, caller().owner)
-    last = streams.seen(request.headers.get("Last-Event-ID", ""), record)
-    if record.ended and last == streams.number(record):
-        return Response(status=204)
-    return streams.response(service, record, last)
+    return streams.response(service, record, request.headers.get("Last-Event-ID", ""))
 
 
 def _waited_for(job_id: str) -> JobRecord:

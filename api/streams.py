@@ -48,9 +48,14 @@ def event_of(record: JobRecord, told: JobRecord | None) -> str:
     return "progress" if record.tiles_done != told.tiles_done else ""
 
 
-def response(service: Services, record: JobRecord, last: int) -> Response:
-    """The stream of a job's events after the one with the number `last`. It holds a place among those who wait; where
-    there is none it ends at once, and its client comes back."""
+def response(service: Services, record: JobRecord, last_event_id: str) -> Response:
+    """The stream of a job's events after this one. It holds a place among those who wait; where there is none it ends
+    at once, and its client comes back. A caller who was told the end gets 204, after which no browser comes back."""
+    last = seen(last_event_id, record)
+    if record.ended and last == number(record):
+        nothing_more = Response(status=204)
+        del nothing_more.headers["Content-Type"]
+        return nothing_more
     with ExitStack() as held:
         has_place = held.enter_context(service.held.place(caller().share))
         followed = held.enter_context(service.following.follow(record))
