@@ -18,6 +18,7 @@ from api.counting import Counting
 from api.drain import Drain
 from api.form import Forms
 from api.intake import Intake
+from api.poison import PoisonExchange
 from api.promotion import Promotions
 from api.request_id import request_id
 from api.routing import Limits
@@ -27,6 +28,7 @@ from jobs.connection import subscriber_client, web_client
 from jobs.costs import SharedCosts
 from jobs.events import JobEvents
 from jobs.following import Following
+from jobs.poison import SharedPoison
 from jobs.queue import JobQueue
 from jobs.store import make_store
 from jobs.totals import QueueTotals
@@ -65,9 +67,11 @@ def make_services(settings: Settings) -> Services:
     waiting = Waiting(settings.state.waiting, settings.predictors)
     following = Following(events, queue.records)
     drain = Drain(settings.state, following.end)
+    predictors = Predictors(settings.state, catalogue)
+    poison = SharedPoison(client, settings.queue, predictors.poison.ages_s, predictors.poison.learn)
     return Services(
         settings, Limits(settings.quick_ms, settings.inline_budget_ms), catalogue,
-        Predictors(settings.state, catalogue), costs, queue, events, following, intake, in_flight,
+        predictors, PoisonExchange(poison), costs, queue, events, following, intake, in_flight,
         Forms(settings, in_flight, intake), waiting, drain,
         Promotions(queue, events, waiting, costs, counting, drain.count), AccessLog(settings.log_dir / "access.log"),
         Callers(settings), Browsers.of(settings), Shares(_most_connections() / OVERDRAFT),

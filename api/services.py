@@ -13,6 +13,7 @@ from api.counting import Counting
 from api.drain import Drain
 from api.form import Forms
 from api.intake import Intake
+from api.poison import PoisonExchange
 from api.problems import Starting
 from api.promotion import Promotions
 from api.routing import Limits
@@ -36,6 +37,7 @@ class Services:
     limits: Limits
     catalogue: Catalogue
     predictors: Predictors
+    poison: PoisonExchange
     costs: Costs
     queue: JobQueue
     events: JobEvents
@@ -64,6 +66,7 @@ class Services:
         self.following.start()
         self.drain.start()
         self.costs.start()
+        self.poison.start()
 
     def check_started(self) -> None:
         """Raises Starting before anybody knows which models there are."""

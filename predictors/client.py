@@ -54,7 +54,7 @@ class Predictors:
 
     def __init__(self, state: StateDir, catalogue: Catalogue) -> None:
         self._state, self._catalogue = state, catalogue
-        self._poison, self._deaths = PoisonImages(state.poison), Deaths(state.deaths)
+        self.poison, self._deaths = PoisonImages(state.poison), Deaths(state.deaths)
 
     def predict(self, route: Route, model_type: str, parameters: Mapping[str, Any], image: bytes,
                 deadline: float | None = None, tensor_type: str = "", request_id: str = "") -> "Run[Prediction]":
@@ -97,7 +97,7 @@ class Predictors:
         return self._poison.count()
 
     def _run(self, question: Question, understood: Callable[[Message], T], deadline: float | None) -> "Run[T]":
-        return Run(question, understood, deadline, self._state, self._poison, self._deaths)
+        return Run(question, understood, deadline, self._state, self.poison, self._deaths)
 
 
 class Run(Generic[T]):

@@ -12,6 +12,7 @@ from redis import Redis
 from jobs.connection import worker_client
 from jobs.costs import SharedCosts
 from jobs.machines import Machines
+from jobs.poison import SharedPoison
 from jobs.progress import note_progress
 from jobs.store import make_ended_store, make_store
 from jobs.turns import make_queue
@@ -44,9 +45,11 @@ def _tasks(settings: Settings, client: Redis) -> Tasks:
     """With a Redis client of the process's own."""
     catalogue, queue = Catalogue(settings.state.catalogue), make_queue(client, settings.queue)
     machines = None if settings.embedded else Machines(queue, _pool_name(settings.state_dir))
-    return Tasks(Predictors(settings.state, catalogue), catalogue, make_store(client, settings),
-                 make_ended_store(client, settings), partial(note_progress, queue),
-                 SharedCosts(client, settings.queue).give, Numbers(settings.state.numbers), machines)
+    predictors = Predictors(settings.state, catalogue)
+    poison = SharedPoison(client, settings.queue, predictors.poison.ages_s, predictors.poison.learn)
+    return Tasks(predictors, catalogue, make_store(client, settings), make_ended_store(client, settings),
+                 partial(note_progress, queue), SharedCosts(client, settings.queue).give, poison.exchange,
+                 Numbers(settings.state.numbers), machines)
 
 
 def _pool_name(state_dir: Path) -> str:

@@ -58,7 +58,7 @@ class Pool(WorkerPool):
         self._recovery = Recovery(self._queue, name)
         self._make_queue, self._make_tasks = make_queue, make_tasks
         own = make_tasks(self.connection)
-        self._store, self._ended = own.store, own.ended
+        self._store, self._ended, self._exchange_poison = own.store, own.ended, own.exchange_poison
         self._machine = OwnMachine(self._queue, name, workers, own)
         self._catalogue = own.catalogue
         self._lifetimes = Lifetimes(self._queue, self._ended.store.delete)
@@ -91,6 +91,7 @@ class Pool(WorkerPool):
             self._recovery.look(self.worker_dict.keys())
             self._lifetimes.look()
             self._ledger.look()
+            self._exchange_poison()
             if free_bytes is not None:
                 self._shorten_lifetimes(free_bytes)
             self._sweep_stores()

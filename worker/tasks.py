@@ -108,6 +108,7 @@ class Tasks:
     ended: EndedImages
     note_progress: Callable[[str, int], None]
     give_costs: Callable[[Snapshot], None]
+    exchange_poison: Callable[[], None]
     numbers: Numbers
     machines: Machines | None = None  # none where no other machine can have the queue
 

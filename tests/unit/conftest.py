@@ -46,7 +46,7 @@ def tasks_of(redis: Redis, predictors: FakePredictors | None = None) -> Tasks:
     """What a worker runs jobs with: the images are in Redis, and a fake answers."""
     ended = EndedImages(RedisStore(redis, "ended"), 10**6)
     return Tasks(cast(Any, predictors or FakePredictors()), cast(Any, SimpleNamespace(is_ready=True, fingerprints={})),
-                 RedisStore(redis), ended, partial(note_progress, make_queue(redis)), lambda news: None,
+                 RedisStore(redis), ended, partial(note_progress, make_queue(redis)), lambda news: None, lambda: None,
                  Numbers(Path("/nonexistent")))
 
 

@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from inference.cost import Amounts
@@ -14,6 +15,7 @@ from inference.registry import Entry
 from inference.spec import Finding, InputSpec, ModelSpec, OutputSpec, TensorInfo
 from predictors.catalogue import Listing
 from predictors.client import Drawing, Prediction, Tensor
+from predictors.poison import PoisonImages
 
 T = TypeVar("T")
 LABELS = ("healthy", "scorched")
@@ -82,6 +84,7 @@ class FakePredictors:
     when the test tells it to."""
 
     def __init__(self) -> None:
+        self.poison = PoisonImages(Path("/nowhere"))
         self.answer: Prediction | Exception | None = PREDICTION
         self.drawing: bytes | Exception = DRAWN
         self.converted: Tensor | Exception = TENSOR
