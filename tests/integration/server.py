@@ -50,13 +50,16 @@ class Answer:
 @dataclass
 class Server:
     """One instance below `home`; `settings` are PUNNET_ variables without the prefix, `variables` are others.
-    `knows_trials`: models that another server of the test run has tried are not tried again."""
+    `knows_trials`: models that another server of the test run has tried are not tried again. `host` is an address in its
+    network namespace, where that is another than the test's."""
 
     home: Path
     settings: dict[str, Any] = field(default_factory=dict)
     port: int = field(default_factory=lambda: free_port())
     knows_trials: bool = True
     variables: dict[str, str] = field(default_factory=dict)
+    host: str = "127.0.0.1"
+    namespace: str = ""
 
     @property
     def state_dir(self) -> Path:
@@ -64,7 +67,7 @@ class Server:
 
     @property
     def environment(self) -> dict[str, str]:
-        given = {"STATE_DIR": self.state_dir, "LOG_DIR": self.home / "logs", "BIND": f"127.0.0.1:{self.port}",
+        given = {"STATE_DIR": self.state_dir, "LOG_DIR": self.home / "logs", "BIND": f"{self.host}:{self.port}",
                  "JOB_WORKERS": 1, **self.settings}
         outside = {name: value for name, value in os.environ.items() if not name.startswith("PUNNET_")}
         return outside | self.variables | {f"PUNNET_{name}": str(value) for name, value in given.items()}
@@ -88,16 +91,20 @@ class Server:
     def _run(self, script: str, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         # A file, not a pipe: the daemon keeps its standard output open.
         with (self.home / f"{script}.out").open("w+") as out:
-            done = subprocess.run([str(ROOT / script), *options], env=self.environment, cwd="/", stdout=out,
-                                  stderr=subprocess.STDOUT, timeout=120, check=False)
+            done = subprocess.run([*self._inside, str(ROOT / script), *options], env=self.environment, cwd="/",
+                                  stdout=out, stderr=subprocess.STDOUT, timeout=120, check=False)
             out.seek(0)
             text = out.read()
         assert not check or done.returncode == 0, text
         return subprocess.CompletedProcess(done.args, done.returncode, text, "")
 
+    @property
+    def _inside(self) -> list[str]:
+        return ["ip", "netns", "exec", self.namespace] if self.namespace else []
+
     def request(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None,
                 timeout_s: float = 90) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout_s)
         try:
             connection.request(method, path, body, headers or {})
             response = connection.getresponse()
