@@ -50,8 +50,8 @@ class Answer:
 @dataclass
 class Server:
     """One instance below `home`; `settings` are PUNNET_ variables without the prefix, `variables` are others.
-    `knows_trials`: models that another server of the test run has tried are not tried again. `host` is an address in its
-    network namespace, where that is another than the test's."""
+    `knows_trials`: models that another server of the test run has tried are not tried again. `host` is an address
+    in its network namespace, where that is another than the test's."""
 
     home: Path
     settings: dict[str, Any] = field(default_factory=dict)

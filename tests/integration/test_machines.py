@@ -95,7 +95,7 @@ def in_parallel(calls: list[Any]) -> None:
 
 
 def foreign_keys(redis: Redis) -> list[str]:
-    return [name for name in redis.keys("*") if not name.startswith(f"{QUEUE}:")]
+    return [name for name in map(str, redis.keys("*")) if not name.startswith(f"{QUEUE}:")]
 
 
 def test_machines_come_and_go_and_are_cut_off_and_no_job_is_lost(farm: Farm) -> None:
