@@ -16,6 +16,7 @@ ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@]+")
 HOST = re.compile(r"[^\s/:@\[\]]+|\[?[0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F:.]*\]?")
 QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 SIGNING_PREFIX = "whsec_"
+STORE = re.compile(r"file:///[^\s?#]+|s3://[a-z0-9][a-z0-9._-]*(?:/[^\s?#@]*)?")
 URL_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 
 
@@ -116,6 +117,16 @@ def queue_name(value: str) -> str:
     if value == "rq":
         raise ValueError("is what RQ's own keys begin with; choose another")
     return value
+
+
+def store(value: str) -> str:
+    """Where images and results lie: `file:///folder` or `s3://bucket/prefix`."""
+    if not value or STORE.fullmatch(value):
+        return value
+    if "@" in value:
+        raise ValueError("should hold no credentials: they come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+                         "~/.aws or the machine's role")
+    raise ValueError("should be file:///folder or s3://bucket/prefix")
 
 
 def webhook_secret(value: str) -> str:

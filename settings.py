@@ -51,8 +51,7 @@ class Settings(BaseSettings):
         "", description="comma-separated origins whose pages may use the service, or *")
     allowed_hosts: Annotated[str, AfterValidator(setting_values.hosts)] = Field(
         "", description="comma-separated names by which a service on loopback may be called")
-    url_prefix: Annotated[str, AfterValidator(setting_values.url_prefix)] = Field(
-        "", description="the path below which a proxy serves this")
+    url_prefix: Annotated[str, AfterValidator(setting_values.url_prefix)] = Field("", description="a proxy's path")
     allow_anonymous: bool = Field(False, description="serve a non-loopback address without keys")
     state_dir: Path = Field(Path("var"), description="pid files, sockets, the queue's data, waiting images")
     log_dir: Path = Field(Path("gunicorn"), description="access, error, predictors, worker and supervisor .log")
@@ -62,6 +61,7 @@ class Settings(BaseSettings):
     redis_url: Annotated[str, AfterValidator(setting_values.redis_url)] = Field(
         "", description="an outside Redis or Valkey; empty: the embedded server")
     queue: Annotated[str, AfterValidator(setting_values.queue_name)] = Field("punnet", description="begins all keys")
+    store: Annotated[str, AfterValidator(setting_values.store)] = Field("", description="file:///folder or s3://bucket")
     workers: int = Field(default_factory=available_cores, ge=1, le=256, description="gunicorn processes")
     predictors: int = Field(default_factory=available_cores, ge=1, le=256,
                             description="images computed at a time on each inline route")
@@ -244,6 +244,6 @@ def _one_line(error: ValidationError) -> str:
     if not first["loc"]:
         return reason
     name = PREFIX + str(first["loc"][0]).upper()
-    secret = name.removeprefix(PREFIX) in ("API_KEYS", "REDIS_URL", "WEBHOOK_SECRET")
+    secret = name.removeprefix(PREFIX) in ("API_KEYS", "REDIS_URL", "STORE", "WEBHOOK_SECRET")
     line = f"{name}: {reason}" if secret else f"{name}={first['input']}: {reason}"
     return " ".join(line.split())

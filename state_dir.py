@@ -33,6 +33,11 @@ class StateDir:
         return self.root / "ended"
 
     @property
+    def results(self) -> Path:
+        """Large results of jobs, where the queue server is our own."""
+        return self.root / "results"
+
+    @property
     def catalogue(self) -> Path:
         """What is served, as JSON; replaced as a whole by the predictors' parent."""
         return self.root / "catalogue.json"

@@ -30,7 +30,7 @@ from jobs.events import JobEvents
 from jobs.following import Following
 from jobs.poison import SharedPoison
 from jobs.queue import JobQueue
-from jobs.store import make_store
+from jobs.store import blocks, make_store
 from jobs.totals import QueueTotals
 from metrics.numbers import Numbers
 from predictors.catalogue import Catalogue
@@ -62,7 +62,7 @@ def make_services(settings: Settings) -> Services:
     intake, in_flight = Intake(), InFlight(int(settings.inflight_mb * MEGA), counting.reserved)
     events = JobEvents(subscriber_client(settings), settings.queue)
     queue = JobQueue(client, make_store(client, settings), settings,
-                     intake.run if settings.embedded else lambda call: call())
+                     intake.run if blocks(settings) else lambda call: call())
     costs = Costs(catalogue, SharedCosts(client, settings.queue))
     waiting = Waiting(settings.state.waiting, settings.predictors)
     following = Following(events, queue.records)

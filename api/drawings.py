@@ -69,9 +69,9 @@ def of_job(service: Services, wanted: Wanted, record: JobRecord) -> File | None:
         return None
     try:
         image = service.queue.ended_image(record.id)
-    except ImageLost:
+    except ImageLost as error:
         if not wanted.or_json:
-            raise
+            raise ImageLost(f"{error}; its result can still be read as application/json") from error
         return None
     deadline = time.monotonic() + service.settings.job_timeout_s
     assert record.outcome is not None and record.outcome.image is not None, "it has succeeded"

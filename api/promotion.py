@@ -36,7 +36,6 @@ class Promoted:
     route: Route
     request: JobRequest
     execution: Execution
-    image: bytes
     began: float = field(default_factory=time.monotonic)
 
 
@@ -59,7 +58,7 @@ class Promotions:
         log.warning("request %s: takes longer than predicted, goes on as job %s", request.request_id, record.id)
         self._count(1)
         self._counting.rerouted("outlasted")
-        promoted = Promoted(run, route, request, execution, image)
+        promoted = Promoted(run, route, request, execution)
         threading.Thread(target=self._see_through, args=(promoted,), name="promoted", daemon=True).start()
         return record
 
@@ -125,7 +124,7 @@ class Promotions:
 
     def _is_ended(self, promoted: Promoted, outcome: Outcome, result: bytes) -> bool:
         try:
-            self._queue.end(promoted.execution, outcome, promoted.image, result)
+            self._queue.end(promoted.execution, outcome, result)
             return True
         except QueueUnavailable as error:
             log.warning("job %s cannot be ended yet: %s", promoted.execution.job_id, error)

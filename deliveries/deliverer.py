@@ -20,6 +20,8 @@ from jobs.backlog import Backlog
 from jobs.errors import JobNotFound, QueueUnavailable
 from jobs.outbox import Delivery, Outbox, Try
 from jobs.records import Records
+from jobs.results import Results
+from jobs.store import make_store
 from settings import Settings
 
 T = TypeVar("T")
@@ -112,7 +114,7 @@ class Deliverer:
 def deliver(settings: Settings, queue: Queue, outbox: Outbox) -> None:
     """Until TERM."""
     logging.getLogger("httpcore").setLevel(logging.WARNING)  # it would tell all headers, signatures too
-    records = Records(queue, Backlog(queue, settings))
+    records = Records(queue, Backlog(queue, settings), Results(make_store(queue.connection, settings)).get)
     sender = Sender(settings.webhook_secret, settings.webhook_private)
     asyncio.run(Deliverer(outbox, partial(document, records, settings.url_prefix), sender).run())
 

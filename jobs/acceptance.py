@@ -18,10 +18,12 @@ from jobs.backlog import Backlog
 from jobs.doubts import Doubts
 from jobs.errors import QueueUnavailable
 from jobs.execution import ACCEPTED, Standing, begin, change, owner_of, register, send_stop
+from jobs.images import Images
 from jobs.index import NUMBERED, forget_accepted, index_of
 from jobs.job import JobRequest
 from jobs.keys import key
-from jobs.store import ImageStore
+from jobs.lifetimes import first_over_s
+from jobs.results import Results
 from jobs.trouble import AWAY
 from jobs.turns import COMMON, Look, Turns, entry, forget, run
 from settings import Settings
@@ -61,10 +63,10 @@ return 1
 class Acceptance:
     """A web process's way into the queue. `in_thread` runs the store's calls where they block nobody."""
 
-    def __init__(self, queue: Turns, store: ImageStore, settings: Settings, backlog: Backlog,
+    def __init__(self, queue: Turns, images: Images, results: Results, settings: Settings, backlog: Backlog,
                  in_thread: Callable[[Callable[[], Any]], Any]) -> None:
-        self._queue, self._store, self._settings, self._backlog = queue, store, settings, backlog
-        self._in_thread = in_thread
+        self._queue, self._images, self._results, self._settings = queue, images, results, settings
+        self._backlog, self._in_thread = backlog, in_thread
         self._doubts = Doubts(self._take_back)
 
     def queue(self, request: JobRequest, image: bytes) -> str:
@@ -73,8 +75,7 @@ class Acceptance:
         Raises:
             QueueFull, NotInTime, QueueUnavailable, RedisError, OSError: nothing is accepted.
         """
-        look = self._queue.look(request.caller)
-        self._backlog.check_room(look, len(image))
+        look = self._look(request, len(image))
         self._backlog.check_deadline(request.deadline_s, look.share_behind)
         return self._take(request, image, look, runs=False)
 
@@ -84,8 +85,7 @@ class Acceptance:
         Raises:
             QueueFull, QueueUnavailable, RedisError, OSError: nothing is accepted.
         """
-        look = self._queue.look(request.caller)
-        self._backlog.check_room(look, len(image))
+        look = self._look(request, len(image))
         job_id = self._take(request, image, look, runs=True)
         try:
             return _begun(self._queue, job_id, owner)
@@ -93,10 +93,17 @@ class Acceptance:
             self._doubts.add(job_id)
             raise
 
+    def _look(self, request: JobRequest, image_bytes: int) -> Look:
+        """Raises QueueFull, RedisError."""
+        look = self._queue.look(request.caller)
+        self._backlog.check_room(look, image_bytes)
+        self._results.check_room(self._settings.queue_max_mb, lambda: first_over_s(self._queue))
+        return look
+
     def _take(self, request: JobRequest, image: bytes, look: Look, runs: bool) -> str:
         job = self._job(request, look.now_s)
         try:
-            self._in_thread(lambda: self._store.put(job.id, image))
+            self._in_thread(lambda: self._images.put(job.id, image))
             write(self._queue, job, request.caller, len(image), latest_s(look), runs)
         except (RedisError, QueueUnavailable):
             self._doubts.add(job.id)
@@ -105,7 +112,7 @@ class Acceptance:
 
     def _take_back(self, job_id: str) -> None:
         take_back(self._queue, job_id)
-        self._in_thread(lambda: self._store.delete(job_id))
+        self._in_thread(lambda: self._images.delete(job_id))
 
     def _job(self, request: JobRequest, now_s: float) -> Job:
         deadline_at = None if request.deadline_s is None else now_s + request.deadline_s

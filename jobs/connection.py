@@ -1,5 +1,6 @@
 """The one place that makes clients of the queue server."""
 
+import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from redis.connection import AbstractConnection
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
-from jobs.errors import QueueUnavailable
+from jobs.errors import QueueUnavailable, StoreAway
 from jobs.trouble import QueueServerReadOnly, takes_no_writes, told
 from settings import Settings
 
@@ -23,6 +24,8 @@ WORKER_RETRY_PAUSE_S = 0.2
 CHECK_TIMEOUT_S = 3.0
 # A peer that is gone without a word is noticed by the kernel after 25 s, where nothing is said as where something is.
 ALIVE = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3, socket.TCP_USER_TIMEOUT: 25_000}
+STORE_AWAY = "the store of images and results does not answer; try again in a few seconds"
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -32,8 +35,11 @@ def unavailable() -> Iterator[None]:
         yield
     except RedisError as error:
         raise QueueUnavailable(told(error)) from error
-    except OSError as error:  # of the spool folder; redis-py's own errors are RedisErrors
-        raise QueueUnavailable(f"the image cannot be stored: {error.strerror or error}") from error
+    except StoreAway as error:
+        log.warning("the store cannot be used: %s", error)
+        raise QueueUnavailable(STORE_AWAY) from error
+    except OSError as error:  # of a folder; redis-py's own errors are RedisErrors
+        raise QueueUnavailable(f"images and results cannot be stored or read: {error.strerror or error}") from error
 
 
 def web_client(settings: Settings) -> Redis:

@@ -31,3 +31,11 @@ class JobExpired(JobError):
 
 class ImageLost(JobError):
     """A job's stored image is gone."""
+
+
+class NotStored(JobError):
+    """The store has nothing under this name."""
+
+
+class StoreAway(OSError):
+    """The store of images and large results does not answer, or refuses. The text is for the log: it names where."""

@@ -30,6 +30,7 @@ from jobs.events import announce
 from jobs.job import CANCELED, DEADLINE, Outcome, State
 from jobs.keys import key
 from jobs.lifetimes import CLOCK, SPARE_S, note_ended
+from jobs.results import MAX_RESULT_BYTES
 from jobs.totals import count_end
 from jobs.turns import forget
 
@@ -39,7 +40,6 @@ HEARTBEAT_TTL_S = 15
 # Fields of the job's hash, beside RQ's own.
 OUTCOME, TILES_DONE, DEATHS = "punnet_outcome", "punnet_tiles_done", "punnet_deaths"
 ACCEPTED = "punnet_accepted_ms"  # the sum of turns.py with this job, less what comes after it
-MAX_RESULT_BYTES = 200_000_000  # the queue server takes no value of 512 MB
 ENDED = (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED)
 # All that is known of a job, at one moment. KEYS: its hash, the registry of running jobs, the queue, the list of jobs
 # that were just taken, the clock of lifetimes.py, and the registry of deferred jobs. ARGV: the job.

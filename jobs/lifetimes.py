@@ -5,10 +5,12 @@ once. So jobs are deleted here, by a clock of our own: a number in the queue ser
 The server's own expiry comes a day later, for what no pool lives to delete.
 """
 
+import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import cast
+from dataclasses import dataclass
+from typing import Any, cast
 
 from redis import Redis
 from redis.client import Pipeline
@@ -17,13 +19,12 @@ from rq.job import Job, JobStatus
 from rq.registry import BaseRegistry, CanceledJobRegistry
 from rq.results import Result
 
+from jobs import tombstones
 from jobs.index import forget_accepted
 from jobs.keys import key
+from jobs.results import PLACE_BYTES, Place
 
 RESULT = "result:"
-# Holds the job's owner for a day after its time, so that to the owner its id is told from one that never was.
-TOMBSTONE = "known:"
-TOMBSTONE_S = 24 * 3600
 SPARE_S = 24 * 3600  # before the queue server deletes what a pool should have deleted
 CLOCK, ENDED = "clock", "ended"  # seconds; and the time of it when each ended job is over
 TICK_S = 1.0  # between two movements of the clock, about: a job is not to be over before its time
@@ -34,12 +35,13 @@ SHED_SHARE = 0.1
 
 
 def note_ended(pipeline: Pipeline, job: Job, owner: str, until_s: float, result: bytes | None) -> None:
-    """Write down, in the transaction that ends a job, until when of our clock it can be read."""
+    """Write down, in the transaction that ends a job, until when of our clock it can be read. `result` is what
+    results.py wants written: the result, or where it lies."""
     spare_ttl_s = (job.result_ttl or 1) + SPARE_S
     if result is not None:
         pipeline.set(key(job.origin, RESULT + job.id), result, ex=spare_ttl_s)
     pipeline.zadd(key(job.origin, ENDED), {job.id: until_s + TICK_S})
-    pipeline.set(key(job.origin, TOMBSTONE + job.id), owner, ex=spare_ttl_s + TOMBSTONE_S)
+    tombstones.note(pipeline, job, owner, until_s)
     pipeline.expire(job.key, spare_ttl_s)
 
 
@@ -48,14 +50,31 @@ def clock_s(client: Redis | Pipeline, queue_name: str) -> float:
     return float(cast(bytes | None, client.get(key(queue_name, CLOCK))) or 0)
 
 
-class Lifetimes:
-    """One pool's part in them: it moves the clock on, and deletes what is over. `forget` is told of each job."""
+def first_over_s(queue: Queue) -> float:
+    """In how many seconds the time of the next job is over; 0 where there is none."""
+    first: Any = queue.connection.zrange(key(queue.name, ENDED), 0, 0, withscores=True)
+    return max(0.0, first[0][1] - clock_s(queue.connection, queue.name)) if first else 0.0
 
-    def __init__(self, queue: Queue, forget: Callable[[str], None],
+
+@dataclass(frozen=True)
+class Gone:
+    """A job whose time is over, and where its result lies if it is not in the queue server. Without a result nothing of
+    the job lies in the store."""
+
+    job_id: str
+    owner: str
+    succeeded: bool
+    place: Place | None
+
+
+class Lifetimes:
+    """One pool's part in them: it moves the clock on, and deletes what is over. `forget` is told of the jobs."""
+
+    def __init__(self, queue: Queue, forget: Callable[[Sequence[Gone]], None],
                  now: Callable[[], float] = time.monotonic) -> None:
         self._client, self._queue, self._forget, self._now = queue.connection, queue, forget, now
         self._ended_key = key(queue.name, ENDED)
-        self._shown, self._looked_at = 0.0, now()
+        self._shown, self._looked_at, self._turn = 0.0, now(), 0
 
     def look(self) -> None:
         """To be called each second. Raises RedisError."""
@@ -72,10 +91,13 @@ class Lifetimes:
         if file.get("aof_rewrite_in_progress"):
             return True
         going, kept_bytes = self._beyond(room_bytes)
-        if file.get("aof_current_size", 0) < kept_bytes + LEAST_GAIN_BYTES:
+        stored_bytes = sum(gone.place.size_bytes for gone in going if gone.place)
+        rewrite = file.get("aof_current_size", 0) >= kept_bytes + LEAST_GAIN_BYTES
+        if not rewrite and stored_bytes < LEAST_GAIN_BYTES:
             return False
         self._forget_jobs(going)
-        self._client.bgrewriteaof()
+        if rewrite:
+            self._client.bgrewriteaof()
         return True
 
     def shed(self) -> int:
@@ -86,11 +108,14 @@ class Lifetimes:
         return number
 
     def _move_on(self, passed_s: float) -> None:
-        """By what passed since the last look, unless another pool moves it: then its clock is taken over."""
+        """By what passed since the last look, unless another pool moves it: then its clock is taken over. Who moves it
+        sweeps too."""
         shown = clock_s(self._client, self._queue.name)
         if shown == self._shown:
             self._client.set(key(self._queue.name, CLOCK), shown + passed_s)
             shown += passed_s
+            tombstones.sweep(self._queue, self._turn, shown)
+            self._turn += 1
         self._shown = shown
 
     def _forget_over(self) -> None:
@@ -106,43 +131,53 @@ class Lifetimes:
         run_again = {job_id for job_id, state in zip(ids, states, strict=True) if state in RUN_AGAIN}
         if run_again:
             self._client.zrem(self._ended_key, *run_again)
-        self._forget_jobs([job_id for job_id in ids if job_id not in run_again])
+        self._forget_jobs([gone for gone, _ in self._looked_up([job_id for job_id in ids if job_id not in run_again])])
 
-    def _beyond(self, room_bytes: int) -> tuple[list[str], int]:
-        """The oldest ended jobs, without which the results of the others fit; and what those have together."""
-        ids = [job_id.decode() for job_id in cast(list[bytes], self._client.zrange(self._ended_key, 0, -1))]
+    def _beyond(self, room_bytes: int) -> tuple[list[Gone], int]:
+        """The oldest ended jobs, without which the results of the others fit; and what those take of the server."""
+        oldest_first = cast(list[bytes], self._client.zrange(self._ended_key, 0, -1))
+        found = self._looked_up([job_id.decode() for job_id in oldest_first])
+        left_bytes, kept_bytes, first = room_bytes, 0, len(found)
+        while first and (size := _size_bytes(*found[first - 1])) <= left_bytes:
+            first, left_bytes, kept_bytes = first - 1, left_bytes - size, kept_bytes + found[first - 1][1]
+        return [gone for gone, _ in found[:first]], kept_bytes
+
+    def _looked_up(self, ids: Sequence[str]) -> list[tuple[Gone, int]]:
+        """What jobs have left, with the bytes that the queue server has of each result."""
         with self._client.pipeline(transaction=False) as pipeline:
             for job_id in ids:
+                pipeline.getrange(key(self._queue.name, RESULT + job_id), 0, PLACE_BYTES)
                 pipeline.strlen(key(self._queue.name, RESULT + job_id))
-            sizes = pipeline.execute()
-        kept_bytes, first = 0, len(ids)
-        while first and kept_bytes + sizes[first - 1] <= room_bytes:
-            first -= 1
-            kept_bytes += sizes[first]
-        return ids[:first], kept_bytes
+                pipeline.hget(Job.key_for(job_id), "meta")
+            found = pipeline.execute()
+        return [(Gone(job_id, _owner(meta), bool(size), Place.read(begin)), size)
+                for job_id, begin, size, meta in zip(ids, found[::3], found[1::3], found[2::3], strict=True)]
 
-    def _forget_jobs(self, ids: Sequence[str]) -> None:
-        owners = self._owners(ids)
+    def _forget_jobs(self, jobs: Sequence[Gone]) -> None:
+        if not jobs:
+            return
         with self._client.pipeline() as pipeline:
-            for job_id, owner in zip(ids, owners, strict=True):
-                self._forget_job(pipeline, job_id)
-                forget_accepted(pipeline, self._queue.name, owner, job_id)
+            for job in jobs:
+                self._forget_job(pipeline, job.job_id)
+                forget_accepted(pipeline, self._queue.name, job.owner, job.job_id)
             pipeline.execute()
-        for job_id in ids:
-            self._forget(job_id)
-
-    def _owners(self, ids: Sequence[str]) -> list[str]:
-        marks = [key(self._queue.name, TOMBSTONE + job_id) for job_id in ids]
-        owners = cast(list[bytes | None], self._client.mget(marks)) if marks else []
-        return [(owner or b"").decode() for owner in owners]
+        self._forget(jobs)
 
     def _forget_job(self, pipeline: Pipeline, job_id: str) -> None:
         pipeline.delete(Job.key_for(job_id), Result.get_key(job_id), key(self._queue.name, RESULT + job_id))
         pipeline.zrem(self._ended_key, job_id)
         for registry in self._registries():
             pipeline.zrem(registry.key, job_id)
-        pipeline.expire(key(self._queue.name, TOMBSTONE + job_id), TOMBSTONE_S)
 
     def _registries(self) -> tuple[BaseRegistry, ...]:
         return (self._queue.finished_job_registry, self._queue.failed_job_registry,
                 CanceledJobRegistry(queue=self._queue))
+
+
+def _owner(meta: bytes | None) -> str:
+    """Of a job that RQ's tools deleted nobody knows it; the sweep of the index finds such jobs."""
+    return json.loads(meta)["owner"] if meta else ""
+
+
+def _size_bytes(gone: Gone, in_server_bytes: int) -> int:
+    return gone.place.size_bytes if gone.place else in_server_bytes

@@ -14,12 +14,14 @@ from jobs.backlog import Backlog
 from jobs.connection import unavailable
 from jobs.errors import QueueUnavailable
 from jobs.execution import HEARTBEAT_TTL_S
+from jobs.images import Images
 from jobs.job import JobRecord, JobRequest, Outcome
 from jobs.listing import Listing
 from jobs.outbox import tries
 from jobs.records import Records
 from jobs.recovery import requeue
-from jobs.store import ImageStore, make_ended_store
+from jobs.results import Place, Results
+from jobs.stores.contract import Store
 from jobs.turns import make_queue
 from settings import Settings
 
@@ -28,16 +30,16 @@ class JobQueue:
     """All that the HTTP side does with jobs. `in_thread` runs the store's calls where they block nobody: a folder's
     in a native thread, Redis's as they are, for their sockets yield."""
 
-    def __init__(self, client: Redis, store: ImageStore, settings: Settings,
+    def __init__(self, client: Redis, store: Store, settings: Settings,
                  in_thread: Callable[[Callable[[], Any]], Any] = lambda call: call()) -> None:
         self._in_thread = in_thread
-        self._ended = make_ended_store(client, settings)
-        self._client, self._store = client, store
+        self._client = client
+        self._images, self._results = Images(store), Results(store)
         self._queue = make_queue(client, settings.queue)
         self._backlog = Backlog(self._queue, settings)
-        self.records = Records(self._queue, self._backlog)
+        self.records = Records(self._queue, self._backlog, self._stored_result)
         self.listing = Listing(self._queue, self.records)
-        self._acceptance = Acceptance(self._queue, store, settings, self._backlog, in_thread)
+        self._acceptance = Acceptance(self._queue, self._images, self._results, settings, self._backlog, in_thread)
 
     def submit(self, request: JobRequest, image: bytes) -> JobRecord:
         """Accept a job on an encoded image: once this returns, it will be answered.
@@ -73,19 +75,19 @@ class JobQueue:
             pipeline.execute()
             return True
 
-    def end(self, execution: Execution, outcome: Outcome, image: bytes, result: bytes) -> None:
-        """End a promoted job, unless it was ended or is run elsewhere by now. The image is kept before the end is
-        announced: who hears of the end may ask for a drawing at once.
+    def end(self, execution: Execution, outcome: Outcome, result: bytes) -> None:
+        """End a promoted job, unless it was ended or is run elsewhere by now.
 
         Raises:
             QueueUnavailable: it is not ended; try again.
         """
-        job_id = execution.job_id
+        job_id, tidy = execution.job_id, self._images.keep if outcome.succeeded else self._images.delete
         with unavailable():
-            if outcome.succeeded:
-                self._in_thread(lambda: self._ended.keep(job_id, image))
-            if executions.end(self._queue, job_id, execution.id, outcome, result):
-                self._in_thread(lambda: self._store.delete(job_id))
+            written = self._in_thread(lambda: self._results.put(job_id, result))
+            if executions.end(self._queue, job_id, execution.id, outcome, written):
+                self._in_thread(lambda: tidy(job_id))
+            else:
+                self._in_thread(lambda: self._results.drop(written))
 
     def requeue(self, execution: Execution) -> None:
         """Put a promoted job at the head of the queue: a worker is to run it.
@@ -114,6 +116,9 @@ class JobQueue:
         with unavailable():
             return tries(self._queue, job_id)
 
+    def _stored_result(self, job_id: str, place: Place) -> bytes:
+        return self._in_thread(lambda: self._results.get(job_id, place))
+
     def ended_image(self, job_id: str) -> bytes:
         """The image of a job that succeeded, kept for a while so that its result can be drawn on it.
 
@@ -121,7 +126,7 @@ class JobQueue:
             ImageLost, QueueUnavailable.
         """
         with unavailable():
-            return self._in_thread(lambda: self._ended.get(job_id))
+            return self._in_thread(lambda: self._images.get(job_id))
 
     def cancel(self, job_id: str, owner: str = "") -> JobRecord:
         """End a job as canceled: a queued one leaves the queue, a running one is called off, an ended one is left as
@@ -144,7 +149,7 @@ class JobQueue:
     def _end_and_read(self, job_id: str, owner: str, end: Callable[[Queue, str], bool]) -> JobRecord:
         with unavailable():
             if end(self._queue, job_id):
-                self._in_thread(lambda: self._store.delete(job_id))
+                self._in_thread(lambda: self._images.delete(job_id))
         return self.read(job_id, owner)
 
     def _read_accepted(self, job_id: str, request: JobRequest) -> JobRecord:

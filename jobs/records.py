@@ -1,7 +1,7 @@
 """Jobs in the queue server -> records: where a job stands, and what came of it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -10,6 +10,7 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
+from jobs import tombstones
 from jobs.backlog import Backlog, Forecast
 from jobs.clock import moment
 from jobs.connection import unavailable
@@ -19,7 +20,8 @@ from jobs.events import CHANGES
 from jobs.execution import ACCEPTED, OUTCOME, TILES_DONE, owner_of
 from jobs.job import GIVEN_UP, WORKER_LOST, JobRecord, Outcome, State
 from jobs.keys import key
-from jobs.lifetimes import RESULT, TOMBSTONE
+from jobs.lifetimes import RESULT, clock_s
+from jobs.results import Place
 from jobs.webhooks import ENDED_JOB, webhook_of
 
 STATES: dict[JobStatus, State] = {JobStatus.STARTED: "processing", JobStatus.FINISHED: "succeeded",
@@ -30,10 +32,12 @@ MAX_TOLD_BYTES = 4_000_000  # of a result: documents of hundreds of jobs may be 
 
 
 class Records:
-    """Reads jobs: one with its result, or many without theirs, which takes no more round trips than one does."""
+    """Reads jobs: one with its result, or many without theirs, which takes no more round trips than one does.
+    `stored_result` reads what results.py put into the store."""
 
-    def __init__(self, queue: Queue, backlog: Backlog) -> None:
+    def __init__(self, queue: Queue, backlog: Backlog, stored_result: Callable[[str, Place], bytes]) -> None:
         self._client, self._queue, self._backlog = queue.connection, queue, backlog
+        self._stored_result = stored_result
 
     def read(self, job_id: str, owner: str = "") -> JobRecord:
         """A job with its result. For another than its owner there is no such job.
@@ -71,7 +75,7 @@ class Records:
             result = cast(bytes | None, self._client.get(key(self._queue.name, RESULT + record.id)))
         if result is None:  # a queue server short of memory may have dropped it
             raise gone(record.id, known=True)
-        return replace(record, result=result)
+        return replace(record, result=self._whole(record.id, result))
 
     def to_tell(self, job_id: str) -> JobRecord:
         """A job for who tells of it: once it has ended as it was at its end, also after its time. Its result is
@@ -88,13 +92,29 @@ class Records:
                 raise gone(job_id, known=False)
             if record.state != "succeeded" or self._client.strlen(result) > MAX_TOLD_BYTES:
                 return record
-            return replace(record, result=cast(bytes | None, self._client.get(result)) or b"")
+            written = cast(bytes | None, self._client.get(result)) or b""
+        place = Place.read(written)
+        return record if place and place.size_bytes > MAX_TOLD_BYTES else self._told(record, written)
+
+    def _told(self, record: JobRecord, written: bytes) -> JobRecord:
+        try:
+            return replace(record, result=self._whole(record.id, written))
+        except JobExpired:  # the store was emptied
+            return record
+
+    def _whole(self, job_id: str, written: bytes) -> bytes:
+        """A result as it was written, or as it lies in the store. Raises JobExpired, QueueUnavailable."""
+        place = Place.read(written)
+        if place is None:
+            return written
+        with unavailable():
+            return self._stored_result(job_id, place)
 
     def missing(self, job_id: str, owner: str) -> JobNotFound | JobExpired:
         """Why a job is not there, as far as its owner, or another, may know. Raises QueueUnavailable."""
         with unavailable():
-            known = cast(bytes | None, self._client.get(key(self._queue.name, TOMBSTONE + job_id)))
-        return gone(job_id, known is not None and known.decode() == owner)
+            known = tombstones.has(self._queue, job_id, owner, clock_s(self._client, self._queue.name))
+        return gone(job_id, known)
 
     def _fields(self, ids: Sequence[str]) -> list[Fields]:
         with self._client.pipeline(transaction=False) as pipeline:

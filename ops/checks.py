@@ -43,7 +43,7 @@ def check(settings: Settings) -> None:
 
 def make_folders(settings: Settings) -> None:
     """Make what is ours, for us alone, and look at what must be there. Raises StartError."""
-    for folder in (settings.state_dir, settings.state.spool, settings.state.ended):
+    for folder in (settings.state_dir, settings.state.spool, settings.state.ended, settings.state.results):
         _make(folder, "STATE_DIR")
     _make(settings.log_dir, "LOG_DIR")
     _make_private([settings.state_dir], PRIVATE_FOLDER)

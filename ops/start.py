@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
+from jobs.stores import named
 from lifeline import die_with_parent
 from ops import checks, processes, readiness, supervisor
 from ops.checks import StartError
@@ -34,6 +35,8 @@ def main() -> None:
             os.environ[f"{PREFIX}RELOAD"] = "true"
         settings = load_settings()
         settings.read_keys()  # what is wrong with them is to be said here, and not in a log
+        if settings.store:
+            named.check(settings)
         sys.exit(start(settings, options.foreground))
     except (SettingsError, StartError) as error:
         sys.exit(f"punnet: {error}")

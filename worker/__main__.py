@@ -11,11 +11,14 @@ from redis import Redis
 
 from jobs.connection import worker_client
 from jobs.costs import SharedCosts
+from jobs.housekeeping import Housekeeping, most_kept_bytes
+from jobs.images import Images
 from jobs.machines import Machines
 from jobs.poison import SharedPoison
 from jobs.progress import note_progress
-from jobs.store import make_ended_store, make_store
-from jobs.turns import make_queue
+from jobs.results import Results
+from jobs.store import make_store
+from jobs.turns import Turns, make_queue
 from metrics.numbers import Numbers
 from predictors.catalogue import Catalogue
 from predictors.client import Predictors
@@ -33,11 +36,11 @@ def main() -> None:
     os.nice(NICENESS)
     logging.basicConfig(level=settings.logging_level.upper(), format=LOG_FORMAT, stream=sys.stdout)
     settings.state_dir.mkdir(parents=True, exist_ok=True)
-    for folder in (settings.state.spool, settings.state.ended):
+    for folder in (settings.state.spool, settings.state.ended, settings.state.results):
         folder.mkdir(exist_ok=True)
     name, queue = _pool_name(settings.state_dir), lambda: make_queue(worker_client(settings), settings.queue)
-    pool = Pool(name, queue, partial(_tasks, settings), settings.job_workers, settings.stop_timeout_s,
-                DelivererProcess(settings, name, queue))
+    pool = Pool(name, queue, partial(_tasks, settings), partial(_housekeeping, settings), settings.job_workers,
+                settings.stop_timeout_s, DelivererProcess(settings, name, queue))
     pool.start(logging_level=settings.logging_level.upper())
 
 
@@ -45,11 +48,15 @@ def _tasks(settings: Settings, client: Redis) -> Tasks:
     """With a Redis client of the process's own."""
     catalogue, queue = Catalogue(settings.state.catalogue), make_queue(client, settings.queue)
     machines = None if settings.embedded else Machines(queue, _pool_name(settings.state_dir))
-    predictors = Predictors(settings.state, catalogue)
+    predictors, store = Predictors(settings.state, catalogue), make_store(client, settings)
     poison = SharedPoison(client, settings.queue, predictors.poison.ages_s, predictors.poison.learn)
-    return Tasks(predictors, catalogue, make_store(client, settings), make_ended_store(client, settings),
-                 partial(note_progress, queue), SharedCosts(client, settings.queue).give, poison.exchange,
-                 Numbers(settings.state.numbers), machines)
+    return Tasks(predictors, catalogue, Images(store), Results(store), partial(note_progress, queue),
+                 SharedCosts(client, settings.queue).give, poison.exchange, Numbers(settings.state.numbers), machines)
+
+
+def _housekeeping(settings: Settings, queue: Turns) -> Housekeeping:
+    """The pool's, which works for no job itself."""
+    return Housekeeping(queue, make_store(queue.connection, settings), most_kept_bytes(settings))
 
 
 def _pool_name(state_dir: Path) -> str:

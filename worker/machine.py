@@ -32,7 +32,7 @@ class OwnMachine:
         wanted = awaited(self._queue)
         self._awaited.value = any(self._tasks.may_run(*model) for model in wanted)
         for job_id in end_overdue(self._queue) if wanted else ():
-            self._tasks.store.delete(job_id)
+            self._tasks.images.delete(job_id)
 
     def leave(self) -> None:
         """It takes no more jobs. Raises RedisError."""

@@ -7,22 +7,20 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
-from rq.job import Job
-from rq.registry import CanceledJobRegistry
 from rq.serializers import JSONSerializer
 from rq.worker_pool import WorkerPool
 
+from jobs.housekeeping import Housekeeping
 from jobs.ledger import Ledger
 from jobs.lifetimes import Lifetimes
 from jobs.recovery import Recovery
-from jobs.store import ImageStore
 from jobs.trouble import is_out_of_memory
 from jobs.turns import Turns
 from lifeline import die_with_parent, show_as
@@ -31,12 +29,7 @@ from worker.machine import OwnMachine
 from worker.tasks import Tasks
 from worker.worker import Worker
 
-STORE_SWEEP_S = 60  # an image that has no living job at two sweeps has none
 MAKE_ROOM_S = 10  # between two files of the queue server that are written anew
-# What a job's status may be where its image is left over; and that which is kept for drawings, by a worker that lost
-# its job while it slept.
-ENDED = (b"finished", b"failed", b"canceled")
-NOT_SUCCEEDED = (None, b"failed", b"canceled")
 NO_ROOM = ("the disk of the state folder is nearly full: images of ended jobs are deleted, and new jobs refused, "
            "until there is more room")
 log = logging.getLogger(__name__)
@@ -50,7 +43,8 @@ class Pool(WorkerPool):
     """
 
     def __init__(self, name: str, make_queue: Callable[[], Turns], make_tasks: Callable[[Redis], Tasks],
-                 workers: int, stop_timeout_s: float, deliverer: DelivererProcess) -> None:
+                 keep_house: Callable[[Turns], Housekeeping], workers: int, stop_timeout_s: float,
+                 deliverer: DelivererProcess) -> None:
         self._queue = make_queue()
         super().__init__([self._queue.name], self._queue.connection, num_workers=workers, worker_class=Worker,
                          serializer=JSONSerializer)
@@ -58,14 +52,14 @@ class Pool(WorkerPool):
         self._recovery = Recovery(self._queue, name)
         self._make_queue, self._make_tasks = make_queue, make_tasks
         own = make_tasks(self.connection)
-        self._store, self._ended, self._exchange_poison = own.store, own.ended, own.exchange_poison
+        self._exchange_poison = own.exchange_poison
         self._machine = OwnMachine(self._queue, name, workers, own)
         self._catalogue = own.catalogue
-        self._lifetimes = Lifetimes(self._queue, self._ended.store.delete)
-        self._ledger = Ledger(self._queue, self._delete_images)
+        self._housekeeping = keep_house(self._queue)
+        self._lifetimes = Lifetimes(self._queue, self._housekeeping.forget)
+        self._ledger = Ledger(self._queue, self._housekeeping.delete_images)
         self._stop_timeout_s, self._stop_at = stop_timeout_s, float("inf")
-        self._store_swept_at = self._room_made_at = float("-inf")
-        self._orphans: set[str] = set()
+        self._room_made_at = float("-inf")
         self._trouble: str | None = None
         self._deliverer = deliverer
 
@@ -86,7 +80,7 @@ class Pool(WorkerPool):
         self.reap_workers()
         self._deliverer.keep()
         try:
-            free_bytes = self._store.make_room()
+            free_bytes = self._housekeeping.make_room()
             self.connection.ping()  # refused by a server whose disk is full, as everything is that it would write down
             self._recovery.look(self.worker_dict.keys())
             self._lifetimes.look()
@@ -94,10 +88,10 @@ class Pool(WorkerPool):
             self._exchange_poison()
             if free_bytes is not None:
                 self._shorten_lifetimes(free_bytes)
-            self._sweep_stores()
             if self._catalogue.is_ready:  # who takes a job before would leave it to the others
                 self._machine.look()
                 super().check_workers(respawn)
+            self._housekeeping.look()
             self._say(None if free_bytes is None else NO_ROOM)
         except RedisError as error:
             self._say(f"queue server takes no work: {error}")
@@ -175,36 +169,6 @@ class Pool(WorkerPool):
                 log.warning("finished results go before their time: the queue server's memory is full")
         except RedisError as error:
             log.warning("no result could be deleted: %s", error)
-
-    def _delete_images(self, job_id: str) -> None:
-        for store in (self._store, self._ended.store):
-            store.delete(job_id)
-
-    def _sweep_stores(self) -> None:
-        """Forget jobs whose time is over, and delete images whose job has ended or was never accepted, where a crash
-        came between."""
-        if time.monotonic() - self._store_swept_at < STORE_SWEEP_S:
-            return
-        self._store_swept_at = time.monotonic()
-        self._queue.finished_job_registry.cleanup()
-        self._queue.failed_job_registry.cleanup()
-        self.connection.zremrangebyscore(CanceledJobRegistry(queue=self._queue).key, 0, time.time())
-        self._ended.prune()
-        before, self._orphans = self._orphans, set()
-        self._sweep(self._store, (None, *ENDED), before)
-        self._sweep(self._ended.store, NOT_SUCCEEDED, before)
-
-    def _sweep(self, store: ImageStore, orphaned: Collection[bytes | None], before: Collection[str]) -> None:
-        """Delete images whose job has such a status, and had it at the last sweep."""
-        ids = [job_id for job_id, _ in store.sizes()]
-        with self.connection.pipeline(transaction=False) as pipeline:
-            for job_id in ids:
-                pipeline.hget(Job.key_for(job_id), "status")
-            orphans = [job_id for job_id, status in zip(ids, pipeline.execute(), strict=True) if status in orphaned]
-        for job_id in orphans:
-            if job_id in before:
-                store.delete(job_id)
-        self._orphans.update(orphans)
 
     def _say(self, trouble: str | None) -> None:
         """Each trouble once, however long it lasts."""

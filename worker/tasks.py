@@ -12,9 +12,10 @@ from rq.job import Job
 from inference.cost import Amounts, CostModel, Snapshot, Work
 from inference.errors import CalledOff, InferenceError, ModelLoading, ModelNotFound, Overdue, PredictorsAway
 from jobs.errors import ImageLost
+from jobs.images import Images
 from jobs.job import CANCELED, DEADLINE, WORKER_LOST, Outcome
 from jobs.machines import Machines
-from jobs.store import EndedImages, ImageStore
+from jobs.results import Results
 from metrics.numbers import Numbers
 from metrics.predictions import count_cost
 from predictors.catalogue import Catalogue
@@ -22,6 +23,7 @@ from predictors.client import Prediction, Predictors, Run
 
 PROGRESS_S = 0.25  # between two notes of progress
 ASK_AGAIN_S = 0.25  # while predictors are away or models load
+STORE_PAUSE_S = 1.0  # while the store is away
 log = logging.getLogger(__name__)
 
 
@@ -104,8 +106,8 @@ class Tasks:
 
     predictors: Predictors
     catalogue: Catalogue
-    store: ImageStore
-    ended: EndedImages
+    images: Images
+    results: Results
     note_progress: Callable[[str, int], None]
     give_costs: Callable[[Snapshot], None]
     exchange_poison: Callable[[], None]
@@ -119,18 +121,18 @@ class Tasks:
         return self.machines.may_run(self.catalogue.fingerprints.get(model_type), model_type, fingerprint)
 
     def run(self, task: Task, switch: OffSwitch) -> tuple[Outcome, bytes]:
-        """How the job ends, and the JSON of its result. What an inline call would have been refused for is an
-        outcome; only trouble of the machinery is raised, so that only that is tried again.
+        """How the job ends, and what of its result is to be written down (results.py). What an inline call would have
+        been refused for is an outcome; only trouble of the machinery is raised, so that only that is tried again.
 
         Raises:
             NotHere: the model is gone from this machine just now.
         """
         limit = Limit.of(task)
         try:
-            image = self.store.get(task.job_id)
+            image = _patiently(lambda: self.images.get(task.job_id), task, limit, switch)
             prediction = self._prediction(task, image, limit, switch)
-            self.ended.keep(task.job_id, image)
-            return _success(prediction), prediction.result
+            written = _patiently(lambda: self.results.put(task.job_id, prediction.result), task, limit, switch)
+            return _success(prediction), written
         except CalledOff:
             return Outcome(kind=CANCELED), b""
         except Overdue as error:
@@ -170,6 +172,17 @@ class Tasks:
         core_ms = sum(ms for _, _, ms in prediction.samples)
         count_cost(self.numbers, task.model_type.partition(":")[0], "job", core_ms, task.predicted_ms)
         return prediction
+
+
+def _patiently(call: Callable[[], bytes], task: Task, limit: Limit, switch: OffSwitch) -> bytes:
+    """A store that is away is waited for, as predictors are."""
+    while True:
+        try:
+            return call()
+        except OSError as error:
+            log.warning("job %s waits for the store: %s", task.job_id, error)
+        switch.check(STORE_PAUSE_S)
+        limit.check()
 
 
 def _success(prediction: Prediction) -> Outcome:

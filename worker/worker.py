@@ -160,11 +160,13 @@ class Worker(SimpleWorker):
 
     def _end(self, execution: Execution, outcome: Outcome, result: bytes, took_ms: float) -> None:
         if not end(self._queue, execution.job_id, execution.id, outcome, result):
+            self._tasks.results.drop(result)
             return
         if outcome.succeeded:
             note_pace(self._queue, execution.job.meta["predicted_ms"], took_ms)
             self._count(execution.job, outcome, took_ms)
-        self._tasks.store.delete(execution.job_id)
+        tidy = self._tasks.images.keep if outcome.succeeded else self._tasks.images.delete
+        tidy(execution.job_id)
 
     def _count(self, job: Job, outcome: Outcome, took_ms: float) -> None:
         assert job.started_at is not None, "it has run"

@@ -21,10 +21,13 @@ from rq.executions import Execution
 
 from api import app as app_module
 from api.services import Services
+from jobs.images import Images
 from jobs.job import JobRequest
 from jobs.progress import note_progress
 from jobs.queue import JobQueue
-from jobs.store import EndedImages, RedisStore
+from jobs.results import Results
+from jobs.store import RedisStore
+from jobs.stores.contract import SPOOL
 from jobs.turns import make_queue
 from metrics.numbers import Numbers
 from predictors import catalogue
@@ -44,10 +47,15 @@ MakeClient = Callable[..., FlaskClient]
 
 def tasks_of(redis: Redis, predictors: FakePredictors | None = None) -> Tasks:
     """What a worker runs jobs with: the images are in Redis, and a fake answers."""
-    ended = EndedImages(RedisStore(redis, "ended"), 10**6)
+    store = RedisStore(redis)
     return Tasks(cast(Any, predictors or FakePredictors()), cast(Any, SimpleNamespace(is_ready=True, fingerprints={})),
-                 RedisStore(redis), ended, partial(note_progress, make_queue(redis)), lambda news: None, lambda: None,
-                 Numbers(Path("/nonexistent")))
+                 Images(store), Results(store), partial(note_progress, make_queue(redis)), lambda news: None,
+                 lambda: None, Numbers(Path("/nonexistent")))
+
+
+def stored(redis: Redis, folder: str = SPOOL) -> list[str]:
+    """The jobs whose images lie there."""
+    return [entry.name for entry in RedisStore(redis).entries(folder)]
 
 
 def worker(redis: Redis, name: str = "pool.child", predictors: FakePredictors | None = None) -> Worker:

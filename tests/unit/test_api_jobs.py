@@ -12,6 +12,7 @@ from redis import Redis
 
 from inference.errors import UnsupportedImage
 from jobs.acceptance import Acceptance
+from jobs.store import RedisStore
 from tests.unit.conftest import MakeClient, services_of, start_running, work_off
 from tests.unit.fake_predictors import DRAWN, PREDICTION, FakePredictors
 from tests.unit.images import photo
@@ -107,7 +108,6 @@ def test_a_jobs_result_is_drawn_on_its_image(client: FlaskClient, redis: Redis, 
                                              kind: str) -> None:
     url = submit(client).headers["Location"]
     work_off(redis)
-    services_of(client).queue._ended.keep(url.removeprefix("/jobs/"), photo())
     answer = client.get(f"{url}/result", headers={"Accept": kind})
     assert (answer.status_code, answer.mimetype, answer.data) == (200, kind, DRAWN)
     assert predictors.drawn == [(photo(), PREDICTION.result, kind)]
@@ -118,6 +118,7 @@ def test_a_result_whose_image_is_kept_no_more_is_json_where_that_would_do(client
                                                                           accept: str, status: int) -> None:
     url = submit(client).headers["Location"]
     work_off(redis)
+    RedisStore(redis).delete(url.replace("/jobs", "ended"))
     assert client.get(f"{url}/result", headers={"Accept": accept}).status_code == status
 
 

@@ -11,6 +11,8 @@ from deliveries.documents import document
 from jobs.backlog import Backlog
 from jobs.outbox import Delivery, Outbox, Try
 from jobs.records import Records
+from jobs.results import Results
+from jobs.store import RedisStore
 from jobs.turns import make_queue
 from settings import Settings
 from tests.unit.conftest import MakeClient, start_running, work_off
@@ -25,7 +27,7 @@ def submit(client: FlaskClient, more: str = "") -> Any:
 
 
 def posted(redis: Redis, settings: Settings, job_id: str, event: Any, tiles_done: int = 0) -> Any:
-    records = Records(make_queue(redis), Backlog(make_queue(redis), settings))
+    records = Records(make_queue(redis), Backlog(make_queue(redis), settings), Results(RedisStore(redis)).get)
     return orjson.loads(document(records, "/below", Delivery(job_id, HOOK, event, 1, tiles_done)))
 
 

@@ -27,7 +27,8 @@ MAY_IMPORT = {
     "state_dir": set(),
     "lifeline": set(),
     "shares": set(),
-    "ops": {"jobs.room", "jobs.server_check", "predictors.catalogue", "settings", "state_dir", "lifeline"},
+    "ops": {"jobs.room", "jobs.server_check", "jobs.stores.named", "predictors.catalogue", "settings", "state_dir",
+            "lifeline"},
     "gunicorn": {"api.connection", "api.refusals", "api.waiting", "settings", "lifeline"},
 }
 FILES = sorted(path for part in MAY_IMPORT for path in
@@ -36,6 +37,7 @@ PLACES = [  # a library, and the files or folders that alone import it
     ("onnxruntime", {"inference/session.py"}), ("numpy", {"inference"}), ("PIL", {"inference"}),
     ("pillow_heif", {"inference/heic_pixels.py"}),
     ("redis", {"deliveries", "jobs", "worker"}), ("rq", {"deliveries", "jobs", "worker"}),
+    ("botocore", {"jobs/stores/in_s3.py"}),
     ("h11", {"deliveries/sender.py"}), ("standardwebhooks", {"deliveries/sender.py"}),
     ("gevent", {"api/intake.py", "gunicorn"}), ("flask", {"api"}), ("werkzeug", {"api"}),
     ("multipart", {"api/parts.py"}), ("mmap", {"api/waiting.py", "inference/onnx_graph.py", "metrics/slots.py"}),

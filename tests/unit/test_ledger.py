@@ -11,12 +11,14 @@ from rq.registry import CanceledJobRegistry, FailedJobRegistry, StartedJobRegist
 
 from inference.errors import UnsupportedImage
 from jobs.errors import JobNotFound
+from jobs.images import Images
 from jobs.keys import DEFAULT_QUEUE, key
 from jobs.ledger import Ledger
 from jobs.lifetimes import Lifetimes
 from jobs.progress import note_progress
 from jobs.queue import JobQueue
 from jobs.store import RedisStore
+from jobs.stores.contract import SPOOL
 from jobs.turns import ACCEPTED_MS, CALLERS, COUNTS, ENDED_MS, make_queue
 from tests.unit.conftest import REQUEST, start_running, work_off
 from tests.unit.fake_predictors import FakePredictors
@@ -33,7 +35,7 @@ def fetched(redis: Redis, job_id: str) -> Job:
 
 
 def audit(redis: Redis) -> None:
-    Ledger(make_queue(redis), RedisStore(redis).delete).audit()
+    Ledger(make_queue(redis), Images(RedisStore(redis)).delete).audit()
 
 
 def counted(redis: Redis) -> tuple[int, dict[bytes, bytes], float, int]:
@@ -43,7 +45,7 @@ def counted(redis: Redis) -> tuple[int, dict[bytes, bytes], float, int]:
     counts: Any = redis.hgetall(key(DEFAULT_QUEUE, COUNTS))
     jobs: Any = redis.hlen(key(DEFAULT_QUEUE, CALLERS))
     counts = {name: count for name, count in counts.items() if count != b"0"}
-    return jobs, counts, accepted - ended, RedisStore(redis).total_bytes()
+    return jobs, counts, accepted - ended, sum(entry.size_bytes for entry in RedisStore(redis).entries(SPOOL))
 
 
 def no_heartbeats(redis: Redis) -> None:

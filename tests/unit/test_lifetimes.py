@@ -1,23 +1,27 @@
+from dataclasses import replace
+
 import pytest
 from redis import Redis
 from rq.job import Job
 from rq.registry import CanceledJobRegistry
 
 from inference.errors import UnsupportedImage
-from jobs import lifetimes
-from jobs.errors import JobExpired
+from jobs import lifetimes, tombstones
+from jobs.errors import JobExpired, JobNotFound
 from jobs.keys import DEFAULT_QUEUE, key
-from jobs.lifetimes import SPARE_S, TOMBSTONE_S, Lifetimes
+from jobs.lifetimes import SPARE_S, Gone, Lifetimes
 from jobs.queue import JobQueue
+from jobs.results import Place
 from jobs.turns import make_queue
-from settings import Settings
+from settings import MEGA, Settings
 from tests.unit.conftest import REQUEST, MakeSettings, work_off
 from tests.unit.fake_predictors import FakePredictors
 from tests.unit.images import photo
 
 TTL_S = 100
-CLOCK, ENDED, RESULT, TOMBSTONE = (key(DEFAULT_QUEUE, name) for name in (
-    lifetimes.CLOCK, lifetimes.ENDED, lifetimes.RESULT, lifetimes.TOMBSTONE))
+DAY_S = 24 * 3600
+CLOCK, ENDED, RESULT, KNOWN = (key(DEFAULT_QUEUE, name) for name in (
+    lifetimes.CLOCK, lifetimes.ENDED, lifetimes.RESULT, tombstones.KNOWN))
 
 
 @pytest.fixture
@@ -29,8 +33,12 @@ class Pool:
     """A pool's part, with its own uptime."""
 
     def __init__(self, redis: Redis) -> None:
-        self.uptime_s, self.forgotten = 1000.0, list[str]()
-        self.lifetimes = Lifetimes(make_queue(redis), self.forgotten.append, lambda: self.uptime_s)
+        self.uptime_s, self.gone = 1000.0, list[Gone]()
+        self.lifetimes = Lifetimes(make_queue(redis), self.gone.extend, lambda: self.uptime_s)
+
+    @property
+    def forgotten(self) -> list[str]:
+        return [gone.job_id for gone in self.gone]
 
     def look(self, after_s: float = 0.0) -> None:
         self.uptime_s += after_s
@@ -56,10 +64,8 @@ def test_a_job_can_be_read_for_its_time_and_is_then_expired(queue: JobQueue, red
     pool.look(2)
     with pytest.raises(JobExpired):
         queue.read(done)
-    assert pool.forgotten == [done]
-    kept = (key(DEFAULT_QUEUE, f"ended:{done}").encode(), (TOMBSTONE + done).encode())
-    assert sorted(redis.keys(f"*:*:{done}")) == sorted(kept)  # the pool deletes the image
-    assert 0 < redis.ttl(TOMBSTONE + done) <= TOMBSTONE_S
+    assert pool.gone == [Gone(done, "", True, None)]
+    assert redis.keys(f"*{done}*") == [f"punnet:store:ended/{done}".encode()]  # the pool deletes the image
     assert (redis.zcard(ENDED), make_queue(redis).finished_job_registry.get_job_ids()) == (0, [])
 
 
@@ -83,7 +89,41 @@ def test_so_are_canceled_and_failed_jobs(queue: JobQueue, redis: Redis, pool: Po
 def test_no_jump_of_the_servers_clock_within_a_day_expires_anything(redis: Redis, done: str) -> None:
     for name in (Job.key_for(done), RESULT + done):
         assert SPARE_S < redis.ttl(name) <= SPARE_S + TTL_S
-    assert redis.ttl(TOMBSTONE + done) > SPARE_S + TTL_S
+    [known] = redis.keys(f"{KNOWN}*")
+    assert redis.ttl(known) > DAY_S + TTL_S
+
+
+def test_a_day_after_its_time_a_job_is_not_known_any_more(queue: JobQueue, redis: Redis, pool: Pool, done: str) -> None:
+    queue.submit(REQUEST, photo())
+    pool.look(TTL_S + 2)
+    for passed_s, error in ((DAY_S - 3, JobExpired), (3600 + 5, JobNotFound)):
+        redis.incrbyfloat(CLOCK, passed_s)
+        with pytest.raises(error):
+            queue.read(done)
+
+
+def test_to_another_owner_a_job_never_was(queue: JobQueue, redis: Redis, pool: Pool) -> None:
+    job_id = queue.submit(replace(REQUEST, owner="mine"), photo()).id
+    work_off(redis)
+    pool.look(TTL_S + 2)
+    with pytest.raises(JobExpired):
+        queue.read(job_id, "mine")
+    for owner in ("other", ""):
+        with pytest.raises(JobNotFound):
+            queue.read(job_id, owner)
+
+
+def test_what_a_day_leaves_is_swept_and_nothing_else(redis: Redis) -> None:
+    queue = make_queue(redis)
+    with redis.pipeline() as pipeline:
+        for number in range(300):
+            job = queue.create_job("task", job_id=f"job{number}")
+            tombstones.note(pipeline, job, "", number * 3600.0)
+        pipeline.execute()
+    for turn in range(16 ** tombstones.DIGITS):
+        tombstones.sweep(queue, turn, 200 * 3600)
+    known = [number for number in range(300) if tombstones.has(queue, f"job{number}", "", 0)]
+    assert known == list(range(200 - tombstones.KEPT_H, 300))
 
 
 def test_the_time_while_no_pool_runs_does_not_count(queue: JobQueue, redis: Redis, pool: Pool, done: str) -> None:
@@ -150,6 +190,18 @@ def test_results_go_before_their_time_until_the_newest_fit_into_the_room(queue: 
     assert queue.read(newest).state == "succeeded"
     with pytest.raises(JobExpired):
         queue.read(middle)
+
+
+def test_large_results_go_too_though_they_are_not_in_the_queue_servers_file(queue: JobQueue, redis: Redis, pool: Pool,
+                                                                            info: dict[str, int]) -> None:
+    info.update({"aof_current_size": 0})
+    ids = ended(queue, redis, [100, 100, 100])
+    places = [Place(f"results/{job_id}.x", size) for job_id, size in zip(ids, (4 * MEGA, MEGA, MEGA), strict=True)]
+    for job_id, place in zip(ids, places, strict=True):
+        redis.set(RESULT + job_id, place.written)
+    assert pool.lifetimes.shorten(MEGA)
+    assert ([gone.place for gone in pool.gone], info["asked"]) == (places[:2], 0)
+    assert not pool.lifetimes.shorten(MEGA)
 
 
 @pytest.mark.parametrize(("told", "worth_it"), [({"aof_current_size": 10**6}, False),

@@ -18,7 +18,7 @@ from jobs.queue import JobQueue
 from jobs.recovery import Recovery, requeue
 from jobs.store import RedisStore
 from jobs.turns import make_queue
-from tests.unit.conftest import REQUEST, MakeSettings, start_running, tasks_of, work_off
+from tests.unit.conftest import REQUEST, MakeSettings, start_running, stored, tasks_of, work_off
 from tests.unit.fake_predictors import FakePredictors
 from tests.unit.images import photo
 from worker.machine import OwnMachine
@@ -173,7 +173,7 @@ def test_nobody_waits_for_a_machine_for_ever(queue: JobQueue, redis: Redis, monk
     OwnMachine(make_queue(redis), "lacking", 1, tasks).look()
     outcome = queue.read(record.id).outcome
     assert (outcome and outcome.kind) == kind
-    assert (RedisStore(redis).total_bytes() == 0) == (kind is not None)
+    assert (stored(redis) == []) == (kind is not None)
 
 
 def test_a_machine_that_dies_as_it_takes_a_left_job_loses_it_not(queue: JobQueue, redis: Redis) -> None:

@@ -12,6 +12,8 @@ from jobs.outbox import MOST_TRIES, PAUSES_S, Delivery, Outbox, Try
 from jobs.progress import note_progress
 from jobs.queue import JobQueue
 from jobs.records import Records
+from jobs.results import Results
+from jobs.store import RedisStore
 from jobs.turns import make_queue
 from jobs.webhooks import DUE, ENDED_JOB, EVENTS, HOOK, Event, Webhook
 from settings import Settings
@@ -199,7 +201,7 @@ def test_a_busy_receivers_delivery_comes_later(queue: JobQueue, redis: Redis, ou
 def test_a_job_is_told_after_its_time(queue: JobQueue, redis: Redis, settings: Settings, outbox: Outbox) -> None:
     job_id = queue.submit(ASKED, photo()).id
     work_off(redis)
-    records = Records(make_queue(redis), Backlog(make_queue(redis), settings))
+    records = Records(make_queue(redis), Backlog(make_queue(redis), settings), Results(RedisStore(redis)).get)
     assert records.to_tell(job_id).result
     redis.delete(f"rq:job:{job_id}", f"punnet:result:{job_id}")
     record = records.to_tell(job_id)

@@ -1,7 +1,5 @@
 import logging
 import os
-import time
-from collections.abc import Callable
 from typing import Any, cast
 
 import fakeredis
@@ -9,8 +7,8 @@ import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
 from rq.executions import Execution
-from rq.registry import CanceledJobRegistry
 
+from jobs.housekeeping import Housekeeping
 from jobs.queue import JobQueue
 from jobs.store import RedisStore
 from jobs.turns import make_queue
@@ -30,7 +28,8 @@ class NoDeliverer:
 
 @pytest.fixture
 def pool(redis: Redis) -> Pool:
-    return Pool("pool", lambda: make_queue(redis), tasks_of, workers=1, stop_timeout_s=5,
+    return Pool("pool", lambda: make_queue(redis), tasks_of,
+                lambda queue: Housekeeping(queue, RedisStore(redis), 10**6), workers=1, stop_timeout_s=5,
                 deliverer=cast(Any, NoDeliverer()))
 
 
@@ -82,7 +81,7 @@ def test_on_a_full_disk_finished_results_go_too_now_and_then(pool: Pool, monkeyp
         asked.append(room_bytes)
         return True
 
-    monkeypatch.setattr(pool._store, "make_room", lambda: 1000)
+    monkeypatch.setattr(pool._housekeeping, "make_room", lambda: 1000)
     monkeypatch.setattr(pool._lifetimes, "shorten", shorten)
     for _ in range(3):
         pool.check_workers(respawn=False)
@@ -96,37 +95,11 @@ def test_a_state_folder_that_is_gone_is_told_once(pool: Pool, monkeypatch: pytes
     def gone() -> None:
         raise FileNotFoundError(2, "No such file or directory", "/state")
 
-    monkeypatch.setattr(pool._store, "make_room", gone)
+    monkeypatch.setattr(pool._housekeeping, "make_room", gone)
     for _ in range(2):
         pool.check_workers(respawn=False)
     assert len(caplog.messages) == 1
     assert "/state" in caplog.messages[0]
-
-
-@pytest.mark.parametrize("end", [lambda queue, job_id: queue.cancel(job_id), lambda queue, job_id: None])
-def test_images_without_a_living_job_are_swept(pool: Pool, queue: JobQueue, redis: Redis,
-                                               monkeypatch: pytest.MonkeyPatch,
-                                               end: Callable[[JobQueue, str], object]) -> None:
-    monkeypatch.setattr(pool_module, "STORE_SWEEP_S", 0)
-    store, job_id = RedisStore(redis), queue.submit(REQUEST, photo()).id
-    end(queue, job_id)
-    alive = queue.read(job_id).state == "queued"
-    store.put(job_id, photo())
-    for images in (store, pool._ended.store):
-        images.put("never-accepted", photo())
-    pool.check_workers(respawn=False)
-    assert store.total_bytes() == 2 * len(photo())  # a job may be stored before it is accepted
-    pool.check_workers(respawn=False)
-    assert pool._ended.store.total_bytes() == 0
-    assert store.total_bytes() == (len(photo()) if alive else 0)
-
-
-def test_canceled_jobs_leave_their_registry_after_their_time(pool: Pool, queue: JobQueue, redis: Redis) -> None:
-    registry = CanceledJobRegistry(queue=make_queue(redis))
-    fresh = queue.cancel(queue.submit(REQUEST, photo()).id).id
-    redis.zadd(registry.key, {"old": time.time() - 1})
-    pool.check_workers(respawn=False)
-    assert registry.get_job_ids() == [fresh]
 
 
 def test_a_child_begins_with_its_own_signals_and_dies_with_the_pool(pool: Pool, redis: Redis,

@@ -22,7 +22,7 @@ from jobs.recovery import requeue
 from jobs.store import FolderStore, RedisStore, make_store
 from jobs.turns import make_queue
 from settings import Settings
-from tests.unit.conftest import REQUEST, MakeSettings, refuse_writes, start_running, work_off
+from tests.unit.conftest import REQUEST, MakeSettings, refuse_writes, start_running, stored, work_off
 from tests.unit.fake_predictors import RESULT_JSON, FakePredictors
 from tests.unit.images import photo
 
@@ -72,11 +72,11 @@ def test_trouble_of_the_machinery_is_tried_again_and_then_told(queue: JobQueue, 
     assert record.completed_at is not None
 
 
-def test_the_image_is_gone_once_its_job_has_ended(queue: JobQueue, redis: Redis) -> None:
-    queue.submit(REQUEST, photo())
-    assert RedisStore(redis).total_bytes() > 0
+def test_the_image_moves_on_once_its_job_has_ended(queue: JobQueue, redis: Redis) -> None:
+    job_id = queue.submit(REQUEST, photo()).id
+    assert stored(redis) == [job_id]
     work_off(redis)
-    assert RedisStore(redis).total_bytes() == 0
+    assert stored(redis) == []
 
 
 def test_position_and_eta_follow_the_work_before_it(queue: JobQueue) -> None:
@@ -110,7 +110,7 @@ def test_a_canceled_job_is_nowhere_but_in_the_canceled_registry(queue: JobQueue,
     assert (rq_queue.get_job_ids(), rq_queue.intermediate_queue.get_job_ids()) == ([second], [])
     assert redis.zcard(rq_queue.started_job_registry.key) == 0
     assert queue.read(second).queue_position == 1
-    assert RedisStore(redis).total_bytes() == len(photo())
+    assert stored(redis) == [second]
     work_off(redis)
     assert (queue.read(first).state, queue.read(second).state) == ("canceled", "succeeded")
 
@@ -151,7 +151,7 @@ def test_a_full_queue_says_when_to_come_back(redis: Redis, make_settings: MakeSe
     with pytest.raises(QueueFull, match="PUNNET_QUEUE_MAX_JOBS") as caught:
         queue.submit(REQUEST, photo())
     assert caught.value.retry_after_s == 4
-    assert RedisStore(redis).total_bytes() == 2 * len(photo())
+    assert len(stored(redis)) == 2
 
 
 def test_images_fill_the_queue_too(redis: Redis, make_settings: MakeSettings) -> None:
@@ -243,7 +243,7 @@ def test_a_job_that_still_waits_at_its_deadline_ends(queue: JobQueue, redis: Red
     record = queue.submit(REQUEST, photo())
     ended = queue.give_up(record.id)
     assert (ended.state, ended.outcome and ended.outcome.kind) == ("failed", "Deadline")
-    assert RedisStore(redis).sizes() == []
+    assert stored(redis) == []
 
 
 def test_a_job_that_runs_at_its_deadline_is_its_workers(queue: JobQueue, redis: Redis) -> None:
@@ -256,33 +256,34 @@ def test_what_runs_elsewhere_can_be_promoted_and_ended(queue: JobQueue, redis: R
     record, execution = queue.promote(REQUEST, photo(), "web.1")
     assert (record.state, record.queue_position) == ("processing", None)
     assert queue.heartbeat(execution)
-    queue.end(execution, SUCCESS, photo(), b"{}")
+    queue.end(execution, SUCCESS, b"{}")
     ended = queue.read(record.id)
     assert (ended.state, ended.result) == ("succeeded", b"{}")
     assert queue.ended_image(record.id) == photo()
-    assert RedisStore(redis).sizes() == []
+    assert stored(redis) == []
 
 
-def test_the_image_is_kept_before_the_end_can_be_seen(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_promoted_job_can_be_drawn_in_the_moment_of_its_end_too(queue: JobQueue,
+                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
     record, execution = queue.promote(REQUEST, photo(), "web.1")
-    states = []
-    monkeypatch.setattr(queue._ended, "keep", lambda *_: states.append(queue.read(record.id).state))
-    queue.end(execution, SUCCESS, photo(), b"{}")
-    assert states == ["processing"]
+    monkeypatch.setattr(RedisStore, "rename", lambda *_: seen.append(queue.ended_image(record.id)))
+    seen: list[bytes] = []
+    queue.end(execution, SUCCESS, b"{}")
+    assert seen == [photo()]
 
 
 def test_a_promoted_job_that_was_requeued_stays_as_it_is(queue: JobQueue, redis: Redis) -> None:
     record, execution = queue.promote(REQUEST, photo(), "web.1")
     requeue(make_queue(redis), record.id, execution.id, blame=True)
     assert not queue.heartbeat(execution)
-    queue.end(execution, SUCCESS, photo(), b"{}")
+    queue.end(execution, SUCCESS, b"{}")
     assert queue.read(record.id).state == "queued"
-    assert RedisStore(redis).get(record.id) == photo()
+    assert stored(redis) == [record.id]
 
 
 def test_a_promoted_job_that_was_canceled_hears_it_at_its_heartbeat(queue: JobQueue) -> None:
     record, execution = queue.promote(REQUEST, photo(), "web.1")
     assert queue.cancel(record.id).state == "canceled"
     assert not queue.heartbeat(execution)
-    queue.end(execution, SUCCESS, photo(), b"{}")
+    queue.end(execution, SUCCESS, b"{}")
     assert queue.read(record.id).state == "canceled"

@@ -1,98 +1,22 @@
 import os
-import time
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import fakeredis
 import pytest
 from redis import Redis
 
-from jobs.errors import ImageLost
-from jobs.room import RESERVE_BYTES, Room
-from jobs.store import PARTIAL, EndedImages, FolderStore, ImageStore, RedisStore
+from jobs.errors import ImageLost, StoreAway
+from jobs.images import Images
+from jobs.room import RESERVE_BYTES
+from jobs.store import RedisStore, make_store
+from jobs.stores import named
+from jobs.stores.folder import FolderStore
+from settings import ROOT, SettingsError
+from tests.unit.conftest import MakeSettings
 
 BLOCK = 1000  # bytes of the disk that is made up below
-
-
-@pytest.fixture(params=["folder", "redis"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, redis: Redis) -> ImageStore:
-    return folder_store(tmp_path) if request.param == "folder" else RedisStore(redis)
-
-
-def folder_store(folder: Path) -> FolderStore:
-    return FolderStore(folder, Room(folder, folder))
-
-
-def test_what_is_put_can_be_got_until_it_is_deleted(store: ImageStore) -> None:
-    store.put("a", b"\0\xffbytes")
-    assert store.get("a") == b"\0\xffbytes"
-    assert store.get("a") == b"\0\xffbytes"
-    store.delete("a")
-    with pytest.raises(ImageLost, match="job a"):
-        store.get("a")
-
-
-def test_a_missing_image_is_lost(store: ImageStore) -> None:
-    with pytest.raises(ImageLost, match="job absent"):
-        store.get("absent")
-
-
-def test_putting_and_deleting_may_be_repeated(store: ImageStore) -> None:
-    store.put("a", b"old one")
-    store.put("a", b"new")
-    assert (store.get("a"), store.total_bytes()) == (b"new", 3)
-    store.delete("a")
-    store.delete("a")
-    assert store.total_bytes() == 0
-
-
-def test_the_bytes_of_all_images_are_counted(store: ImageStore) -> None:
-    assert store.total_bytes() == 0
-    for job_id, size in (("a", 10), ("b", 300), ("c", 0)):
-        store.put(job_id, b"x" * size)
-    assert store.total_bytes() == 310
-
-
-def test_all_images_are_listed(store: ImageStore) -> None:
-    store.put("a", b"x")
-    store.put("b", b"x")
-    assert sorted(store.sizes()) == [("a", 1), ("b", 1)]
-
-
-def test_what_a_crash_left_half_written_is_found_and_deleted(tmp_path: Path) -> None:
-    store = folder_store(tmp_path)
-    (tmp_path / f"a{PARTIAL}").write_bytes(b"half")
-    for job_id, _ in store.sizes():
-        store.delete(job_id)
-    assert store.total_bytes() == 0
-
-
-def test_an_image_in_redis_does_not_stay_for_ever(redis: Redis) -> None:
-    RedisStore(redis).put("a", b"x")
-    assert redis.ttl(RedisStore(redis).KEY + "a") > 0
-
-
-@pytest.fixture
-def ended(store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> EndedImages:
-    monkeypatch.setattr("jobs.store.PRUNE_S", 0)
-    return EndedImages(store, max_bytes=100)
-
-
-def test_images_of_ended_jobs_are_kept_while_there_is_room_the_newest_first(ended: EndedImages) -> None:
-    for number in range(5):
-        ended.keep(f"job{number}", bytes(40))
-        time.sleep(0.002)  # files and scores tell ages by the clock
-    assert [ended.get(f"job{number}") for number in (3, 4)] == [bytes(40)] * 2
-    for number in range(3):
-        with pytest.raises(ImageLost, match="application/json"):
-            ended.get(f"job{number}")
-
-
-def test_thousands_of_ended_images_are_not_looked_at_for_each_job(store: ImageStore) -> None:
-    ended, looks = EndedImages(store, max_bytes=100), []
-    ended.prune = lambda: looks.append(1)  # type: ignore[method-assign]
-    for number in range(5):
-        ended.keep(f"job{number}", b"x")
-    assert len(looks) == 1
 
 
 class Disk:
@@ -111,48 +35,121 @@ class Disk:
 def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
     disk = Disk(tmp_path, blocks=100, taken_by_others=0)
     monkeypatch.setattr(os, "statvfs", disk.statvfs)
-    for name in ("spool", "ended"):
-        (tmp_path / name).mkdir()
+    FolderStore(tmp_path).make_folders()
     return disk
 
 
-def on_disk(tmp_path: Path) -> tuple[FolderStore, EndedImages]:
-    room = Room(tmp_path, tmp_path / "ended")
-    return FolderStore(tmp_path / "spool", room), EndedImages(FolderStore(tmp_path / "ended", room), max_bytes=10**9)
+def names(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
 
 
 def test_kept_images_give_way_to_a_new_job_the_oldest_first(disk: Disk, tmp_path: Path) -> None:
-    spool, ended = on_disk(tmp_path)
+    store = FolderStore(tmp_path)
     for number in range(4):
-        ended.keep(f"job{number}", bytes(20 * BLOCK))
+        store.put(f"ended/job{number}", bytes(20 * BLOCK))
         os.utime(tmp_path / "ended" / f"job{number}", (number, number))
-    spool.put("new", bytes(30 * BLOCK))  # a tenth of the disk stays free
-    assert sorted(file.name for file in (tmp_path / "ended").iterdir()) == ["job1", "job2", "job3"]
+    store.put("spool/new", bytes(30 * BLOCK))  # a tenth of the disk stays free
+    assert names(tmp_path / "ended") == ["job1", "job2", "job3"]
 
 
 def test_a_new_job_is_refused_where_nothing_more_can_give_way(disk: Disk, tmp_path: Path) -> None:
-    spool, ended = on_disk(tmp_path)
-    ended.keep("old", bytes(10 * BLOCK))
+    store = FolderStore(tmp_path)
+    store.put("ended/old", bytes(10 * BLOCK))
     disk.taken_by_others = 85
-    assert spool.make_room() is None
+    assert store.make_room() is None
     with pytest.raises(OSError, match="disk of the state folder is full"):
-        spool.put("new", bytes(10 * BLOCK))
-    assert list((tmp_path / "spool").iterdir()) == list((tmp_path / "ended").iterdir()) == []
+        store.put("spool/new", bytes(10 * BLOCK))
+    assert names(tmp_path / "spool") == names(tmp_path / "ended") == []
     disk.taken_by_others = 95
-    assert spool.make_room() == 5 * BLOCK
-
-
-def test_a_kept_image_never_takes_the_room_that_jobs_end_in(disk: Disk, tmp_path: Path) -> None:
-    disk.taken_by_others = 85
-    on_disk(tmp_path)[1].keep("job", bytes(10 * BLOCK))
-    assert list((tmp_path / "ended").iterdir()) == []
+    assert store.make_room() == 5 * BLOCK
 
 
 def test_of_a_large_disk_no_tenth_stays_free(disk: Disk, tmp_path: Path) -> None:
     disk.blocks = 10**9
     disk.taken_by_others = 10**9 - RESERVE_BYTES // BLOCK
-    assert on_disk(tmp_path)[0].make_room() is None
+    assert FolderStore(tmp_path).make_room() is None
 
 
 def test_a_store_in_redis_leaves_room_to_its_server(redis: Redis) -> None:
     assert RedisStore(redis).make_room() is None
+
+
+def test_what_is_in_redis_does_not_stay_for_ever(redis: Redis) -> None:
+    RedisStore(redis, ttl_s=70).put("spool/a", b"x")
+    assert redis.ttl("punnet:store:spool/a") == 70
+
+
+def test_results_in_the_queue_servers_memory_are_counted(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.stores.in_redis.SUM_S", 0)
+    store = RedisStore(redis)
+    store.put("spool/a", bytes(50))
+    for size in (100, 30, 7):
+        store.put("results/a", bytes(size))
+        store.put("results/b", bytes(size))
+    assert store.memory_bytes() == 14
+    store.delete("results/a", "results/b", "results/absent", "spool/a")
+    assert store.memory_bytes() == 0
+    assert redis.keys("*") == []
+
+
+def test_a_folder_that_is_gone_is_a_store_that_is_away(tmp_path: Path) -> None:
+    """A share that is not mounted any more has not lost its files."""
+    store = FolderStore(tmp_path / "shared")
+    with pytest.raises(StoreAway):
+        store.get("spool/a")
+    with pytest.raises(OSError, match="No such file"):
+        store.put("spool/a", b"x")
+    assert not (tmp_path / "shared").exists()
+
+
+@pytest.fixture
+def images(redis: Redis) -> Images:
+    return Images(RedisStore(redis))
+
+
+def test_an_image_can_be_read_until_its_job_is_forgotten(images: Images) -> None:
+    images.put("a", b"image")
+    images.keep("a")
+    assert images.get("a") == b"image"
+
+
+def test_a_missing_image_is_lost(images: Images) -> None:
+    images.put("a", b"image")
+    images.delete("a")
+    for job_id in ("a", "absent"):
+        with pytest.raises(ImageLost, match=f"job {job_id}"):
+            images.get(job_id)
+
+
+@pytest.mark.parametrize("embedded", [True, False])
+def test_the_store_that_is_named_is_used_wherever_the_queue_server_is(make_settings: MakeSettings, tmp_path: Path,
+                                                                      embedded: bool) -> None:
+    redis_url = "" if embedded else "redis://outside"
+    settings = make_settings(store=f"file://{tmp_path}", redis_url=redis_url, queue="strawberries")
+    named.check(settings)
+    make_store(fakeredis.FakeRedis(), settings).put("spool/a", b"x")
+    assert (tmp_path / "strawberries" / "spool" / "a").read_bytes() == b"x"
+    assert names(tmp_path / "strawberries") == ["ended", "results", "spool"]
+
+
+def test_a_folder_that_is_not_there_stops_the_start(make_settings: MakeSettings, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"PUNNET_STORE=.*no such folder; is it mounted"):
+        named.check(make_settings(store=f"file://{tmp_path}/absent"))
+
+
+def test_a_folder_that_cannot_be_written_to_stops_the_start(make_settings: MakeSettings, tmp_path: Path) -> None:
+    (tmp_path / "punnet").write_text("no folder")
+    with pytest.raises(SettingsError, match=r"PUNNET_STORE=.*cannot be used"):
+        named.check(make_settings(store=f"file://{tmp_path}"))
+
+
+def test_where_botocore_is_missing_the_line_to_run_is_told(make_settings: MakeSettings,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "jobs.stores.in_s3", raising=False)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "botocore"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "botocore", None)
+    with pytest.raises(SettingsError, match=r"pip install -r requirements-s3\.txt") as caught:
+        named.check(make_settings(store="s3://bucket/prefix"))
+    assert "\n" not in str(caught.value)
+    assert (ROOT / "requirements-s3.txt").is_file()

@@ -1,6 +1,7 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -8,8 +9,11 @@ import pytest
 from redis import Redis
 
 from inference import errors
-from jobs.job import Outcome
+from jobs.errors import StoreAway
+from jobs.images import Images
+from jobs.job import DEADLINE, Outcome
 from jobs.progress import note_progress
+from jobs.results import LARGE_BYTES
 from jobs.store import RedisStore
 from jobs.turns import make_queue
 from tests.unit.conftest import tasks_of
@@ -21,14 +25,9 @@ IMAGE = b"an image"
 PATIENCE_S = 20
 
 
-@pytest.fixture
-def store(redis: Redis) -> RedisStore:
-    return RedisStore(redis)
-
-
 @pytest.fixture(autouse=True)
-def image(store: RedisStore) -> None:
-    store.put("a", IMAGE)
+def image(redis: Redis) -> None:
+    Images(RedisStore(redis)).put("a", IMAGE)
 
 
 @pytest.fixture
@@ -52,10 +51,10 @@ def until(seen: Callable[[], Any]) -> None:
         time.sleep(0.001)
 
 
-def test_an_answer_is_a_success_with_its_result_and_the_image_is_kept(tasks: Tasks, predictors: FakePredictors) -> None:
+def test_an_answer_is_a_success_with_its_result(tasks: Tasks, predictors: FakePredictors) -> None:
     found, result = tasks.run(task(), OffSwitch())
     assert found == Outcome(model_version="1", image=PREDICTION.image, timings_ms=PREDICTION.timings_ms)
-    assert (result, tasks.ended.get("a")) == (RESULT_JSON, IMAGE)
+    assert result == RESULT_JSON
     asked = predictors.asked[0]
     assert (asked.route, asked.model_type, asked.parameters, asked.image) == ("job", "leaf", {"top_k": 1}, IMAGE)
 
@@ -174,12 +173,32 @@ def test_progress_is_noted_when_it_grows(redis: Redis, predictors: FakePredictor
     assert noted == [("a", 1), ("a", 3)]
 
 
-def test_a_full_disk_costs_the_drawings_and_not_the_result(tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError("no space left on device")
+@pytest.mark.parametrize(("method", "large"), [("get", False), ("put", True)])
+def test_a_store_that_is_away_is_waited_for(tasks: Tasks, predictors: FakePredictors, monkeypatch: pytest.MonkeyPatch,
+                                            method: str, large: bool) -> None:
+    does, tries = getattr(RedisStore, method), list[int]()
 
-    monkeypatch.setattr(tasks.ended.store, "put", full)
+    def away_twice(*given: Any) -> Any:
+        tries.append(1)
+        if len(tries) < 3:
+            raise StoreAway("no answer")
+        return does(*given)
+
+    monkeypatch.setattr(tasks_module, "STORE_PAUSE_S", 0)
+    monkeypatch.setattr(RedisStore, method, away_twice)
+    predictors.answer = replace(PREDICTION, result=bytes(LARGE_BYTES + large))
     assert outcome(tasks).succeeded
+    assert (len(tries), len(predictors.asked)) == (3, 1)
+
+
+def test_a_store_that_stays_away_is_waited_for_until_the_jobs_time_is_over(tasks: Tasks,
+                                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> None:
+        raise StoreAway("no answer")
+
+    monkeypatch.setattr(tasks_module, "STORE_PAUSE_S", 0)
+    monkeypatch.setattr(RedisStore, "get", away)
+    assert outcome(tasks, timeout_s=0.01).kind == DEADLINE
 
 
 def test_what_a_prediction_took_is_given_to_all(redis: Redis, predictors: FakePredictors) -> None:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import fakeredis
@@ -16,9 +17,11 @@ from rq.serializers import JSONSerializer
 from jobs.execution import DEATHS
 from jobs.queue import JobQueue
 from jobs.recovery import requeue
-from jobs.store import EndedImages, RedisStore
+from jobs.results import LARGE_BYTES, Results
+from jobs.store import RedisStore
+from jobs.stores.contract import ENDED, RESULTS
 from jobs.turns import make_queue
-from tests.unit.conftest import REQUEST, refuse_writes, work_off, worker
+from tests.unit.conftest import REQUEST, refuse_writes, stored, work_off, worker
 from tests.unit.fake_predictors import PREDICTION, FakePredictors
 from tests.unit.images import photo
 from worker import tasks as tasks_module
@@ -86,10 +89,10 @@ def test_a_job_that_is_canceled_before_its_run_begins_is_not_asked_for(queue: Jo
     switches: list[tasks_module.OffSwitch] = []
     get, run = RedisStore.get, tasks_module.Tasks.run
 
-    def slow_get(store: RedisStore, job_id: str) -> bytes:
-        image = get(store, job_id)
-        if job_id == two[0]:
-            queue.cancel(job_id)
+    def slow_get(store: RedisStore, name: str) -> bytes:
+        image = get(store, name)
+        if name.endswith(two[0]):
+            queue.cancel(two[0])
             until(switches[0]._off.is_set)
         return image
 
@@ -132,15 +135,24 @@ def test_a_job_that_has_just_ended_is_not_canceled(queue: JobQueue, redis: Redis
     assert [queue.read(job_id).state for job_id in two] == ["succeeded", "succeeded"]
 
 
+@pytest.mark.parametrize("size_bytes", [100, LARGE_BYTES + 1])
 def test_a_run_that_ends_after_its_job_was_canceled_changes_nothing(queue: JobQueue, redis: Redis,
                                                                     predictors: FakePredictors,
-                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+                                                                    monkeypatch: pytest.MonkeyPatch,
+                                                                    size_bytes: int) -> None:
     """The end and the cancellation cross on their way."""
-    job_id = queue.submit(REQUEST, photo()).id
-    monkeypatch.setattr(EndedImages, "keep", lambda *_: queue.cancel(job_id))
+    job_id, put = queue.submit(REQUEST, photo()).id, Results.put
+
+    def put_and_cancel(results: Results, job_id: str, result: bytes) -> bytes:
+        written = put(results, job_id, result)
+        queue.cancel(job_id)
+        return written
+
+    monkeypatch.setattr(Results, "put", put_and_cancel)
+    predictors.answer = replace(PREDICTION, result=bytes(size_bytes))
     work_off(redis, predictors)
     assert queue.read(job_id).state == "canceled"
-    assert redis.keys("punnet:result:*") == []
+    assert redis.keys("punnet:result:*") == stored(redis) == stored(redis, ENDED) == stored(redis, RESULTS) == []
 
 
 @pytest.mark.parametrize("other", [
@@ -241,12 +253,15 @@ def test_a_queue_server_that_is_away_is_no_ones_fault(queue: JobQueue, redis: Re
     assert redis.hget(Job.key_for(job_id), DEATHS) == b"0"
 
 
-def test_the_image_is_kept_before_the_end_can_be_seen(queue: JobQueue, redis: Redis,
-                                                      monkeypatch: pytest.MonkeyPatch) -> None:
-    job_id, states = queue.submit(REQUEST, photo()).id, []
-    monkeypatch.setattr(EndedImages, "keep", lambda *_: states.append(queue.read(job_id).state))
+def test_a_full_disk_costs_the_drawings_and_not_the_result(queue: JobQueue, redis: Redis,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    job_id = queue.submit(REQUEST, photo()).id
+    monkeypatch.setattr(RedisStore, "rename", full)
     work_off(redis)
-    assert states == ["processing"]
+    assert queue.read(job_id).state == "succeeded"
 
 
 def test_a_result_that_is_too_large_to_keep_is_a_failure(queue: JobQueue, redis: Redis,

@@ -1,0 +1,1 @@
+"""Stores of bytes: where images and large results of jobs lie."""
