@@ -94,7 +94,7 @@ class Predictors:
 
     def poison_images(self) -> int:
         """How many images ended two predictors within the last hour."""
-        return self._poison.count()
+        return self.poison.count()
 
     def _run(self, question: Question, understood: Callable[[Message], T], deadline: float | None) -> "Run[T]":
         return Run(question, understood, deadline, self._state, self.poison, self._deaths)
