@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 
-from api import health, jobs, metrics, models, page, predictions, problems
+from api import health, jobs, metrics, models, openapi, page, predictions, problems
 from api.access_log import ARRIVED_KEY, AccessLog
 from api.auth import SHARE_KEY, Callers
 from api.body import InFlight, RefusedBodies, release
@@ -44,8 +44,9 @@ def create_app(settings: Settings) -> Flask:
     app = Flask(__name__, static_folder=None)
     service = make_services(settings)
     app.extensions["punnet"] = service
-    for resource in (predictions, jobs, models, health, metrics, page):
+    for resource in (predictions, jobs, models, health, metrics, openapi, page):
         app.register_blueprint(resource.blueprint)
+    openapi.described(settings.url_prefix, settings.has_keys)  # before the fork: all processes share it
     problems.register(app)
     _register_hooks(app, service)
     below = _below(settings.url_prefix, app.wsgi_app)
@@ -111,7 +112,7 @@ def _register_hooks(app: Flask, service: Services) -> None:
         return answer
 
     def identify() -> None:
-        if request.endpoint not in (*health.OPEN_ENDPOINTS, *page.OPEN_ENDPOINTS):
+        if request.endpoint not in (*health.OPEN_ENDPOINTS, *openapi.OPEN_ENDPOINTS, *page.OPEN_ENDPOINTS):
             g.caller = service.callers.caller(request)
             request.environ[SHARE_KEY] = g.caller.share
 

@@ -1,9 +1,9 @@
-"""/livez and /readyz, open to everybody; /version; and the paths of the service that are announced for later."""
+"""/livez and /readyz, open to everybody; and /version."""
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from api import answers
-from api.problems import NotImplementedYet, Starting
+from api.problems import Starting
 from api.services import services
 from version import VERSION
 
@@ -27,9 +27,3 @@ def readyz() -> Response:
 @blueprint.get("/version")
 def version() -> Response:
     return answers.json({"version": VERSION})
-
-
-@blueprint.get("/openapi.json")
-@blueprint.get("/docs")
-def later() -> Response:
-    raise NotImplementedYet(f"{request.path} is not built yet; GET /models tells what is served")

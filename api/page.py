@@ -153,7 +153,7 @@ def _samples(choices: list[Choice]) -> dict[str, str]:
 
 
 def _links() -> dict[str, str]:
-    """What can be asked for at a fixed path, and is built."""
+    """What can be asked for at a fixed path."""
     rules = (rule for rule in current_app.url_map.iter_rules() if not rule.arguments and rule.rule != "/")
     return {rule.rule.strip("/").replace("/", "-"): request.script_root + rule.rule
-            for rule in sorted(rules, key=lambda rule: rule.rule) if not rule.endpoint.endswith(".later")}
+            for rule in sorted(rules, key=lambda rule: rule.rule)}

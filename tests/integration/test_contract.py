@@ -168,9 +168,3 @@ def test_models_are_listed_with_what_was_found_out(server: Server) -> None:
 def test_the_callers_request_id_comes_back(server: Server) -> None:
     assert server.get("/livez", headers={"X-Request-ID": "abc-123"}).headers["X-Request-ID"] == "abc-123"
     assert re.fullmatch(r"[0-9a-f]{32}", server.get("/livez").headers["X-Request-ID"])
-
-
-@pytest.mark.parametrize(("method", "path"), [
-    ("GET", "/openapi.json"), ("GET", "/docs")])
-def test_what_is_announced_for_later_says_501(server: Server, method: str, path: str) -> None:
-    assert server.request(method, path).is_problem(501, "not-implemented")

@@ -71,8 +71,6 @@ def check(answer: TestResponse, status: int, slug: str) -> dict[str, Any]:
     (raw("model_type=leaf&top_k=x"), 422, "bad-parameter"), (raw("model_type=leaf&topk=1"), 422, "bad-parameter"),
     (raw(Idempotency_Key="x"), 501, "not-implemented"),
     (raw("model_type=leaf&webhook=http://x"), 422, "bad-parameter"),
-    *((get(path), 501, "not-implemented") for path in ("/metrics", "/openapi.json", "/docs", "/jobs",
-                                                      "/jobs/x/events")),
 ])
 def test_a_problem_is_told_as_the_contract_says(make_client: MakeClient, call: Call, status: int, slug: str) -> None:
     check(call(make_client(max_upload_mb=2)), status, slug)

@@ -1,0 +1,1 @@
+"""The reference: what can be asked and what is answered, as OpenAPI describes it."""
