@@ -84,6 +84,7 @@ class ListedJob(BaseModel):
     started_at: Moment | None
     completed_at: Moment | None
     urls: JobUrls
+    waiting_for: str | None = Field(None, description="What a job waits for that does not wait for its turn alone.")
     error: Problem | None = None
     model_version: str | None = None
     image: ImageInfo | None = None
