@@ -117,7 +117,8 @@ def _page(template: str, http_status: int = 200, **values: Any) -> Response:
     language = languages.chosen(request)
     values.setdefault("choices", _choices(services().catalogue.entries) if template == "index.html" else [])
     html = render_template(template, language=language, languages=languages.LANGUAGES, texts=languages.texts(language),
-                           version=VERSION, samples=_samples(values["choices"]), links=_links(), **values)
+                           version=VERSION, starting=not services().catalogue.exists,
+                           samples=_samples(values["choices"]), links=_links(), **values)
     response = make_response(html, http_status)
     response.headers["Cache-Control"] = "no-store"
     response.vary.update(["Accept", "Accept-Language", "Cookie", "Authorization", "X-API-Key"])

@@ -6,6 +6,7 @@ import { element, shape } from "./dom.js"
 const SMALLEST_PX = 320 // on the screen, for an image of a few pixels
 const ENLARGED = 4
 const MOST_TAGS = 60
+const CROWD = 100 // from so many on, lines are thinner
 const TAG_SHARE = 0.45 // of its box's height that a tag may cover
 
 export class Figure {
@@ -57,6 +58,7 @@ export class Figure {
     this.clear()
     this.shapes = shapes
     this.svg.classList.toggle("drawn", isDrawn)
+    this.svg.classList.toggle("crowded", shapes.length > CROWD)
     const inOrder = [...shapes].sort((one, other) => other.area - one.area) // small ones stay in sight
     this.svg.append(...inOrder.flatMap((each) => each.nodes))
     const tagged = isDrawn ? [] : shapes.filter((each) => each.box && each.text)

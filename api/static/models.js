@@ -20,8 +20,9 @@ export function wireModels(changed) {
   const refresh = async () => {
     const before = find("model")?.value
     await replaced()
+    if (!before && find("model")) return location.reload() // there were no models, and so no samples either
     if (before) select(before)
-    wire()
+    return wire()
   }
   wire()
   return { chosen, select }

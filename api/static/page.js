@@ -50,7 +50,7 @@ async function choose(blob, name) {
   const picture = await pictureOf(blob)
   if (current !== chosen) return picture?.release()
   current.picture = picture
-  figure.show(...(picture ? [picture] : []))
+  figure.show(picture ?? { node: element("div", { class: "empty nothing" }, say("no_preview_yet")), width: 480, height: 320 })
   stage(name, blob.size)
   run()
 }
@@ -106,7 +106,7 @@ async function present(answer, model, signal) {
   const { result } = answer
   const size = answer.image
   const isDrawn = await settlePicture(answer, model, signal)
-  const shapes = figure.frame ? await shapesOf(result, size, colorsOf(result.predictions ?? result.tiles ?? [])) : []
+  const shapes = figure.frame ? await shapesOf(result, size, colorsOf(result.tiles ?? result.predictions ?? [])) : []
   if (signal.aborted) return
   if (figure.frame) figure.draw(shapes, isDrawn)
   showTimings(answer.timings_ms)

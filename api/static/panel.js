@@ -13,13 +13,13 @@ const BARS = 128
 export function showResult(answer, { threshold, figure, changed }) {
   const panel = find("result")
   const result = answer.result ?? {}
-  const colors = colorsOf(result.predictions ?? result.tiles ?? [])
+  const colors = colorsOf(result.tiles ?? result.predictions ?? [])
   const describe = PANELS[result.task] ?? (() => [])
   panel.replaceChildren(...describe(result, { colors, threshold, figure, changed }), raw(answer))
 }
 
 const PANELS = {
-  "image-classification": (result) => [bars(result.predictions)],
+  "image-classification": (result, { colors }) => [bars(result, colors)],
   "object-detection": found,
   "keypoint-detection": found,
   "image-segmentation": found,
@@ -28,11 +28,14 @@ const PANELS = {
   tensor: tensors,
 }
 
-function bars(predictions) {
+/** Labels with bars; where tiles are coloured on the image, with their colours too. */
+function bars({ predictions, tiles }, colors) {
   const list = element("ol", { class: "bars" }, ...predictions.map((each) => {
+    const color = tiles && colors.get(each.label)?.color
     const bar = element("span", { class: "level", "aria-hidden": "true" }, element("span"))
     bar.firstElementChild.style.width = `${100 * Math.min(1, Math.max(0, each.score))}%`
-    return element("li", {}, element("span", { class: "label" }, each.label), element("span", { class: "score" }, percent(each.score)), bar)
+    return element("li", {}, element("span", { class: "label" }, color ? swatchOf(color) : null, each.label),
+      element("span", { class: "score" }, percent(each.score)), bar)
   }))
   return predictions.length ? list : element("p", { class: "quiet" }, say("found_nothing"))
 }
@@ -55,19 +58,22 @@ function found(result, { colors, threshold, figure, changed }) {
   return [scored ? slider("threshold", threshold, update) : null, legend, list, more].filter(Boolean)
 }
 
-function entry(label, count, color) {
+function swatchOf(color) {
   const swatch = element("span", { class: "swatch", "aria-hidden": "true" })
   swatch.style.backgroundColor = color
-  return element("li", {}, swatch, label, element("span", { class: "quiet" }, ` × ${number(count)}`))
+  return swatch
+}
+
+function entry(label, count, color) {
+  return element("li", {}, swatchOf(color), label, element("span", { class: "quiet" }, ` × ${number(count)}`))
 }
 
 function fill(list, predictions, colors, figure) {
   const shapeOf = (prediction) => figure.shapes.find((each) => each.prediction === prediction)
   list.replaceChildren(...predictions.map((each, index) => {
-    const swatch = element("span", { class: "swatch", "aria-hidden": "true" })
-    swatch.style.backgroundColor = colors.get(each.label).color
     const score = typeof each.score === "number" ? percent(each.score) : ""
-    const row = element("li", { role: "option", id: `row-${index}`, "aria-selected": "false" }, swatch,
+    const row = element("li", { role: "option", id: `row-${index}`, "aria-selected": "false" },
+      swatchOf(colors.get(each.label).color),
       element("span", { class: "label" }, each.label), element("span", { class: "score" }, score))
     row.addEventListener("pointerenter", () => figure.mark(shapeOf(each) ?? null))
     row.addEventListener("pointerleave", () => figure.mark(null))

@@ -74,7 +74,6 @@ def test_an_image_is_dropped_or_pasted_and_its_label_read(opened: Opened, kind: 
         has_told(page, "healthy")
         assert page.locator(".bars li").count() == 2
         assert page.locator("#timings dd").last.inner_text().endswith("ms")
-        assert faults(page) == []
 
 
 def test_each_bundled_model_has_a_sample_that_shows_what_it_does(opened: Opened) -> None:
@@ -171,11 +170,10 @@ def test_it_speaks_korean(opened: Opened) -> None:
         assert page.locator("html").get_attribute("lang") == "en"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_is_readable_on_a_phone_by_day_and_night(opened: Opened, scheme: str) -> None:
-    with opened(color_scheme=scheme, **PHONE) as page:
+def test_it_is_readable_on_a_phone_at_night(opened: Opened) -> None:
+    with opened(color_scheme="dark", **PHONE) as page:
         red = page.evaluate("getComputedStyle(document.documentElement).backgroundColor.match(/\\d+/)[0]")
-        assert (int(red) < 60) == (scheme == "dark")
+        assert int(red) < 60
         assert page.get_by_text("Take a photo").is_visible()
         assert (faults(page), is_wider_than_the_window(page)) == ([], False)
         page.get_by_role("button", name="Fruit in a field").click()

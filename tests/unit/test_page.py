@@ -184,7 +184,9 @@ def test_below_a_prefix_all_addresses_begin_with_it(make_client: MakeClient) -> 
 def test_before_the_models_are_known_the_page_is_there(make_client: MakeClient) -> None:
     client = make_client()
     services_of(client).settings.state.catalogue.unlink()
-    assert opened(client).status_code == 200
+    answer = opened(client)
+    assert (answer.status_code, languages.texts("en")["starting"] in answer.text) == (200, True)
+    assert 'data-loading="1"' in answer.text
 
 
 @pytest.mark.parametrize("entries", [[("a", "1"), ("a", "2")], [("a", "2"), ("a", "1"), ("a", "10")]])
