@@ -10,10 +10,9 @@ from api.problems import PROBLEMS
 from api.reference import parameters
 from api.reference.documents import Problem
 from api.reference.operations import OPERATIONS, Answer, Operation
-from api.reference.parameters import TYPES, Schema
+from api.reference.parameters import SCHEMA, TYPES, Schema
 from version import VERSION
 
-SCHEMA = "#/components/schemas/{model}"
 PROBLEM_JSON = "application/problem+json"
 ABOUT = ("Post an image: a quick one is answered at once, a slow one becomes a job. A problem is always "
          "`application/problem+json` with a `type` of `/problems/<slug>`.")
@@ -89,9 +88,8 @@ def _problems() -> dict[str, Schema]:
 
 def _problem(status: int) -> Schema:
     slugs = list(dict.fromkeys(problem.slug for problem in PROBLEMS.values() if problem.status == status))
-    told = {"properties": {"status": {"const": status}, "type": {"pattern": f"/problems/({'|'.join(slugs)})$"}}}
-    schema = {"allOf": [{"$ref": SCHEMA.format(model=Problem.__name__)}, told]}
-    return {"description": " · ".join(f"`{slug}`" for slug in slugs), "content": {PROBLEM_JSON: {"schema": schema}},
+    document = {"schema": {"$ref": SCHEMA.format(model=Problem.__name__)}}
+    return {"description": " · ".join(f"`{slug}`" for slug in slugs), "content": {PROBLEM_JSON: document},
             "headers": _headers(("X-Request-ID", *OF_STATUS.get(status, ())))}
 
 
@@ -100,4 +98,4 @@ def _schemas() -> Mapping[str, Schema]:
     models = [(kind, "serialization") for kind in (*(answered - {None}), Problem)]
     taken = [(kind, "validation") for kind in dict.fromkeys(TYPES)]
     found = models_json_schema([*models, *taken], ref_template=SCHEMA)[1]["$defs"]  # type: ignore[list-item]
-    return dict(sorted(found.items()))
+    return dict(sorted((found | parameters.bodies()).items()))

@@ -18,6 +18,7 @@ from inference.parameters import (
 from jobs.webhooks import EVENTS
 
 Schema = dict[str, Any]
+SCHEMA = "#/components/schemas/{model}"
 TYPES: tuple[type[Parameters], ...] = (*PARAMETERS.values(), InstanceParameters, MaskQueryParameters, HeatmapParameters)
 BINARY: Schema = {"type": "string", "format": "binary"}
 ID = {"type": "string", "pattern": "^[0-9A-Za-z-]+$", "minLength": 1, "maxLength": 64}
@@ -34,7 +35,7 @@ MEANINGS = {
     "mode": "auto: what is quick is answered, what is slow is a job. async: always a job. sync: a job is waited for.",
     "timeout": "After how long nobody wants the answer any more: `30`, `30s`, `1m30s`, `500ms`.",
     URL_FIELD: "Where the job document is posted, signed as Standard Webhooks do: an https URL of a public address.",
-    EVENTS_FIELD: f"Which events are told there, separated by commas: {', '.join(EVENTS)}.",
+    EVENTS_FIELD: f"Which events are told there, separated by commas: {', '.join(EVENTS)} ({DEFAULT_EVENTS}).",
 }
 
 
@@ -55,7 +56,7 @@ def fields(in_path: bool) -> dict[str, Schema]:
         "timeout": {"type": "string", "pattern": DURATION, "minLength": 1, "description": MEANINGS["timeout"]},
         URL_FIELD: {"type": "string", "pattern": "^https?://", "maxLength": MAX_URL,
                     "description": MEANINGS[URL_FIELD]},
-        EVENTS_FIELD: {"type": "string", "pattern": f"^({NAMES})(,({NAMES}))*$", "default": DEFAULT_EVENTS,
+        EVENTS_FIELD: {"type": "string", "pattern": f"^({NAMES})(,({NAMES}))*$",
                        "description": MEANINGS[EVENTS_FIELD]},
         **task_fields()}
 
@@ -67,12 +68,18 @@ def query(in_path: bool) -> list[Schema]:
              "description": schema["description"]} for name, schema in fields(in_path).items()]
 
 
+def bodies() -> dict[str, Schema]:
+    """Forms and objects that carry an image, by their names among the components."""
+    return {
+        "UploadedImage": _form("img_file", BINARY, "The image; the part may also be named image, file or data."),
+        "ImageByPath": _form("img_file", {"type": "string"}, "A path below PUNNET_IMAGE_ROOT."),
+        "ImageAsText": _form("image", {"type": "string", "contentEncoding": "base64"},
+                             "The image in base64, or as a data: URL; the field may also be named file or data.")}
+
+
 def body() -> Schema:
     """An image in every content type."""
-    upload = _form("img_file", BINARY, "The image; the part may also be named image, file or data.")
-    path = _form("img_file", {"type": "string"}, "A path below PUNNET_IMAGE_ROOT.")
-    text = _form("image", {"type": "string", "contentEncoding": "base64"},
-                 "The image in base64, or as a data: URL; the field may also be named file or data.")
+    upload, path, text = ({"$ref": SCHEMA.format(model=name)} for name in bodies())
     return {"required": True, "description": "One image. The parameters of the query may be fields of a form or of a "
             "JSON object instead.", "content": {
                 "multipart/form-data": {"schema": upload}, "application/json": {"schema": {"oneOf": [text, path]}},
