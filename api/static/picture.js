@@ -37,7 +37,7 @@ async function smaller(blob, size) {
   try {
     const bitmap = await createImageBitmap(blob, { resizeWidth: width, resizeHeight: height, resizeQuality: "medium" })
     const canvas = Object.assign(document.createElement("canvas"), { width, height })
-    canvas.getContext("2d").drawImage(bitmap, 0, 0)
+    canvas.getContext("2d").drawImage(bitmap, 0, 0, width, height)
     bitmap.close()
     return { node: canvas, ...size, release: () => Object.assign(canvas, { width: 0, height: 0 }) }
   } catch {
