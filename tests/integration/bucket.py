@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -18,6 +18,7 @@ class Bucket:
 
     name: str
     endpoint: str
+    stop: Callable[[], None]
     secret: str = SECRET
 
     @property
@@ -40,7 +41,7 @@ def running_bucket(name: str = "punnet-test") -> Iterator[Bucket]:
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    bucket = Bucket(name, f"http://{host}:{port}")
+    bucket = Bucket(name, f"http://{host}:{port}", server.stop)
     try:
         with pytest.MonkeyPatch.context() as environment:
             for variable, value in bucket.variables().items():

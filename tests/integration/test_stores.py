@@ -113,9 +113,10 @@ def test_every_call_may_be_repeated(store: Store) -> None:
 
 
 def test_names_are_listed_with_their_sizes_the_oldest_first_and_by_folder(store: Store) -> None:
-    for name, size in (("b", 10), ("a", 300), ("c.d", 0)):
+    store.put("spool/b", bytes(10))
+    time.sleep(0.02 if isinstance(store, FolderStore) else 1.1)  # some clocks count seconds
+    for name, size in (("a", 300), ("c.d", 0)):
         store.put(f"spool/{name}", bytes(size))
-        time.sleep(1.1 if name == "b" else 0)  # some clocks count seconds
     store.put("results/a", b"x")
     found = store.entries(SPOOL)
     assert sorted(listed(store)) == [("a", 300), ("b", 10), ("c.d", 0)]
@@ -127,7 +128,7 @@ def test_names_are_listed_with_their_sizes_the_oldest_first_and_by_folder(store:
 
 def test_a_large_value_is_never_read_by_halves(stores: Pair) -> None:
     """While one writes again and again, the other reads what was whole once."""
-    values, ended = [bytes([number]) * 3_000_000 for number in range(2)], threading.Event()
+    values, ended = [bytes([number]) * 1_000_000 for number in range(2)], threading.Event()
     stores.one.put("results/a", values[0])
 
     def write() -> None:
@@ -138,7 +139,7 @@ def test_a_large_value_is_never_read_by_halves(stores: Pair) -> None:
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        assert all(stores.other.get("results/a") in values for _ in range(20))
+        assert all(stores.other.get("results/a") in values for _ in range(6))
     finally:
         ended.set()
         writer.join()
