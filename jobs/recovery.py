@@ -8,8 +8,7 @@ from typing import Any
 
 from redis.client import Pipeline
 from rq import Queue
-from rq.executions import Execution
-from rq.job import JobStatus
+from rq.job import Job, JobStatus
 
 from jobs.events import announce
 from jobs.execution import DEATHS, HEARTBEAT_TTL_S, Move, Standing, change, write_end
@@ -100,7 +99,7 @@ class Recovery:
         for entry in started:
             if self._is_abandoned(entry, children):
                 requeue(self._queue, entry.job_id, entry.execution_id, blame)
-        self._requeue_unowned({entry.job_id for entry in started})
+        self._requeue_unowned({entry.job_id for entry in started}, blame)
         self._looked_at = time.monotonic()
 
     def _note_gap(self) -> None:
@@ -127,15 +126,15 @@ class Recovery:
         return [self._entry(entry.decode(), heartbeat) for entry, heartbeat in entries]
 
     def _entry(self, entry: str, heartbeat: float) -> Started:
+        """Its worker is the job's: what RQ keeps of an execution is gone once no heartbeat came for a while."""
         job_id, execution_id = entry.split(":")
-        key = Execution(execution_id, job_id, self._queue.connection).key
-        worker: Any = self._queue.connection.hget(key, "worker_name")
+        worker: Any = self._queue.connection.hget(Job.key_for(job_id), "worker_name")
         return Started(job_id, execution_id, heartbeat, (worker or b"").decode())
 
-    def _requeue_unowned(self, owned: set[str]) -> None:
+    def _requeue_unowned(self, owned: set[str], blame: bool) -> None:
         now = time.monotonic()
         unowned = set(self._queue.intermediate_queue.get_job_ids()) - owned
         self._unowned_since = {job_id: self._unowned_since.get(job_id, now) for job_id in unowned}
         for job_id, since in self._unowned_since.items():
             if now - since >= UNOWNED_S:
-                requeue(self._queue, job_id, None, blame=False)
+                requeue(self._queue, job_id, None, blame)

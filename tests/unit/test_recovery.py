@@ -35,6 +35,14 @@ def running(queue: JobQueue, redis: Redis) -> Execution:
     return start_running(redis, queue.submit(REQUEST, photo()).id)
 
 
+def test_a_dead_workers_job_is_known_as_such_when_its_heartbeats_are_long_over(
+        queue: JobQueue, running: Execution, redis: Redis, recovery: Recovery) -> None:
+    """As after a restart of everything: RQ keeps an execution's hash no longer than its heartbeats."""
+    redis.delete(running.key)
+    recovery.look(())
+    assert queue.read(running.job_id).state == "queued"
+
+
 def test_a_dead_workers_job_goes_to_the_head_of_the_queue_once(queue: JobQueue, running: Execution, redis: Redis,
                                                                rq_queue: Queue) -> None:
     waiting = queue.submit(REQUEST, photo()).id
