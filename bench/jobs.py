@@ -68,8 +68,8 @@ def _small(address: Address, seed: int, options: Options) -> dict[str, Any]:
     for name, size in SMALL.items():
         image = images.photograph(size)
         times_ms = [_submit_to_done_ms(address, image) for _ in range(options.count(SINGLE_JOBS))]
-        jobs = _ended(address, [_submission(QUICK, image)] * options.count(SMALL_JOBS))
-        found |= {f"{name} per_s": _per_s(jobs), f"{name} p50_ms": percentile(times_ms, 50),
+        jobs = ended_jobs(address, [submission(QUICK, image)] * options.count(SMALL_JOBS))
+        found |= {f"{name} per_s": jobs_per_s(jobs), f"{name} p50_ms": percentile(times_ms, 50),
                   f"{name} p99_ms": percentile(times_ms, 99)}
     return found
 
@@ -81,20 +81,20 @@ def _large(address: Address, floor: Floor, options: Options) -> dict[str, float]
             "large_per_s": closed_loop(address, requests, CONNECTIONS, seconds).per_s}
 
 
-def _submission(model: str, image: bytes, **fields: str) -> bytes:
+def submission(model: str, image: bytes, **fields: str) -> bytes:
     return multipart(f"/models/{model}/predict", image, {"mode": "async", **fields})
 
 
 def _submit_to_done_ms(address: Address, image: bytes) -> float:
     time.sleep(PAUSE_S)
     begin_s = time.perf_counter()
-    [(_, ended)] = _ended(address, [_submission(QUICK, image)])
+    [(_, ended)] = ended_jobs(address, [submission(QUICK, image)])
     if ended["state"] != "succeeded":
         raise RuntimeError(f"a job ended as {ended['state']}")
     return (time.perf_counter() - begin_s) * 1000
 
 
-def _ended(address: Address, submissions: Sequence[bytes]) -> list[tuple[dict, dict]]:
+def ended_jobs(address: Address, submissions: Sequence[bytes]) -> list[tuple[dict, dict]]:
     """Submit all, wait for each: the documents of the 202 and of the end."""
     load = each_once(address, submissions, CONNECTIONS)
     if load.others:
@@ -110,7 +110,7 @@ def _end(address: Address, job: dict) -> dict:
             return document
 
 
-def _per_s(jobs: Sequence[tuple[dict, dict]]) -> float:
+def jobs_per_s(jobs: Sequence[tuple[dict, dict]]) -> float:
     begin = min(_moment_s(accepted["created_at"]) for accepted, _ in jobs)
     return len(jobs) / (max(_moment_s(ended["completed_at"]) for _, ended in jobs) - begin)
 
@@ -118,14 +118,14 @@ def _per_s(jobs: Sequence[tuple[dict, dict]]) -> float:
 def _eta_ratios(address: Address, seed: int, count: int) -> list[float]:
     """Time taken / eta of each job of a mixed backlog."""
     drawn = random.Random(seed)
-    jobs = _ended(address, [_drawn(drawn) for _ in range(count)])
+    jobs = ended_jobs(address, [_drawn(drawn) for _ in range(count)])
     return [(_moment_s(ended["completed_at"]) - _moment_s(accepted["created_at"])) / accepted["eta_s"]
             for accepted, ended in jobs if accepted["eta_s"]]
 
 
 def _drawn(drawn: random.Random) -> bytes:
     image = images.photograph(images.frame(drawn.choice(BACKLOG_MEGAPIXELS)))
-    return _submission(drawn.choice((QUICK, DETECTOR)), image, tile=drawn.choice(("0", "640")))
+    return submission(drawn.choice((QUICK, DETECTOR)), image, tile=drawn.choice(("0", "640")))
 
 
 def _moment_s(text: str) -> float:

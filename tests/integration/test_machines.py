@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from redis import Redis
@@ -50,7 +50,7 @@ class Farm:
 
     def whose(self, job_id: str) -> str:
         """The machine that executes a job, or did."""
-        worker = self.redis.hget(f"{QUEUE}:rq:job:{job_id}", "worker_name") or ""
+        worker = cast(str | None, self.redis.hget(f"{QUEUE}:rq:job:{job_id}", "worker_name")) or ""
         pools = {name: self.machines[name].state_dir / "pool-name" for name in ("one", "two")}
         return next((name for name, file in pools.items() if file.exists() and worker.startswith(file.read_text())), "")
 
