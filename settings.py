@@ -80,6 +80,7 @@ class Settings(BaseSettings):
     result_ttl_s: int = Field(3600, ge=1)
     stop_timeout_s: int = Field(30, ge=1)
     wait_max_s: float = Field(60, ge=0)
+    font: Path | None = Field(None, description="for drawn labels, where the system's fonts lack their script")
     webhook_secret: Annotated[str, AfterValidator(setting_values.webhook_secret)] = Field("", description="whsec_…")
     webhook_private: bool = Field(False, description="whether webhooks may go to loopback and private addresses")
 
@@ -94,13 +95,20 @@ class Settings(BaseSettings):
     def _empty_image_root_turns_paths_off(cls, value: object) -> object:
         return None if value == "" else value
 
-    @field_validator("state_dir", "log_dir", "models_dir", "image_root", "api_keys_file")
+    @field_validator("state_dir", "log_dir", "models_dir", "image_root", "api_keys_file", "font")
     @classmethod
     def _relative_paths_are_from_the_root(cls, value: Path | None) -> Path | None:
         try:
             return None if value is None else ROOT / value.expanduser()
         except RuntimeError:
             raise ValueError("begins with the home folder of a user that is not known here") from None
+
+    @field_validator("font")
+    @classmethod
+    def _is_a_file(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError("there is no such file; a font's is expected, such as a .ttf or .otf")
+        return value
 
     @field_validator("state_dir", "log_dir")
     @classmethod

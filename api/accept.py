@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from api.problems import NotAcceptable
+from inference.drawing.style import Style
 
 JSON = "application/json"
+PLAIN = Style()
 DRAWINGS = ("image/png", "image/jpeg", "image/webp")
 TENSORS = ("application/x-npy", "application/octet-stream")
 PAGES = ("text/html", "application/xhtml+xml")
@@ -18,10 +20,12 @@ BESIDE_WHAT_IS_SHOWN = ("text/html", *ANYTHING)
 
 @dataclass(frozen=True)
 class Wanted:
-    """The media type that a caller likes best, and whether JSON would do where the result has no such form."""
+    """The media type that a caller likes best, whether JSON would do where the result has no such form, and how a
+    drawing is to look."""
 
     kind: str = JSON
     or_json: bool = True
+    style: Style = PLAIN
 
 
 def wanted(header: str) -> Wanted:

@@ -1,8 +1,11 @@
 """Results drawn on their images, for a caller whose `Accept` likes an image better than JSON."""
 
 import time
+from collections.abc import MutableMapping
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from flask import g, request
 
@@ -11,6 +14,7 @@ from api.answers import File
 from api.inline import seen_through
 from api.routing import Backlog, route_of_drawing
 from api.services import Services
+from inference.drawing.style import STYLE_FIELDS, style_of
 from inference.errors import NotDrawable, SlowToDecode
 from inference.image_info import ImageInfo
 from inference.model_info import ModelInfo
@@ -25,6 +29,17 @@ def check(wanted: Wanted, model: ModelInfo) -> None:
     hooks.py makes of the outputs is known only after the run."""
     if wanted.kind in DRAWINGS and not wanted.or_json and model.spec.task not in DRAWABLE_TASKS and not model.has_hooks:
         raise NotDrawable(f"{model.spec.task} has nothing to draw: ask for application/json")
+
+
+def styled(wanted: Wanted, values: MutableMapping[str, Any], model: ModelInfo | None = None) -> Wanted:
+    """Take how a drawing is to look out of a caller's `values`, unless the model has parameters of these names.
+
+    Raises:
+        BadParameter.
+    """
+    own = {parameter.name for parameter in model.spec.parameters} if model else set()
+    asked = {name: values.pop(name) for name in STYLE_FIELDS if name in values and name not in own}
+    return replace(wanted, style=style_of(asked))
 
 
 def of_result(service: Services, wanted: Wanted, image: bytes, info: ImageInfo, result: bytes,
@@ -48,8 +63,8 @@ def _drawn(service: Services, wanted: Wanted, image: bytes, info: ImageInfo, res
     """A drawing costs more than its prediction, so it has a route of its own, and counts among the work on it."""
     predicted_ms = service.costs.predict_ms([drawing(info, wanted.kind)])
     route = route_of_drawing(predicted_ms, Backlog(long_ms=service.waiting.ms("long")), service.limits)
-    ask = partial(service.predictors.draw, image=image, result=result, media_type=wanted.kind, deadline=deadline,
-                  request_id=g.request_id)
+    ask = partial(service.predictors.draw, image=image, result=result, media_type=wanted.kind,
+                  style=wanted.style.model_dump(), deadline=deadline, request_id=g.request_id)
     try:
         with service.waiting.counted("long", predicted_ms) if route == "long" else nullcontext():
             drawn = seen_through(ask(route), request.environ.get("gunicorn.socket"), deadline)

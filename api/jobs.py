@@ -19,6 +19,7 @@ def show(job_id: str) -> Response:
 @blueprint.get("/jobs/<job_id>/result")
 def result(job_id: str) -> Response:
     service, wanted = services(), accept.wanted(request.headers.get("Accept", ""))
+    wanted = drawings.styled(wanted, request.args.to_dict())
     record = _waited_for(job_id)
     return answers.result(record, drawings.of_job(service, wanted, record) or tensors.of_job(service, wanted, record))
 

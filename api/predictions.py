@@ -124,6 +124,7 @@ def parse(service: Services, path_model: str | None, arrived: float) -> Call:
         preference = replace(preference, mode="async")  # of a job alone anything is told later
     cancel_after_s = preferences.cancel_after_s(values.pop("timeout", None),
                                                 request.headers.get("Cancel-After")) or NEVER
+    wanted = drawings.styled(wanted, values, model)
     parameters = model.parameters(values)
     wanted = tensors.settled(wanted, model, parameters)
     image = service.forms.image(request, fields)

@@ -26,12 +26,12 @@ def colored(url: str) -> Image.Image:
     with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
         depth = np.asarray(picture)
     shown = Image.fromarray((depth >> 8).astype(np.uint8), "P")
-    shown.putpalette(_palette())
+    shown.putpalette(np.array(palette(), np.uint8).tobytes())
     return shown.convert("RGB")
 
 
-def _palette() -> bytes:
-    """256 colours, red, green and blue of each."""
+def palette() -> list[tuple[int, int, int]]:
+    """256 colours, from that of the minimum to that of the maximum."""
     places = np.linspace(0, 255, len(COLORS))
     parts = [np.interp(np.arange(256), places, part) for part in zip(*COLORS, strict=True)]
-    return np.rint(parts).T.astype(np.uint8).tobytes()
+    return [(int(red), int(green), int(blue)) for red, green, blue in np.rint(parts).T]

@@ -30,7 +30,7 @@ Size = tuple[int, int]  # width, height in pixels
 Fill = tuple[float, float, float] | Mirror  # red, green, blue from 0 to 255, or the image itself
 CHANNELS: dict[Color, int] = {"RGB": 3, "BGR": 3, "L": 1, "Y": 1}
 MAPS = "sequence of maps"  # the datatype of an output that is no tensor, but a map from labels to scores for each image
-# Their results are images, or mark something on one (drawing.py knows how).
+# Their results are images, or mark something on one (drawing/ knows how).
 DRAWABLE_TASKS: tuple[TaskName, ...] = ("image-classification", "object-detection", "keypoint-detection",
                                         "image-segmentation", "depth-estimation", "image-to-image")
 

@@ -78,11 +78,11 @@ class Predictors:
         question = Question(head, [image], address, self._catalogue.model(model_type).fingerprint)
         return self._run(question, prediction_of, deadline)
 
-    def draw(self, route: Route, image: bytes, result: bytes, media_type: str, deadline: float | None = None,
-             request_id: str = "") -> "Run[Drawing]":
+    def draw(self, route: Route, image: bytes, result: bytes, media_type: str, style: Mapping[str, Any],
+             deadline: float | None = None, request_id: str = "") -> "Run[Drawing]":
         """Ask for a result, in JSON, drawn on its image, or for the image that it holds: a file of this media type."""
-        head = {"kind": "draw", "media_type": media_type, "sizes": [len(image), len(result)], "deadline": deadline,
-                "sent_at": time.monotonic(), "request_id": request_id}
+        head = {"kind": "draw", "media_type": media_type, "style": style, "sizes": [len(image), len(result)],
+                "deadline": deadline, "sent_at": time.monotonic(), "request_id": request_id}
         question = Question(head, [image, result], lambda: (route, {}), "drawing")
         return self._run(question, drawing_of, deadline)
 

@@ -15,8 +15,10 @@ import orjson
 
 from inference.call_off import CallOff
 from inference.cost import Amounts, Work
-from inference.drawing import draw
-from inference.drawn_files import Kind, encode, extra_bytes
+from inference.drawing.files import Kind, encode, extra_bytes
+from inference.drawing.fonts import Fonts
+from inference.drawing.painters import draw, drawn_size
+from inference.drawing.style import Style
 from inference.errors import InferenceError, InferenceFailed, Overdue, SlowToDecode, UnsupportedImage
 from inference.image import OpenedImage, decode, open_image
 from inference.image_info import decoded_bytes
@@ -54,6 +56,7 @@ class Predictor:
     run_all: RunAll
     run: Callable[[Callable[[], Any]], Any] = priority.at_once
     decode_limit: DecodeLimit = nullcontext
+    fonts: Fonts = field(default_factory=Fonts)
     output: LibraryOutput = field(default_factory=LibraryOutput)
     hang_ups: HangUps = field(default_factory=HangUps)
     tell_busy: Callable[[bool], None] = lambda is_busy: None
@@ -152,16 +155,17 @@ class Predictor:
         return packed(head, [as_json(found.result)])
 
     def _drawing(self, asked: Mapping[str, Any], data: bytes, result: bytes, call_off: CallOff) -> list[bytes]:
-        image, media_type = open_image(data, self.max_pixels), asked["media_type"]
-        work, began = drawing_work(image.info, media_type), time.process_time()
-        with self._room(decoded_bytes(image.info, None) + extra_bytes(image.info.size), call_off):
-            drawn = self.run(lambda: self._drawn(image, result, media_type, call_off.check))
+        image, told, style = open_image(data, self.max_pixels), orjson.loads(result), Style(**asked["style"])
+        work, began = drawing_work(image.info, asked["media_type"]), time.process_time()
+        size = drawn_size(image.info.size, told, style, self.max_pixels)
+        with self._room(decoded_bytes(image.info, None) + extra_bytes(image.info.size, size), call_off):
+            drawn = self.run(lambda: self._drawn(image, told, style, asked["media_type"], call_off.check))
         return packed({"kind": "answer", "samples": [_sample(work, began)]}, [drawn])
 
-    def _drawn(self, image: OpenedImage, result: bytes, media_type: Kind, check: Check) -> bytes:
+    def _drawn(self, image: OpenedImage, result: Mapping[str, Any], style: Style, kind: Kind, check: Check) -> bytes:
         with self.decode_limit(check) as limited:
             pixels = decode(image, None, limited)
-        return encode(draw(pixels.image, orjson.loads(result), check), media_type, check)
+        return encode(draw(pixels.image, result, style, self.fonts, check), kind, check)
 
     def _room(self, size_bytes: int, call_off: CallOff) -> AbstractContextManager[None]:
         return self.decoded.reserved(size_bytes, call_off.check) if size_bytes else nullcontext()

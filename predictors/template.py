@@ -21,6 +21,7 @@ from typing import Any
 
 import inference.heic_pixels  # noqa: F401 (before the fork: predictors share the library)
 from inference.calibration import measure_decoding
+from inference.drawing.fonts import Fonts
 from inference.loading import load, reason_of, warm_up
 from inference.model import LoadedModel
 from inference.prediction import one_by_one
@@ -223,7 +224,7 @@ class Template:
         run = priority.IdleThread().run if child.group == "long" else priority.at_once
         limit = limit_of(child.group, self.settings.inline_budget_ms) or nullcontext
         return Predictor(child.name, self.listeners[child.group], models, self.settings.max_pixels, decoded, run_all,
-                         run, limit, child.output,
+                         run, limit, Fonts(self.settings.font), child.output,
                          tell_busy=lambda is_busy: numbers.set(RUNNING, is_busy, child.group))
 
 

@@ -91,7 +91,7 @@ class FakePredictors:
         self.begin = True
         self.asked: list[Question] = []
         self.runs: list[FakeRun[Prediction]] = []
-        self.drawn: list[tuple[bytes, bytes, str]] = []
+        self.drawn: list[tuple[bytes, bytes, str, Mapping[str, Any]]] = []
         self.drawn_on: list[str] = []
         self.written: list[tuple[bytes, str]] = []
 
@@ -107,9 +107,9 @@ class FakePredictors:
     def poison_images(self) -> int:
         return 0
 
-    def draw(self, route: str, image: bytes, result: bytes, media_type: str, deadline: float | None = None,
-             request_id: str = "") -> FakeRun[Drawing]:
-        self.drawn.append((image, result, media_type))
+    def draw(self, route: str, image: bytes, result: bytes, media_type: str, style: Mapping[str, Any],
+             deadline: float | None = None, request_id: str = "") -> FakeRun[Drawing]:
+        self.drawn.append((image, result, media_type, style))
         self.drawn_on.append(route)
         run = FakeRun[Drawing]()
         run.end(self.drawing if isinstance(self.drawing, Exception) else Drawing(self.drawing))

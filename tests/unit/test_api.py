@@ -203,10 +203,10 @@ def test_what_runs_took_is_learned(client: FlaskClient, predictors: FakePredicto
 @pytest.mark.parametrize("kind", ["image/png", "image/jpeg", "image/webp"])
 def test_a_result_is_drawn_for_a_caller_who_likes_images(client: FlaskClient, predictors: FakePredictors,
                                                          kind: str) -> None:
-    answer = post(client, headers={"Accept": f"{kind}, application/json;q=0.5"})
+    answer = post(client, "labels=none&scale=2", headers={"Accept": f"{kind}, application/json;q=0.5"})
     assert (answer.mimetype, answer.data) == (kind, DRAWN)
     assert "Server-Timing" in answer.headers
-    assert predictors.drawn == [(photo(), PREDICTION.result, kind)]
+    assert predictors.drawn == [(photo(), PREDICTION.result, kind, {"labels": "none", "scale": 2.0})]
 
 
 @pytest.mark.parametrize("accept", ["", "image/png", "text/csv"])

@@ -108,9 +108,9 @@ def test_a_jobs_result_is_drawn_on_its_image(client: FlaskClient, redis: Redis, 
                                              kind: str) -> None:
     url = submit(client).headers["Location"]
     work_off(redis)
-    answer = client.get(f"{url}/result", headers={"Accept": kind})
+    answer = client.get(f"{url}/result?labels=score", headers={"Accept": kind})
     assert (answer.status_code, answer.mimetype, answer.data) == (200, kind, DRAWN)
-    assert predictors.drawn == [(photo(), PREDICTION.result, kind)]
+    assert predictors.drawn == [(photo(), PREDICTION.result, kind, {"labels": "score", "scale": None})]
 
 
 @pytest.mark.parametrize(("accept", "status"), [("image/png", 410), ("image/png, application/json;q=0.1", 200)])

@@ -161,7 +161,7 @@ def test_a_model_on_a_device_is_asked_at_its_own_sockets(predictors: Predictors,
 def test_a_drawing_is_asked_for_on_the_long_route(predictors: Predictors, state: StateDir) -> None:
     long = Scripted(state, "long")
     long.start(lambda connection, question: tell(connection, {"kind": "answer"}, b"drawn"))
-    run = predictors.draw("long", b"image", b"{}", "image/png")
+    run = predictors.draw("long", b"image", b"{}", "image/png", {})
     assert run.wait(20)
     assert run.result().data == b"drawn"
     assert (long.asked[0].head["sizes"], long.asked[0].body) == ([5, 2], b"image{}")

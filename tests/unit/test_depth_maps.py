@@ -3,7 +3,8 @@ import pytest
 from PIL import Image
 
 from inference.depth_maps import COLORS, colored, encode_depth
-from inference.drawing import draw
+from inference.drawing.painters import draw
+from inference.drawing.style import Style
 
 
 def test_the_colours_run_from_dark_to_bright_with_the_depth() -> None:
@@ -17,5 +18,6 @@ def test_the_colours_run_from_dark_to_bright_with_the_depth() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (33, 20)])
 def test_a_drawn_depth_is_as_large_as_the_image(size: tuple[int, int]) -> None:
     picture = encode_depth(np.zeros(size[::-1], np.uint16))
-    drawing = draw(Image.new("RGB", size), {"task": "depth-estimation", "depth": picture, "minimum": 0, "maximum": 1})
+    drawing = draw(Image.new("RGB", size), {"task": "depth-estimation", "depth": picture, "minimum": 0, "maximum": 1},
+                   Style(labels="none"))
     assert (drawing.mode, drawing.size) == ("RGB", size)

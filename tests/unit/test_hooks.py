@@ -11,7 +11,7 @@ import orjson
 import pytest
 from onnx import helper, numpy_helper
 
-from inference import drawing
+from inference.drawing import painters
 from inference.errors import InferenceFailed, ModelNotUsable
 from inference.hooks import plain
 from inference.spec import ModelSpec
@@ -119,13 +119,13 @@ def postprocess(outputs, context):
 """)
     assert (found["task"], found["width"], found["height"]) == ("image-to-image", 30, 20)
     assert ("note" in found) == ("note" in picture)
-    drawn = drawing.draw(plain_image((60, 40)), found)
+    drawn = painters.draw(plain_image((60, 40)), found)
     assert (drawn.size, drawn.getpixel((5, 5))) == ((30, 20), (255, 0, 0))
 
 
 def test_a_grey_picture_is_a_picture_of_one_channel(tmp_path: Path) -> None:
     found = result(tmp_path, "import numpy as np\ndef postprocess(o, c): return np.full((2, 3), 128, np.uint8)")
-    assert drawing.draw(plain_image(), found).getpixel((0, 0)) == (128, 128, 128)
+    assert painters.draw(plain_image(), found).getpixel((0, 0)) == (128, 128, 128)
 
 
 def test_an_array_that_is_no_picture_is_told(tmp_path: Path) -> None:

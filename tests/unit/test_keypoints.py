@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from inference.drawing import draw
+from inference.drawing.painters import draw
+from inference.drawing.style import Style
 from inference.errors import ModelNotUsable
 from inference.geometry import Placement
 from inference.heatmaps import peaks
@@ -222,7 +223,7 @@ def test_people_are_drawn_with_their_limbs() -> None:
     keypoints[6] |= {"x": 80, "y": 30, "score": 0.9}
     drawn = draw(Image.new("RGB", (120, 90)), {"task": NAME, "predictions": [
         {"label": "person", "score": 0.9, "box": {"xmin": 20, "ymin": 60, "xmax": 100, "ymax": 80},
-         "keypoints": keypoints}]})
+         "keypoints": keypoints}]}, Style(scale=1))
     assert drawn.getpixel((60, 30)) != (0, 0, 0)  # between the shoulders
     assert drawn.getpixel((60, 40)) == drawn.getpixel((1, 1)) == (0, 0, 0)
 
@@ -231,7 +232,7 @@ def test_keypoints_of_something_else_are_drawn_as_dots() -> None:
     keypoints = [{"label": "tip", "x": 30, "y": 20, "score": None}, {"label": "stem", "x": 90, "y": 20, "score": None}]
     drawn = draw(Image.new("RGB", (120, 90)), {"task": NAME, "predictions": [
         {"label": "leaf", "score": None, "box": {"xmin": 20, "ymin": 60, "xmax": 100, "ymax": 80},
-         "keypoints": keypoints}]})
+         "keypoints": keypoints}]}, Style(scale=1))
     assert drawn.getpixel((30, 20)) != (0, 0, 0)
     assert drawn.getpixel((60, 20)) == (0, 0, 0)
 

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from inference.boxes import oriented
-from inference.drawing import draw
+from inference.drawing.painters import draw
+from inference.drawing.style import Style
 from inference.geometry import Placement
 from inference.parameters import DetectionParameters as Parameters
 from inference.spec import InputSpec, ModelSpec
@@ -141,6 +142,6 @@ def test_rows_without_an_angle_are_refused() -> None:
 
 def test_a_turned_box_is_drawn_along_its_corners() -> None:
     value = read(rows((50, 50, 60, 20, np.pi / 4)), model(), SAME, Parameters())
-    drawn = draw(Image.new("RGB", (100, 100)), result(value, model(), (100, 100), Parameters()))
+    drawn = draw(Image.new("RGB", (100, 100)), result(value, model(), (100, 100), Parameters()), Style(scale=1))
     assert drawn.getpixel((64, 78)) != (0, 0, 0)  # the middle of the lower end
     assert drawn.getpixel((50, 50)) == drawn.getpixel((22, 74)) == (0, 0, 0)  # within it, and the upright box's corner

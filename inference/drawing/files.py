@@ -14,12 +14,13 @@ Check = Callable[[], None]
 SAVE_OPTIONS: dict[Kind, dict] = {"image/png": {"format": "PNG", "compress_level": 1},
                                   "image/jpeg": {"format": "JPEG", "quality": 90},
                                   "image/webp": {"format": "WEBP", "quality": 90, "method": 0}}
-EXTRA_BYTES = 8  # a pixel: masks, opacities, the file
+EXTRA_BYTES, COLORS = 8, 3  # a pixel: masks, opacities, the file; the drawing's own colours
 
 
-def extra_bytes(size: tuple[int, int]) -> int:
-    """What drawing on an image of this size takes beside the image, and its file."""
-    return EXTRA_BYTES * size[0] * size[1]
+def extra_bytes(image: tuple[int, int], drawing: tuple[int, int]) -> int:
+    """What drawing on an image takes beside the image, in bytes: an image of the drawing's size, and its file."""
+    enlarged = 0 if drawing == image else COLORS
+    return (EXTRA_BYTES + enlarged) * drawing[0] * drawing[1]
 
 
 def encode(image: Image.Image, kind: Kind, check: Check = nothing) -> bytes:

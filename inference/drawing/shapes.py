@@ -1,0 +1,108 @@
+"""Outlines, masks and keypoints, each with a thin halo by which it is seen on any ground."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from inference.drawing.colors import Color, halo_on
+from inference.skeleton import COCO_KEYPOINTS, COCO_LIMBS
+
+Box = tuple[float, float, float, float]
+Points = Sequence[tuple[float, float]]
+MASK_OPACITY = 0.4
+TILE_OPACITY = (0.1, 0.55)  # of a tile with score 0 and 1
+SEEN = 0.5  # score from which a keypoint is drawn
+THICK = 4  # pixels: a thinner line of a box has its halo outside only, else little of its colour would be seen
+
+
+def box_of(found: Mapping) -> Box:
+    left, top, right, bottom = (found["box"][key] for key in ("xmin", "ymin", "xmax", "ymax"))
+    return left, top, right, bottom
+
+
+def outline(image: Image.Image, found: Mapping, color: Color, width: int) -> None:
+    """A box, or the polygon of a turned one, along the pixels that it holds."""
+    if "polygon" in found:
+        corners = [(corner["x"], corner["y"]) for corner in found["polygon"]]
+        _line(image, [*corners, *corners[:2]], color, width)
+        return
+    pen, (left, top, right, bottom) = ImageDraw.Draw(image), box_of(found)
+    right, bottom = max(left, right - 1), max(top, bottom - 1)
+    halo, edge = halo_on(color), halo_of(width)
+    pen.rectangle((left - edge, top - edge, right + edge, bottom + edge), outline=halo, width=edge)
+    if width >= THICK:
+        inner = (left + width, top + width, right - width, bottom - width)
+        pen.rectangle(inner, outline=halo, width=edge)
+    pen.rectangle((left, top, right, bottom), outline=color, width=width)
+
+
+def halo_of(width: int) -> int:
+    """How wide the halo of a line is at each side."""
+    return max(1, width // 3)
+
+
+def skeleton(image: Image.Image, keypoints: Sequence[Mapping], color: Color, width: int) -> None:
+    """Dots, and lines between those that belong together; a keypoint that the model does not see is left out."""
+    seen = {number: (point["x"], point["y"]) for number, point in enumerate(keypoints)
+            if point["score"] is None or point["score"] >= SEEN}
+    for start, end in COCO_LIMBS if len(keypoints) == len(COCO_KEYPOINTS) else ():
+        if start in seen and end in seen:
+            _line(image, (seen[start], seen[end]), color, width)
+    pen, radius, edge = ImageDraw.Draw(image), width + 1, halo_of(width)
+    for x, y in seen.values():
+        pen.ellipse((x - radius - edge, y - radius - edge, x + radius + edge, y + radius + edge),
+                    fill=halo_on(color))
+        pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=color)
+
+
+def paint_mask(image: Image.Image, mask: NDArray[np.bool_], color: Color, width: int) -> None:
+    """The mask in translucent colour, its edge opaque, and a halo outside of the edge. Works on the part of the image
+    that the mask takes."""
+    if (part := _part(mask, width)) is None:
+        return
+    top, bottom, left, right = part
+    inside = mask[top:bottom, left:right]
+    opacity = np.where(inside, np.uint8(MASK_OPACITY * 255), np.uint8(0))
+    opacity[_rim(inside, width)] = 255
+    image.paste(color, (left, top), Image.fromarray(opacity))
+    halo = _rim(~inside, halo_of(width)).view(np.uint8) * np.uint8(255)
+    image.paste(halo_on(color), (left, top), Image.fromarray(halo))
+
+
+def paint_tiles(image: Image.Image, tiles: Sequence[Mapping], colors: Mapping[str, Color]) -> None:
+    """Each tile in its label's colour, the more opaque the higher its score; later tiles hide what they overlap."""
+    paint, opacity = Image.new("RGB", image.size), Image.new("L", image.size)
+    low, high = TILE_OPACITY
+    for tile in tiles:
+        left, top, right, bottom = map(round, box_of(tile))
+        paint.paste(colors[tile["label"]], (left, top, right, bottom))
+        opacity.paste(round(255 * (low + (high - low) * tile["score"])), (left, top, right, bottom))
+    image.paste(paint, mask=opacity)
+
+
+def _line(image: Image.Image, points: Points, color: Color, width: int) -> None:
+    pen = ImageDraw.Draw(image)
+    pen.line(points, fill=halo_on(color), width=width + 2 * halo_of(width), joint="curve")
+    pen.line(points, fill=color, width=width, joint="curve")
+
+
+def _part(mask: NDArray[np.bool_], width: int) -> tuple[int, int, int, int] | None:
+    """Rows and columns that hold the mask and the halo around it; None for one that is empty."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    more = max(width, halo_of(width))
+    return (int(max(0, rows[0] - more)), int(rows[-1] + 1 + more), int(max(0, columns[0] - more)),
+            int(columns[-1] + 1 + more))
+
+
+def _rim(mask: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
+    """The pixels of a mask within `width` of one outside, along its rows and columns; the part's edge is no rim."""
+    inner = mask.copy()
+    inner[width:] &= mask[:-width]
+    inner[:-width] &= mask[width:]
+    inner[:, width:] &= mask[:, :-width]
+    inner[:, :-width] &= mask[:, width:]
+    return mask & ~inner
