@@ -23,7 +23,7 @@ from bench.servers import Service, free_port, running_punnet
 from ops import queue_server
 from settings import available_cores
 
-TILED = (2560, 1920)  # pixels: twenty tiles
+TILED = (1600, 1200)  # pixels: a dozen tiles
 SMALL = (224, 224)
 CORES = (0, 1)
 IDLE_S = 10.0

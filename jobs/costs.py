@@ -8,11 +8,13 @@ from typing import Any, cast
 from redis import Redis
 from redis.exceptions import RedisError
 
+from jobs.clock import server_time_s
 from jobs.keys import DEFAULT_QUEUE, key
 
 KEY = "costs"
 KEPT_S = 24 * 3600
 KEPT = 12  # samples of a bin
+COMPARED_S = 60  # between two looks at the queue server's clock
 RENEWED_S = 5  # between two samples of a full bin: more would tell the same
 log = logging.getLogger(__name__)
 Snapshot = dict[str, list[list[Any]]]  # samples by bin, the newest first; each begins with its time
@@ -23,13 +25,15 @@ class SharedCosts:
 
     def __init__(self, client: Redis, queue_name: str = DEFAULT_QUEUE) -> None:
         self._client, self._key = client, key(queue_name, KEY)
+        self._ahead_s, self._compared_at = 0, float("-inf")
         self._seen: dict[bytes, bytes] = {}
 
     def exchange(self, news: Snapshot) -> Snapshot:
         """Give what is new here, take what is new elsewhere; nothing while the queue server is away."""
         try:
+            ahead_s = self._server_is_ahead_s()
             if news:
-                self._write(news)
+                self._write(_dated(news, ahead_s))
             found = cast(dict[bytes, bytes], self._client.hgetall(self._key))
         except RedisError as error:
             log.debug("costs are not shared just now: %s", error)
@@ -38,14 +42,15 @@ class SharedCosts:
                    if self._seen.get(name) != samples}
         self._seen = found
         self._forget_old(changed)
-        return changed
+        return _dated(changed, -ahead_s)
 
     def give(self, news: Snapshot) -> None:
         """Add new samples to those of their bins, for who learns nothing; not while the queue server is away."""
         try:
             found = cast(list[bytes | None], self._client.hmget(self._key, list(news))) if news else []
+            dated = _dated(news, self._server_is_ahead_s()) if news else {}
             merged = {name: _merged(json.loads(kept or b"[]"), samples)
-                      for (name, samples), kept in zip(news.items(), found, strict=True)}
+                      for (name, samples), kept in zip(dated.items(), found, strict=True)}
             if wanted := {name: samples for name, samples in merged.items() if samples}:
                 self._write(wanted)
         except RedisError as error:
@@ -54,10 +59,24 @@ class SharedCosts:
     def _write(self, news: Snapshot) -> None:
         self._client.hset(self._key, mapping={name: json.dumps(samples) for name, samples in news.items()})
 
+    def _server_is_ahead_s(self) -> int:
+        """Whole seconds by which the queue server's clock is ahead of this machine's: which samples are the newest, of
+        all machines, is told by that clock."""
+        if time.monotonic() - self._compared_at >= COMPARED_S:
+            self._ahead_s = round(server_time_s(self._client) - time.time())
+            self._compared_at = time.monotonic()
+        return self._ahead_s
+
     def _forget_old(self, changed: Snapshot) -> None:
-        old = [name for name, samples in changed.items() if not samples or time.time() - samples[0][0] > KEPT_S]
+        now_s = time.time() + self._ahead_s
+        old = [name for name, samples in changed.items() if not samples or now_s - samples[0][0] > KEPT_S]
         if old:
             self._client.hdel(self._key, *old)
+
+
+def _dated(samples: Snapshot, later_s: int) -> Snapshot:
+    """The same samples, by another clock."""
+    return {name: [[moment + later_s, *rest] for moment, *rest in found] for name, found in samples.items()}
 
 
 def _merged(kept: list[list[Any]], news: list[list[Any]]) -> list[list[Any]]:

@@ -1,6 +1,7 @@
 import time
 
 import fakeredis
+import pytest
 from redis import Redis
 
 from jobs.costs import KEPT, KEPT_S, KEY, SharedCosts
@@ -28,6 +29,17 @@ def test_without_a_queue_server_everybody_learns_alone(server: fakeredis.FakeSer
 def test_what_is_a_day_old_is_dropped(redis: Redis) -> None:
     SharedCosts(redis).exchange({"decode PNG 3": [row(KEPT_S + 10)], "decode PNG 4": [row()]})
     assert redis.hkeys(key(DEFAULT_QUEUE, KEY)) == [b"decode PNG 4"]
+
+
+def test_the_newest_samples_are_told_by_the_servers_clock(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose clock is an hour slow learns and teaches like the others."""
+    slow, right, now_s = SharedCosts(redis), SharedCosts(redis), time.time()
+    right.give({"decode PNG 3": [row(age_s) for age_s in range(60, 60 + KEPT)]})
+    monkeypatch.setattr("jobs.costs.server_time_s", lambda client: now_s + 3600)
+    slow.give({"decode PNG 3": [[now_s - 1, [1.0, 2.0], 5.0]]})
+    assert slow.exchange({})["decode PNG 3"][0] == [now_s - 1, [1.0, 2.0], 5.0]
+    monkeypatch.undo()
+    assert right.exchange({})["decode PNG 3"][0] == [now_s - 1 + 3600, [1.0, 2.0], 5.0]
 
 
 def test_who_only_gives_adds_to_a_bin_and_keeps_the_newest(redis: Redis) -> None:
