@@ -1,5 +1,6 @@
 """A store in the queue server itself, where nothing else is shared by the machines."""
 
+import io
 import time
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from jobs.stores.contract import RESULTS, Entry
 # Far beyond any queue; only for what a crash left behind where no worker runs any more.
 SPARE_TTL_S = 7 * 24 * 3600
 SUM_S = 1.0
+PIECE_BYTES = 1 << 22
 # KEYS: sizes and times of a folder. ARGV: a name, and its bytes.
 NOTE = """
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
@@ -39,10 +41,20 @@ class RedisStore:
             pipeline.execute()
 
     def get(self, name: str) -> bytes:
-        data = cast(bytes | None, self._client.get(self._prefix + name))
+        """A large value is read in pieces: as a whole, redis-py would hold it three times. That may be done because
+        what is put again under a large value's name is the same."""
+        size = self._client.strlen(self._prefix + name)
+        data = self._pieces(name, size) if size > PIECE_BYTES else self._client.get(self._prefix + name)
         if data is None:
             raise NotStored(f"nothing is stored as {name}")
-        return data
+        return cast(bytes, data)
+
+    def _pieces(self, name: str, size: int) -> bytes | None:
+        """None where the value is deleted meanwhile."""
+        whole = io.BytesIO()
+        for first in range(0, size, PIECE_BYTES):
+            whole.write(cast(bytes, self._client.getrange(self._prefix + name, first, first + PIECE_BYTES - 1)))
+        return whole.getvalue() if whole.tell() == size else None
 
     def rename(self, name: str, to: str) -> None:
         size = self._client.strlen(self._prefix + name)

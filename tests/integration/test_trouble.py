@@ -78,7 +78,7 @@ def test_a_full_disk_costs_no_job(own_server: Server, make_disk: MakeDisk) -> No
     fill(disk)
     for job_id in accepted:
         own_server.wait_for_state(job_id, "succeeded")
-    assert list((disk / "ended").iterdir()) == []
+    wait_until(lambda: not list((disk / "ended").iterdir()), 5)
     refused = own_server.predict(leaf(), mode="async")
     assert refused.is_problem(503, "queue-unavailable")
     assert "disk" in refused.json["detail"]

@@ -7,7 +7,7 @@ import fakeredis
 import pytest
 from redis import Redis
 
-from jobs.errors import ImageLost, StoreAway
+from jobs.errors import ImageLost, NotStored, StoreAway
 from jobs.images import Images
 from jobs.room import RESERVE_BYTES
 from jobs.store import RedisStore, make_store
@@ -90,6 +90,16 @@ def test_results_in_the_queue_servers_memory_are_counted(redis: Redis, monkeypat
     store.delete("results/a", "results/b", "results/absent", "spool/a")
     assert store.memory_bytes() == 0
     assert redis.keys("*") == []
+
+
+def test_a_large_value_in_redis_is_read_in_pieces(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.stores.in_redis.PIECE_BYTES", 100)
+    store, value = RedisStore(redis), bytes(range(250))
+    store.put("results/a", value)
+    assert store.get("results/a") == value
+    monkeypatch.setattr(redis, "strlen", lambda name: 300)
+    with pytest.raises(NotStored):
+        store.get("results/a")
 
 
 def test_a_folder_that_is_gone_is_a_store_that_is_away(tmp_path: Path) -> None:
