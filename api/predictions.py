@@ -1,5 +1,6 @@
 """POST /predict: an image in, an answer or a job out."""
 
+import hashlib
 import secrets
 import time
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from inference.errors import InferenceError, SlowToDecode
 from inference.image_info import ImageInfo
 from inference.model_info import ModelInfo
 from inference.workload import Workload, workload
+from jobs import computation
 from jobs.errors import NotInTime, QueueFull, QueueUnavailable
 from jobs.job import JobRecord, JobRequest
 from jobs.webhooks import Webhook
@@ -185,7 +187,7 @@ def promote(service: Services, call: Call, decision: Decision, attended: Attende
         return None
     try:
         if attended.run.begun:
-            return Accepted.of(call, service.promotions.promote(attended, decision.route, _job(call, decision),
+            return Accepted.of(call, service.promotions.promote(attended, decision.route, _job(service, call, decision),
                                                                 call.image))
         job = submit(service, call, decision)
         service.counting.rerouted("not-begun")
@@ -197,7 +199,7 @@ def promote(service: Services, call: Call, decision: Decision, attended: Attende
 
 def submit(service: Services, call: Call, decision: Decision) -> Accepted:
     """Make it a job."""
-    return Accepted.of(call, service.queue.submit(_job(call, decision), call.image))
+    return Accepted.of(call, service.queue.submit(_job(service, call, decision), call.image))
 
 
 def answer_inline(service: Services, call: Call, decision: Decision, prediction: Prediction) -> Response:
@@ -227,12 +229,19 @@ def answer_job(service: Services, job: Accepted) -> Response:
     return answers.result(record, file)
 
 
-def _job(call: Call, decision: Decision) -> JobRequest:
+def _job(service: Services, call: Call, decision: Decision) -> JobRequest:
     tiles = call.model.tiles(call.info.size, call.parameters)
     left_s = call.deadline - time.monotonic()
     return JobRequest(call.model_type, call.given, decision.predicted_ms, g.request_id,
                       len(tiles) if tiles else 1, left_s if left_s < NEVER else None,
-                      caller().owner, caller().share, call.webhook, call.model.fingerprint)
+                      caller().owner, caller().share, call.webhook, call.model.fingerprint,
+                      _computation(service, call))
+
+
+def _computation(service: Services, call: Call) -> str:
+    """Names what is computed: parameters that are given as they are by default make no other computation."""
+    image_digest = service.intake.off_loop(len(call.image), lambda: hashlib.sha256(call.image).hexdigest())
+    return computation.digest(call.model.fingerprint, call.parameters.model_dump(), image_digest)
 
 
 def _refuse_later() -> None:

@@ -13,17 +13,18 @@ from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.utils import now
 
-from jobs import webhooks
+from jobs import computation, webhooks
 from jobs.backlog import Backlog
 from jobs.doubts import Doubts
 from jobs.errors import QueueUnavailable
-from jobs.execution import ACCEPTED, Standing, begin, change, owner_of, register, send_stop
+from jobs.execution import begin, owner_of, register, send_stop
 from jobs.images import Images
 from jobs.index import NUMBERED, forget_accepted, index_of
 from jobs.job import JobRequest
 from jobs.keys import key
 from jobs.lifetimes import first_over_s
 from jobs.results import Results
+from jobs.standing import ACCEPTED, Standing, change
 from jobs.trouble import AWAY
 from jobs.turns import COMMON, Look, Turns, entry, forget, run
 from settings import Settings
@@ -35,7 +36,7 @@ RETRIES = 3
 # which may have been frozen meanwhile, takes nothing that reaches it later than that.
 TAKEN_WITHIN_S = 0.8
 # KEYS: those of COMMON; the job's hash, RQ's set of queues, and its list of what workers have just taken; its owner's
-# list of jobs, and how many there ever were.
+# list of jobs, how many there ever were, and those that ask for the same computation.
 # ARGV: the job; its caller, bytes and predicted ms, and those as one entry; until when it may be taken, by the server's
 # clock; "taken" for one that runs already; names and values of the job's hash.
 # In the turn of its caller a job may come before others: what is accepted, but comes after it, is not to be waited for.
@@ -47,6 +48,8 @@ redis.call('SADD', KEYS[8], queue)
 local jobs = redis.call('HLEN', callers)
 local backlog_ms = math.max(0, tonumber(redis.call('GET', accepted) or 0) - tonumber(redis.call('GET', ended) or 0))
 redis.call('ZADD', KEYS[10], redis.call('INCR', KEYS[11]), job)
+redis.call('SADD', KEYS[12], job)
+redis.call('EXPIRE', KEYS[12], """ + str(computation.KEPT_S) + """)
 redis.call('HSET', callers, job, ARGV[5])
 redis.call('HINCRBY', counts, caller .. ' jobs', 1)
 redis.call('HINCRBY', counts, caller .. ' bytes', bytes)
@@ -124,7 +127,8 @@ class Acceptance:
             failure_ttl=self._settings.result_ttl_s, retry=Retry(max=RETRIES),
             meta={"model_type": request.model_type, "predicted_ms": request.predicted_ms, "accepted_at": now_s,
                   "request_id": request.request_id, "tiles": request.tiles, "owner": request.owner,
-                  "webhook": webhooks.to_meta(request.webhook), "fingerprint": request.fingerprint})
+                  "webhook": webhooks.to_meta(request.webhook), "fingerprint": request.fingerprint,
+                  "computation": request.computation})
 
 
 def latest_s(look: Look) -> float:
@@ -145,7 +149,8 @@ def write(queue: Turns, job: Job, caller: str, image_bytes: int, latest: float, 
     taken = run(queue.connection, ACCEPT, queue, job.id, caller, image_bytes, predicted_ms,
                 entry(caller, image_bytes, predicted_ms), latest, "taken" if runs else "queued", *fields,
                 more_keys=(job.key, queue.redis_queues_keys, queue.intermediate_queue_key,
-                           index_of(owner_of(job), queue.name), key(queue.name, NUMBERED)))
+                           index_of(owner_of(job), queue.name), key(queue.name, NUMBERED),
+                           computation.asking_key(job)))
     if not taken:
         raise QueueUnavailable(AWAY)
 
@@ -158,6 +163,7 @@ def take_back(queue: Turns, job_id: str) -> None:
             send_stop(pipeline, standing)
         standing.forget(pipeline, *standing.executions)
         forget(pipeline, queue, job_id)
+        computation.ask_no_more(pipeline, standing.job)
         forget_accepted(pipeline, queue.name, owner_of(standing.job), job_id)
         webhooks.forget(pipeline, standing.job)
         pipeline.delete(standing.job.key)

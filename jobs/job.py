@@ -33,6 +33,7 @@ class JobRequest:
     caller: str = ""
     webhook: Webhook | None = None
     fingerprint: str = ""
+    computation: str = ""  # jobs with the same one are joined: see computation.py
 
     @property
     def model_name(self) -> str:

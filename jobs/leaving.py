@@ -7,8 +7,9 @@ from rq.job import Job
 from jobs.clock import server_time_s
 from jobs.deferral import defer, overdue
 from jobs.events import announce
-from jobs.execution import Move, Standing, change, write_end
+from jobs.execution import write_end
 from jobs.job import DEADLINE, Outcome
+from jobs.standing import Move, Standing, change
 
 
 def leave(queue: Queue, job_id: str) -> bool:

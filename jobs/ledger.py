@@ -15,10 +15,11 @@ from rq.job import Job, JobStatus
 
 from jobs.deferral import deferred_key
 from jobs.events import announce
-from jobs.execution import ENDED, Move, Standing, change, write_end
+from jobs.execution import write_end
 from jobs.job import CANCELED, GIVEN_UP, WORKER_LOST, Outcome
 from jobs.keys import key
 from jobs.lifetimes import RUN_AGAIN
+from jobs.standing import ENDED, Move, Standing, change
 from jobs.turns import CALLERS, COMMON, Turns, forget, run
 
 LOOK_S = 5.0  # between two looks, of all pools together
@@ -108,6 +109,7 @@ class Ledger:
 
     def _put_back(self, pipeline: Pipeline, standing: Standing) -> None:
         """It is to run and lies nowhere: it goes to the head of the queue."""
+        standing.forget(pipeline)
         standing.job.set_status(JobStatus.QUEUED, pipeline=pipeline)
         self._queue.push_job_id(standing.job.id, pipeline=pipeline, at_front=True)
         announce(pipeline, standing.job.id, self._queue.name)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from redis import Redis
@@ -13,9 +14,10 @@ from jobs.acceptance import Acceptance
 from jobs.backlog import Backlog
 from jobs.connection import unavailable
 from jobs.errors import QueueUnavailable
-from jobs.execution import HEARTBEAT_TTL_S
+from jobs.execution import HEARTBEAT_TTL_S, end_waiting
 from jobs.images import Images
 from jobs.job import JobRecord, JobRequest, Outcome
+from jobs.joining import is_wanted, share
 from jobs.listing import Listing
 from jobs.outbox import tries
 from jobs.records import Records
@@ -69,7 +71,7 @@ class JobQueue:
             QueueUnavailable.
         """
         with unavailable(), self._client.pipeline() as pipeline:
-            if not executions.is_running(self._queue, execution):
+            if not is_wanted(self._queue, execution):
                 return False
             execution.heartbeat(self._queue.started_job_registry, HEARTBEAT_TTL_S, pipeline)
             pipeline.execute()
@@ -81,13 +83,18 @@ class JobQueue:
         Raises:
             QueueUnavailable: it is not ended; try again.
         """
-        job_id, tidy = execution.job_id, self._images.keep if outcome.succeeded else self._images.delete
-        with unavailable():
+        tidy = self._images.keep if outcome.succeeded else self._images.delete
+
+        def end_one(job_id: str, end: Callable[[Outcome, bytes], bool]) -> None:
             written = self._in_thread(lambda: self._results.put(job_id, result))
-            if executions.end(self._queue, job_id, execution.id, outcome, written):
+            if end(outcome, written):
                 self._in_thread(lambda: tidy(job_id))
             else:
                 self._in_thread(lambda: self._results.drop(written))
+
+        with unavailable():
+            share(execution.job, outcome, lambda other: end_one(other, partial(end_waiting, self._queue, other)))
+            end_one(execution.job_id, partial(executions.end, self._queue, execution.job_id, execution.id))
 
     def requeue(self, execution: Execution) -> None:
         """Put a promoted job at the head of the queue: a worker is to run it.

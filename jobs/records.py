@@ -17,11 +17,12 @@ from jobs.connection import unavailable
 from jobs.deferral import look_up_place
 from jobs.errors import JobExpired, JobNotFound
 from jobs.events import CHANGES
-from jobs.execution import ACCEPTED, OUTCOME, TILES_DONE, owner_of
+from jobs.execution import TILES_DONE, owner_of
 from jobs.job import GIVEN_UP, WORKER_LOST, JobRecord, Outcome, State
 from jobs.keys import key
 from jobs.lifetimes import RESULT, clock_s
 from jobs.results import Place
+from jobs.standing import ACCEPTED, OUTCOME
 from jobs.webhooks import ENDED_JOB, webhook_of
 
 STATES: dict[JobStatus, State] = {JobStatus.STARTED: "processing", JobStatus.FINISHED: "succeeded",

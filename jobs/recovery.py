@@ -11,8 +11,9 @@ from rq import Queue
 from rq.job import Job, JobStatus
 
 from jobs.events import announce
-from jobs.execution import DEATHS, HEARTBEAT_TTL_S, Move, Standing, change, write_end
+from jobs.execution import HEARTBEAT_TTL_S, write_end
 from jobs.job import WORKER_LOST, Outcome
+from jobs.standing import DEATHS, Move, Standing, change
 from jobs.totals import count_requeue
 
 # A job that each time costs its worker is not given to a sixth.

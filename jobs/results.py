@@ -74,6 +74,11 @@ class Results:
         except NotStored as error:
             raise JobExpired(f"the result of job {job_id} is gone from the store; post the image again") from error
 
+    def whole(self, job_id: str, written: bytes) -> bytes:
+        """A result as `put` gave it, in full. Raises JobExpired."""
+        place = Place.read(written)
+        return written if place is None else self.get(job_id, place)
+
     def check_room(self, max_mb: float, first_over_s: Callable[[], float]) -> None:
         """Raises QueueFull where the queue server has all large results in its memory that it is to have there."""
         if (kept := self._store.memory_bytes()) > max_mb * MEGA:

@@ -18,6 +18,7 @@ from rq.serializers import JSONSerializer
 from rq.worker_pool import WorkerPool
 
 from jobs.housekeeping import Housekeeping
+from jobs.joining import resume
 from jobs.ledger import Ledger
 from jobs.lifetimes import Lifetimes
 from jobs.recovery import Recovery
@@ -83,6 +84,7 @@ class Pool(WorkerPool):
             free_bytes = self._housekeeping.make_room()
             self.connection.ping()  # refused by a server whose disk is full, as everything is that it would write down
             self._recovery.look(self.worker_dict.keys())
+            resume(self._queue, self._housekeeping.delete_images)
             self._lifetimes.look()
             self._ledger.look()
             self._exchange_poison()

@@ -21,10 +21,12 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
+from jobs import computation
 from jobs.backlog import note_pace
 from jobs.deferral import awaited, take
-from jobs.execution import HEARTBEAT_S, HEARTBEAT_TTL_S, begin, end, is_running, register
+from jobs.execution import HEARTBEAT_S, HEARTBEAT_TTL_S, begin, end, end_waiting, register
 from jobs.job import Outcome
+from jobs.joining import is_wanted, share
 from jobs.leaving import leave
 from jobs.recovery import requeue
 from jobs.trouble import is_full, will_pass
@@ -56,7 +58,7 @@ class Worker(SimpleWorker):
             _patiently(lambda: leave(self._queue, job.id))
             return
         switch, began = OffSwitch(), time.monotonic()
-        execution = _patiently(lambda: self._begin(job.id, switch), is_full)
+        execution = _patiently(lambda: self._begin(job.id, switch, computation.of(job)), is_full)
         if execution is None:
             return
         try:
@@ -124,8 +126,8 @@ class Worker(SimpleWorker):
         job = None if job_id is None else self._queue.fetch_job(job_id)
         return None if job is None else (job, self._queue)
 
-    def _begin(self, job_id: str, switch: OffSwitch) -> Execution | None:
-        """Register the job as this worker's; None where there is nothing to run any more."""
+    def _begin(self, job_id: str, switch: OffSwitch, asked: str = "") -> Execution | None:
+        """Register the job as this worker's; None where there is nothing to run any more, or another computes it."""
         def register_it(pipeline: Pipeline, job: Job) -> None:
             self._forget_executions()  # of a first try that somebody came between
             self.set_state(WorkerStatus.BUSY, pipeline=pipeline)
@@ -134,7 +136,7 @@ class Worker(SimpleWorker):
             self._switches[execution.id] = switch
             self.executions[execution.id] = execution
 
-        if begin(self._queue, job_id, register_it):
+        if begin(self._queue, job_id, register_it, asked):
             return self.execution
         self._forget_executions()
         return None
@@ -156,7 +158,21 @@ class Worker(SimpleWorker):
             self._requeue(execution, blame=True)
         else:
             took_ms = (time.monotonic() - began) * 1000
+            _patiently(lambda: share(execution.job, outcome,
+                                     lambda job_id: self._end_other(job_id, execution.job_id, outcome, result)))
             _patiently(lambda: self._end(execution, outcome, result, took_ms))
+
+    def _end_other(self, job_id: str, own_id: str, outcome: Outcome, result: bytes) -> None:
+        """End a job that is joined with the own one, which its result was written down for."""
+        written = self._tasks.results.put(job_id, self._tasks.results.whole(own_id, result))
+        if end_waiting(self._queue, job_id, outcome, written):
+            self._tidy(job_id, outcome)
+        else:
+            self._tasks.results.drop(written)
+
+    def _tidy(self, job_id: str, outcome: Outcome) -> None:
+        tidy = self._tasks.images.keep if outcome.succeeded else self._tasks.images.delete
+        tidy(job_id)
 
     def _end(self, execution: Execution, outcome: Outcome, result: bytes, took_ms: float) -> None:
         if not end(self._queue, execution.job_id, execution.id, outcome, result):
@@ -165,8 +181,7 @@ class Worker(SimpleWorker):
         if outcome.succeeded:
             note_pace(self._queue, execution.job.meta["predicted_ms"], took_ms)
             self._count(execution.job, outcome, took_ms)
-        tidy = self._tasks.images.keep if outcome.succeeded else self._tasks.images.delete
-        tidy(execution.job_id)
+        self._tidy(execution.job_id, outcome)
 
     def _count(self, job: Job, outcome: Outcome, took_ms: float) -> None:
         assert job.started_at is not None, "it has run"
@@ -191,7 +206,7 @@ class Worker(SimpleWorker):
     def _send_heartbeats(self, execution: Execution, switch: OffSwitch, ended: threading.Event) -> None:
         while not ended.wait(HEARTBEAT_S):
             try:
-                if not is_running(self._queue, execution):
+                if not is_wanted(self._queue, execution):
                     switch.off()  # canceled, or given to another while this worker was not heard
                     return
                 self.maintain_heartbeats(execution.job, execution)

@@ -72,11 +72,11 @@ def work_off(redis: Redis, predictors: FakePredictors | None = None) -> None:
             signal.signal(number, handler)
 
 
-def start_running(redis: Redis, job_id: str, owner: str = "pool.child") -> Execution:
+def start_running(redis: Redis, job_id: str, owner: str = "pool.child", asked: str = "") -> Execution:
     """A worker takes the job at the head and does not come to an end."""
     queue = make_queue(redis)
     assert redis.lmove(queue.key, queue.intermediate_queue_key) == job_id.encode()
-    execution = worker(redis, owner)._begin(job_id, OffSwitch())
+    execution = worker(redis, owner)._begin(job_id, OffSwitch(), asked)
     assert execution is not None
     return execution
 

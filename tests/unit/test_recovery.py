@@ -9,11 +9,12 @@ from rq.serializers import JSONSerializer
 
 from jobs import recovery as recovery_module
 from jobs.events import CHANNEL
-from jobs.execution import DEATHS, HEARTBEAT_TTL_S, end
+from jobs.execution import HEARTBEAT_TTL_S, end
 from jobs.job import Outcome
 from jobs.keys import key
 from jobs.queue import JobQueue
 from jobs.recovery import MAX_DEATHS, UNOWNED_S, Recovery, requeue
+from jobs.standing import DEATHS
 from jobs.turns import make_queue
 from tests.unit.conftest import REQUEST, start_running, work_off
 from tests.unit.images import photo

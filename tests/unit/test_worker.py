@@ -14,10 +14,10 @@ from rq.command import send_stop_job_command
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from jobs.execution import DEATHS
 from jobs.queue import JobQueue
 from jobs.recovery import requeue
 from jobs.results import LARGE_BYTES, Results
+from jobs.standing import DEATHS
 from jobs.store import RedisStore
 from jobs.stores.contract import ENDED, RESULTS
 from jobs.turns import make_queue

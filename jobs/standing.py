@@ -1,0 +1,114 @@
+"""Where a job stands, and how that is changed.
+
+Each change of a job's state writes the job's hash. So who watches that hash, decides, and writes in one transaction is
+never overtaken by another.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, cast
+
+from redis.client import Pipeline
+from redis.exceptions import WatchError
+from rq import Queue
+from rq.exceptions import NoSuchJobError
+from rq.executions import Execution
+from rq.job import Job, JobStatus
+from rq.serializers import JSONSerializer
+
+from jobs import computation
+from jobs.deferral import deferred_key, forget_deferral
+from jobs.keys import key
+from jobs.lifetimes import CLOCK
+
+# Fields of the job's hash, beside RQ's own: how it ended, and how many workers died while they ran it.
+OUTCOME, DEATHS = "punnet_outcome", "punnet_deaths"
+ACCEPTED = "punnet_accepted_ms"  # the sum of turns.py with this job, less what comes after it
+ENDED = (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED)
+# All that is known of a job, at one moment. KEYS: its hash, the registry of running jobs, the queue, the list of jobs
+# that were just taken, the clock of lifetimes.py, and the registry of deferred jobs. ARGV: the job.
+LOOK = """
+local executions = {}
+for _, entry in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
+  local of_job = ARGV[1] .. ':'
+  if string.sub(entry, 1, #of_job) == of_job then table.insert(executions, string.sub(entry, #of_job + 1)) end
+end
+local waits = redis.call('LPOS', KEYS[3], ARGV[1]) or redis.call('ZSCORE', KEYS[6], ARGV[1])
+return {redis.call('HGETALL', KEYS[1]), executions, waits and 1 or 0,
+        redis.call('LPOS', KEYS[4], ARGV[1]) and 1 or 0, redis.call('GET', KEYS[5]) or '0', redis.call('TIME')}
+"""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a job stands while nobody else changes it: it waits in the queue,
+    for a machine that has its model or for the end of another that asks for the same, or a worker took it from there
+    and has not registered it yet, or `executions` are the ids of those that are registered. `outcome` is how Punnet's
+    code ended it; `now_s` is by the clock of lifetimes.py, `time_s` by that of the queue server."""
+
+    job: Job
+    exists: bool
+    waits: bool
+    taken: bool
+    executions: tuple[str, ...]
+    deaths: int
+    now_s: float
+    time_s: float
+    accepted_ms: float
+    outcome: bytes | None = None
+
+    @property
+    def can_run(self) -> bool:
+        return self.exists and self.job.get_status(refresh=False) not in ENDED
+
+    def forget(self, pipeline: Pipeline, *executions: str) -> None:
+        """Take the job from the queue's lists, and these executions from the registry."""
+        queue = Queue(self.job.origin, connection=self.job.connection)
+        for waiting in (queue.key, queue.intermediate_queue_key):
+            pipeline.lrem(waiting, 0, self.job.id)
+        for execution_id in executions:
+            owner = self.job.worker_name or ""
+            Execution(execution_id, self.job.id, self.job.connection, owner).delete(self.job, pipeline)
+            computation.compute_no_more(pipeline, self.job)
+        forget_deferral(pipeline, self.job)
+        computation.forget_joining(pipeline, self.job)
+
+
+Move = Callable[[Pipeline, Standing], None]
+
+
+def change(queue: Queue, job_id: str, decide: Callable[[Standing], Move | None], *also: str) -> bool:
+    """Do what `decide` says about the job's standing and about keys that are `also` watched; whether there was a move.
+
+    Raises:
+        RedisError.
+    """
+    with queue.connection.pipeline() as pipeline:
+        while True:
+            try:
+                pipeline.watch(Job.key_for(job_id), *also)
+                standing = _standing(pipeline, queue, job_id)
+                move = decide(standing)
+                if move is None:
+                    return False
+                pipeline.multi()
+                move(pipeline, standing)
+                pipeline.execute()
+                return True
+            except WatchError:
+                continue  # somebody else changed the job: look again
+
+
+def _standing(pipeline: Pipeline, queue: Queue, job_id: str) -> Standing:
+    keys = (Job.key_for(job_id), queue.started_job_registry.key, queue.key, queue.intermediate_queue_key,
+            key(queue.name, CLOCK), deferred_key(queue.name))
+    found, executions, waits, taken, now_s, time_s = cast(Any, pipeline.eval(LOOK, len(keys), *keys, job_id))
+    fields = dict(zip(found[::2], found[1::2], strict=True))
+    job = Job(job_id, queue.connection, JSONSerializer)
+    with suppress(NoSuchJobError):
+        job.restore(fields)
+    job.origin = queue.name
+    return Standing(job, b"data" in fields, bool(waits), bool(taken), tuple(map(bytes.decode, executions)),
+                    int(fields.get(DEATHS.encode(), 0)), float(now_s), int(time_s[0]) + int(time_s[1]) / 1e6,
+                    float(fields.get(ACCEPTED.encode(), 0)), fields.get(OUTCOME.encode()))
