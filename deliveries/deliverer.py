@@ -113,7 +113,6 @@ class Deliverer:
 
 def deliver(settings: Settings, queue: Queue, outbox: Outbox) -> None:
     """Until TERM."""
-    logging.getLogger("httpcore").setLevel(logging.WARNING)  # it would tell all headers, signatures too
     records = Records(queue, Backlog(queue, settings), Results(make_store(queue.connection, settings)).get)
     sender = Sender(settings.webhook_secret, settings.webhook_private)
     asyncio.run(Deliverer(outbox, partial(document, records, settings.url_prefix), sender).run())

@@ -15,7 +15,8 @@ from tests.integration.server import Server, free_port, wait_until
 
 MINE, THEIRS, LATER = "a-key-of-mine", "a-key-of-theirs", "a-key-of-later"
 PASSWORD = "a-password-of-redis"
-SECRETS = (MINE, THEIRS, LATER, PASSWORD, "a-wrong-key")
+SIGNING = "YS1rZXktdGhhdC1zaWducy13ZWJob29rcw=="
+SECRETS = (MINE, THEIRS, LATER, PASSWORD, SIGNING, "a-wrong-key")
 FLOOD = 12
 
 
@@ -72,7 +73,7 @@ def test_keys_open_what_is_theirs_and_are_told_nowhere(own_server: Server, tmp_p
     keys = tmp_path / "keys"
     keys.write_text(f"they:{THEIRS}\n")
     own_server.settings |= {"API_KEYS": f"me:{MINE}", "API_KEYS_FILE": keys, "REDIS_URL": redis_url,
-                            "LOG_LEVEL": "debug"}
+                            "WEBHOOK_SECRET": f"whsec_{SIGNING}", "LOG_LEVEL": "debug"}
     printed = own_server.start().stdout
     _check_that_a_key_is_needed(own_server)
     _check_that_neither_has_what_is_the_others(own_server)
@@ -80,7 +81,8 @@ def test_keys_open_what_is_theirs_and_are_told_nowhere(own_server: Server, tmp_p
         wait_until(lambda: not redis.keys("punnet:image:*"), 10)
     pids = own_server.pids()
     assert told_by_processes("environ", pids["template"] + pids["quick predictor"] + pids["job predictor"]) == set()
-    assert told_by_processes("environ", pids["worker"]) == {PASSWORD}
+    assert told_by_processes("environ", pids["worker"]) == {PASSWORD, SIGNING}
+    assert SIGNING not in told_by_processes("environ", pids["web process"])
     _check_that_a_changed_file_counts_after_hup(own_server, keys)
     assert told_by_processes("cmdline") == set()
     printed += own_server.stop().stdout
