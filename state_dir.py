@@ -6,6 +6,9 @@ from pathlib import Path
 PRIVATE_FOLDER, PRIVATE_UMASK = 0o700, 0o077  # for us alone, whatever the shell's umask says
 
 
+LEAVING = "leaving"
+
+
 @dataclass(frozen=True)
 class StateDir:
     """The paths of one instance."""
@@ -79,8 +82,13 @@ class StateDir:
 
     @property
     def draining(self) -> Path:
-        """Exists while the service is being stopped."""
+        """Exists while the service is being stopped. It says LEAVING as long as new work is taken all the same."""
         return self.root / "draining"
+
+    @property
+    def probes(self) -> Path:
+        """One file for each who asks /readyz."""
+        return self.root / "probes"
 
     @property
     def drained(self) -> Path:

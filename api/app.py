@@ -50,7 +50,7 @@ def create_app(settings: Settings) -> Flask:
     problems.register(app)
     _register_hooks(app, service)
     below = _below(settings.url_prefix, app.wsgi_app)
-    app.wsgi_app = RefusedBodies(below, lambda: service.drain.active)  # type: ignore[method-assign]
+    app.wsgi_app = RefusedBodies(below, lambda: service.drain.leaving)  # type: ignore[method-assign]
     return app
 
 

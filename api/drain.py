@@ -4,9 +4,10 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from api.problems import Draining
-from state_dir import StateDir
+from state_dir import LEAVING, StateDir
 
 LOOK_S = 0.1
 
@@ -18,7 +19,7 @@ class Drain:
     def __init__(self, state: StateDir, end_waits: Callable[[], None]) -> None:
         """`end_waits` is called when draining begins: it lets the waiting callers go."""
         self._state, self._end_waits = state, end_waits
-        self.active = False
+        self.leaving = self.active = False
         self.open_work = 0
 
     def count(self, more: int) -> None:
@@ -30,6 +31,12 @@ class Drain:
         if self.active:
             raise Draining("the service is being stopped; try again in a few seconds")
 
+    def check_ready(self) -> None:
+        """Raises Draining where no new work should be sent, though it may still be taken: a proxy has to notice."""
+        if self.leaving:
+            raise Draining("the service is about to be stopped: send requests elsewhere")
+        self.check()
+
     def start(self) -> None:
         """Look for the file in a thread; after a fork, never before."""
         threading.Thread(target=self._watch, name="drain", daemon=True).start()
@@ -37,9 +44,19 @@ class Drain:
     def _watch(self) -> None:
         while not self._state.draining.exists():
             time.sleep(LOOK_S)
+        self.leaving = True
+        while _text(self._state.draining) == LEAVING:
+            time.sleep(LOOK_S)
         self.active = True
         self._end_waits()
         while self.open_work:
             time.sleep(LOOK_S)
         self._state.drained.mkdir(exist_ok=True)
         (self._state.drained / str(os.getpid())).touch()
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text()
+    except FileNotFoundError:  # the state folder was deleted
+        return ""

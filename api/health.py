@@ -1,7 +1,8 @@
 """/livez and /readyz, open to everybody; and /version."""
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
+import probes
 from api import answers
 from api.problems import Starting
 from api.services import services
@@ -18,8 +19,10 @@ def livez() -> Response:
 
 @blueprint.get("/readyz")
 def readyz() -> Response:
-    services().drain.check()
-    if not services().catalogue.is_ready:
+    service = services()
+    probes.note(service.settings.state.probes, request.remote_addr or "")
+    service.drain.check_ready()
+    if not service.catalogue.is_ready:
         raise Starting("models are still being loaded; try again in a few seconds")
     return answers.json({"status": "ready"})
 

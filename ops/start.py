@@ -123,7 +123,8 @@ def _end_leftovers(settings: Settings) -> None:
         processes.kill(left)
         processes.wait_gone(settings.state_dir, timeout_s=10)
     settings.state.draining.unlink(missing_ok=True)
-    shutil.rmtree(settings.state.drained, ignore_errors=True)
+    for folder in (settings.state.drained, settings.state.probes):
+        shutil.rmtree(folder, ignore_errors=True)
     settings.state.catalogue.unlink(missing_ok=True)
     shutil.rmtree(settings.state.numbers, ignore_errors=True)  # what a power cut left of them may be anything
     for failed in settings.state.trials.glob("*.failed"):  # what failed may fail no longer: there may be more memory

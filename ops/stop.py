@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import probes
 from ops import processes
 from ops.given_settings import settings_for_a_stop
 from ops.supervisor import MODULE, UNREACHABLE, Supervisor
 from settings import Settings, SettingsError, load_settings
-from state_dir import PRIVATE_UMASK
+from state_dir import LEAVING, PRIVATE_UMASK
 
 POLL_S = 0.05
 # Beyond the patience of the programs themselves: the pool's last look, supervisord's own loop.
@@ -94,13 +95,34 @@ def _patience_s(settings: Settings) -> int:
 
 def _drain(settings: Settings, daemon: Supervisor) -> None:
     """No new work; workers finish their jobs, gunicorn its requests, for as long as the patience lasts."""
+    _leave(settings)
     print(f"Draining: running work may take up to {_patience_s(settings)} s ...", flush=True)
     deadline = time.monotonic() + _patience_s(settings)
-    settings.state.draining.touch()
+    _say(settings, "")
     daemon.stop("workers", wait=False)
     arbiter = daemon.pids()["gunicorn"]
     while not _drained(arbiter, settings.state.drained) and time.monotonic() < deadline:
         time.sleep(POLL_S)
+
+
+def _leave(settings: Settings) -> None:
+    """Take new work, but say that there should be none, until proxies have noticed."""
+    if settings.state.draining.exists():  # an interrupted stop goes on
+        return
+    seconds = probes.seconds_until_seen(probes.read(settings.state.probes), time.monotonic())
+    if seconds:
+        print(f"/readyz says 503 for {seconds:.0f} s before requests are refused: somebody asks it regularly ...",
+              flush=True)
+        with suppress(OSError):  # the disk is full: then it says so a little later, while requests are refused
+            _say(settings, LEAVING)
+            time.sleep(seconds)
+
+
+def _say(settings: Settings, word: str) -> None:
+    """At once, in one piece."""
+    partial = settings.state_dir / "draining.partial"
+    partial.write_text(word)
+    partial.rename(settings.state.draining)
 
 
 def _stop_in_order(settings: Settings, daemon: Supervisor) -> None:

@@ -9,10 +9,10 @@ from settings import ROOT
 from tests.unit.test_numpy_free import NUMPY_FREE
 
 PARTS = {"api", "deliveries", "inference", "predictors", "jobs", "worker", "ops", "settings", "setting_values",
-         "state_dir", "lifeline", "shares", "metrics", "version"}
+         "state_dir", "lifeline", "probes", "shares", "metrics", "version"}
 CLIENT = {"predictors.client", "predictors.answered", "predictors.catalogue", "predictors.protocol"}
 MAY_IMPORT = {
-    "api": {"jobs", "settings", "setting_values", "state_dir", "shares", "metrics", "version", *CLIENT,
+    "api": {"jobs", "probes", "settings", "setting_values", "state_dir", "shares", "metrics", "version", *CLIENT,
             *(f"inference.{name}" for name in NUMPY_FREE)},
     "deliveries": {"api.answers", "jobs", "settings"},
     "worker": {"deliveries", "jobs", "inference.cost", "inference.errors", "settings", "state_dir", "lifeline",
@@ -26,9 +26,10 @@ MAY_IMPORT = {
     "setting_values": set(),
     "state_dir": set(),
     "lifeline": set(),
+    "probes": set(),
     "shares": set(),
-    "ops": {"jobs.room", "jobs.server_check", "jobs.stores.named", "predictors.catalogue", "settings", "state_dir",
-            "lifeline"},
+    "ops": {"jobs.room", "jobs.server_check", "jobs.stores.named", "predictors.catalogue", "probes", "settings",
+            "state_dir", "lifeline"},
     "gunicorn": {"api.connection", "api.refusals", "api.waiting", "settings", "lifeline"},
 }
 FILES = sorted(path for part in MAY_IMPORT for path in
