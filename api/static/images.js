@@ -4,8 +4,8 @@ import { ask } from "./ask.js"
 import { find } from "./dom.js"
 import { say } from "./words.js"
 
-/** `choose` is called with an image's file and name; `select` with the model that a sample is for. */
-export function wireImages(choose, select, fail) {
+/** `choose` is called with an image's file and name. */
+export function wireImages(choose, fail) {
   const give = (file) => (file ? choose(file, file.name || "image") : fail(Object.assign(new Error(say("not_an_image")), { title: say("trouble") })))
   for (const id of ["file", "camera"]) {
     find(id).addEventListener("change", (event) => {
@@ -19,7 +19,6 @@ export function wireImages(choose, select, fail) {
     const file = [...event.clipboardData.files][0]
     if (file) give(file)
   })
-  wireSamples(choose, select, fail)
 }
 
 /** A file may be dropped anywhere: beside the frame the browser would leave the page to show it. */
@@ -37,8 +36,8 @@ function wireDrop(give) {
   })
 }
 
-/** Samples are asked for with the key, which an <img> cannot send. */
-function wireSamples(choose, select, fail) {
+/** Samples are asked for with the key, which an <img> cannot send; `select` is called with the model that one is for. */
+export function wireSamples(choose, select, fail) {
   for (const button of document.querySelectorAll(".sample")) {
     const { sample, name, model } = button.dataset
     const file = ask(sample, { accept: "image/jpeg" }).then((answer) => answer.blob())

@@ -6,8 +6,8 @@ import { taskName } from "./shapes.js"
 
 const AGAIN_MS = 2000
 
-/** `changed` is called when another model is chosen. */
-export function wireModels(changed) {
+/** `changed` is called when another model is chosen, `renewed` when there are other samples. */
+export function wireModels(changed, renewed) {
   const choose = () => {
     describe()
     changed()
@@ -19,10 +19,9 @@ export function wireModels(changed) {
   }
   const refresh = async () => {
     const before = find("model")?.value
-    await replaced()
-    if (!before && find("model")) return location.reload() // there were no models, and so no samples either
+    if (await replaced()) renewed()
     if (before) select(before)
-    return wire()
+    wire()
   }
   wire()
   return { chosen, select }
@@ -52,12 +51,15 @@ function describe() {
   find("about").href = known.dataset.about
 }
 
+/** Whether the choice and the samples are what the server says now. */
 async function replaced() {
   const headers = { Accept: "text/html", ...(key.get() ? { "X-API-Key": key.get() } : {}) }
   try {
     const page = new DOMParser().parseFromString(await (await fetch(location.href, { headers })).text(), "text/html")
-    if (page.getElementById("models")) find("models").replaceWith(page.getElementById("models"))
+    const isPage = Boolean(page.getElementById("models"))
+    for (const id of isPage ? ["models", "samples"] : []) find(id).replaceWith(page.getElementById(id))
+    return isPage
   } catch {
-    // The server is away: the list stays, and is asked for again.
+    return false // the server is away: the list stays, and is asked for again
   }
 }

@@ -10,7 +10,7 @@ import { askForKey, unlocked } from "./key.js"
 import { wireModels } from "./models.js"
 import { showResult } from "./panel.js"
 import { loaded, pictureOf } from "./picture.js"
-import { wireImages } from "./images.js"
+import { wireImages, wireSamples } from "./images.js"
 import { colorsOf, shapesOf, taskName, textOf } from "./shapes.js"
 import { jobs } from "./store.js"
 import { showTimings } from "./timings.js"
@@ -29,8 +29,10 @@ else askForKey(start)
 function start() {
   if (!find("try")) return
   figure = new Figure(find("frames"))
-  models = wireModels(() => current && run())
-  wireImages(choose, models.select, fail)
+  const samples = () => wireSamples(choose, models.select, fail)
+  models = wireModels(() => current && run(), samples)
+  wireImages(choose, fail)
+  samples()
   wireCalls()
   find("again").addEventListener("click", run)
   find("forget-jobs").addEventListener("click", () => {

@@ -9,14 +9,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from settings import ROOT
-from tests.integration.server import Server
+from tests.integration.server import Server, wait_until
 from tests.onnx_models import sleeper
 
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text("utf-8")
 GRAVE = ("serious", "critical")
+PATIENCE_MS = 20_000  # of whatever waits for the page, on a busy machine
 Opened = Callable[..., Any]
 
 
@@ -32,6 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (models / "broken" / "model.onnx").touch()
     running = Server(tmp_path_factory.mktemp("server"), {"MODELS_DIR": models, "WORKERS": 1, "PREDICTORS": 1})
     running.start()
+    wait_until(lambda: all(model["state"] != "loading" for model in running.get("/models").json["models"]), 60)
     yield running
     running.stop()
 
@@ -43,6 +45,7 @@ def chromium() -> Iterator[Browser]:
     if path is None:
         assert not os.environ.get("CI"), "chromium is to be installed in CI"
         pytest.skip("there is no chromium")
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=["--no-proxy-server"])
         yield browser
@@ -58,13 +61,16 @@ def opened(chromium: Browser, server: Server) -> Opened:
     def open_page(path: str = "/", of: Server = server, refusals: int = 0, **settings: Any) -> Iterator[Page]:
         context = chromium.new_context(**({"viewport": {"width": 1280, "height": 900}} | settings))
         page, errors, hosts = context.new_page(), [], set()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(PATIENCE_MS)
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
-        page.goto(f"http://127.0.0.1:{of.port}{path}")
-        yield page
-        context.close()
+        try:
+            page.goto(f"http://127.0.0.1:{of.port}{path}")
+            yield page
+        finally:
+            context.close()
+            print("errors of the page:", errors)  # pytest shows it of a test that failed
         refused = [error for error in errors if "the server responded with a status of 4" in error]
         assert len(refused) == refusals
         assert (sorted({*errors} - {*refused}), hosts - {f"127.0.0.1:{of.port}", ""}) == ([], set())

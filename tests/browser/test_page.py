@@ -53,7 +53,7 @@ def point_at(page: Page, selector: str) -> None:
 
 
 def has_told(page: Page, text: str) -> None:
-    expect(page.locator("#status")).to_contain_text(text, timeout=20_000)
+    expect(page.locator("#status")).to_contain_text(text)
 
 
 @cache
@@ -102,6 +102,22 @@ def test_a_large_image_goes_through_its_progress_to_its_boxes_and_stays_after_a_
         has_told(page, f"{boxes} found")
         expect(page.locator(".frame img")).to_have_attribute("alt", texts("en")["drawn_image"])
         assert "field.jpg" in page.locator("#caption").inner_text()
+
+
+def test_a_job_tells_its_place_and_is_asked_after_where_its_events_do_not_come_through(opened: Opened) -> None:
+    waiting = {"id": "j1", "state": "queued", "queue_position": 3, "eta_s": 119.0, "progress": {"done": 0, "total": 1},
+               "urls": {"get": "/jobs/j1", "result": "/jobs/j1/result", "events": "/jobs/j1/events"}}
+    stands: dict[str, Any] = dict(waiting)
+    with opened() as page:
+        page.route("**/predict?*", lambda route: route.fulfill(status=202, json=waiting))
+        page.route("**/jobs/j1/events", lambda route: route.fulfill(content_type="text/event-stream", body=":\n\n"))
+        page.route(re.compile("/jobs/j1($|[?])"), lambda route: route.fulfill(json=stands))
+        page.select_option("#model", "strawberry")
+        choose(page, "tiny.png", base64.b64decode(png("L")), "image/png")
+        expect(page.locator(".job-details")).to_have_text("place 3 · about 2 min left")
+        stands |= SHOWN["labels"][0] | {"state": "succeeded"}
+        has_told(page, "75%")
+        expect(page.locator("#job")).to_be_hidden()
 
 
 def test_a_job_is_canceled(opened: Opened, server: Server) -> None:
