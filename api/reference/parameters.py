@@ -5,21 +5,24 @@ What each task takes comes from the types that check it.
 
 from typing import Any
 
+from pydantic import BaseModel
+
 from api.job_lists import LIMIT, MOST, STATES
 from api.preferences import MODES
 from api.webhooks import DEFAULT_EVENTS, EVENTS_FIELD, MAX_URL, URL_FIELD
+from inference.drawing.style import Style
 from inference.parameters import (
     PARAMETERS,
     HeatmapParameters,
     InstanceParameters,
     MaskQueryParameters,
-    Parameters,
 )
 from jobs.webhooks import EVENTS
 
 Schema = dict[str, Any]
 SCHEMA = "#/components/schemas/{model}"
-TYPES: tuple[type[Parameters], ...] = (*PARAMETERS.values(), InstanceParameters, MaskQueryParameters, HeatmapParameters)
+TYPES: tuple[type[BaseModel], ...] = (*PARAMETERS.values(), InstanceParameters, MaskQueryParameters, HeatmapParameters,
+                                      Style)
 BINARY: Schema = {"type": "string", "format": "binary"}
 ID = {"type": "string", "pattern": "^[0-9A-Za-z-]+$", "minLength": 1, "maxLength": 64}
 DURATION = r"^(\d{1,6}h)?(\d{1,6}m)?(\d{1,9}(\.\d{1,6})?s)?(\d{1,9}ms)?$|^\d{1,9}(\.\d{1,6})?$"
@@ -30,6 +33,8 @@ MEANINGS = {
     "iou": "Boxes of a class that overlap by more than this are one object.",
     "tile": "Cut the image into tiles of so many pixels a side, 0 for none.",
     "normalize": "Whether the vector is to have length 1.",
+    "labels": "What the tags of a drawing say; auto leaves out what would cover more than it explains.",
+    "scale": "A drawing's size over the image's; null enlarges small images.",
     "outputs": "Names of outputs, separated by commas.",
     "model_type": "The model's name, or `name:version`.",
     "mode": "auto: what is quick is answered, what is slow is a job. async: always a job. sync: a job is waited for.",
@@ -40,7 +45,7 @@ MEANINGS = {
 
 
 def task_fields() -> dict[str, Schema]:
-    """By name, what some task takes, in the widest limits that any task has for it."""
+    """By name, what some task or its drawing takes, in the widest limits that any task has for it."""
     found: dict[str, Schema] = {}
     for kind in TYPES:
         for name, schema in kind.model_json_schema().get("properties", {}).items():

@@ -9,7 +9,7 @@ from inference.drawing.colors import Color
 from inference.drawing.fonts import Fonts
 
 GROUND, INK, PALE = (24, 25, 28), (245, 245, 245), (150, 152, 158)
-SMALLEST_FONT, LARGEST_FONT, FONT_SHARE = 13, 160, 0.03  # pixels; of the image's shorter side
+SMALLEST_FONT, LARGEST_FONT, FONT_SHARE = 13, 120, 0.024  # pixels; of the image's shorter side
 MOST_LETTERS = 40
 
 

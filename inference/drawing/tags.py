@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ Boxes = NDArray[np.float64]  # (n, 4) or (4,), xyxy in pixels
 Measure = Callable[[str, int], tuple[int, int]]  # of a text in a font size: width and height with its padding
 MOST_COVERED = 0.35  # of its object's area a tag may take
 MOST_WIDE = 1.3  # times its object's width
+SPARE = 0.01  # of the image all tags together may take that are larger than that, where they lie on no object
 MOST_OVER_OTHERS = 0.5  # of a tag's area may lie on other objects
 
 
@@ -42,7 +44,8 @@ def place(candidates: Sequence[Candidate], image: tuple[int, int], measure: Meas
     boxes = np.array([one.box for one in candidates]).reshape(-1, 4)
     placed, taken = list[Tag](), np.zeros_like(boxes)
     for number, one in enumerate(candidates):
-        tag = _tag(number, one, boxes, taken[:len(placed)], image, measure, always)
+        spare = SPARE * image[0] * image[1] - sum(tag.width * tag.height for tag in placed)
+        tag = _tag(number, one, boxes, taken[:len(placed)], image, measure, inf if always else spare)
         if tag is not None:
             taken[len(placed)] = tag.left, tag.top, tag.left + tag.width, tag.top + tag.height
             placed.append(tag)
@@ -50,15 +53,17 @@ def place(candidates: Sequence[Candidate], image: tuple[int, int], measure: Meas
 
 
 def _tag(number: int, one: Candidate, boxes: Boxes, taken: Boxes, image: tuple[int, int], measure: Measure,
-         always: bool) -> Tag | None:
+         spare: float) -> Tag | None:
+    """`spare` are the pixels that tags may still take though their objects are smaller than they."""
     for text in one.texts:
         width, height = measure(text, one.font)
-        if always or _explains(one.box, width, height):
+        explains = _explains(one.box, width, height)
+        if explains or width * height <= spare:
             places = _places(one.box, width, height, image)
-            over_others = _shared(places, np.delete(boxes, number, axis=0))
+            over_others = _shared(places, np.delete(boxes, number, axis=0) if explains else boxes)
             over_others[_shared(places, taken) > 0] = np.inf
             best = int(np.argmin(over_others))
-            if always or over_others[best] <= MOST_OVER_OTHERS * width * height:
+            if spare == inf or over_others[best] <= MOST_OVER_OTHERS * width * height * explains:
                 return Tag(number, text, int(places[best, 0]), int(places[best, 1]), width, height)
     return None
 

@@ -85,13 +85,18 @@ def test_a_tag_stands_above_its_object_or_below_where_the_image_ends(
 
 
 def test_tags_say_less_where_objects_are_smaller_and_a_legend_counts_what_is_not_said() -> None:
-    large, small, tiny = (of_boxes(found("ripe strawberry", box=box(20, 40, 20 + side, 40 + side)))
-                          for side in (140, 60, 12))
-    tags = [np.argwhere((drawn(result)[:, :300] != drawn(result, labels="none")).any(axis=2))
-            for result in (large, small, tiny)]
+    large, small = (of_boxes(found("ripe strawberry", box=box(20, 40, 20 + side, 40 + side))) for side in (140, 60))
+    results = (large, small, crowd(280))
+    tags = [np.argwhere((drawn(result)[:, :300] != drawn(result, labels="none")).any(axis=2)) for result in results]
     widths = [np.ptp(tag[:, 1]) if len(tag) else 0 for tag in tags]
     assert widths[0] > widths[1] > widths[2] == 0
-    assert [drawn(result).shape[1] > 300 for result in (large, small, tiny)] == [False, True, True]
+    assert [drawn(result).shape[1] > 300 for result in results] == [False, True, True]
+
+
+def test_a_small_object_that_stands_alone_is_told_in_full() -> None:
+    alone = of_boxes(found("leaf", box=box(700, 500, 712, 512)))
+    assert drawn(alone, plain(1500, 1000)).shape == (1000, 1500, 3)
+    assert (drawn(alone, plain(1500, 1000)) != drawn(alone, plain(1500, 1000), "none")).any(axis=2).sum() > 500
 
 
 def test_of_a_crowd_every_object_is_seen_and_the_legend_says_how_many() -> None:
