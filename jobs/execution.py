@@ -23,7 +23,7 @@ from jobs.events import announce
 from jobs.job import CANCELED, DEADLINE, Outcome, State
 from jobs.lifetimes import SPARE_S, note_ended
 from jobs.results import MAX_RESULT_BYTES
-from jobs.standing import OUTCOME, Move, Standing, change
+from jobs.standing import EXECUTION, OUTCOME, Move, Standing, change
 from jobs.totals import count_end
 from jobs.turns import forget
 
@@ -40,6 +40,7 @@ def register(pipeline: Pipeline, job: Job, owner: str) -> Execution:
     pipeline.hdel(job.key, TILES_DONE, OUTCOME)  # of an execution that came to nothing, or that RQ's tools requeued
     execution = Execution.create(job, HEARTBEAT_TTL_S, pipeline, worker_name=owner)
     computation.compute(pipeline, execution)
+    pipeline.hset(job.key, EXECUTION, execution.id)
     webhooks.note_start(pipeline, job)
     announce(pipeline, job.id, job.origin)
     return execution

@@ -13,6 +13,7 @@ from rq.job import Job, JobStatus
 from jobs.events import announce
 from jobs.execution import HEARTBEAT_TTL_S, write_end
 from jobs.job import WORKER_LOST, Outcome
+from jobs.machines import Machines
 from jobs.standing import DEATHS, Move, Standing, change
 from jobs.totals import count_requeue
 
@@ -23,6 +24,8 @@ MAX_DEATHS = 5
 UNOWNED_S = 3
 # After a longer pause between two looks (a suspended machine), heartbeats prove nothing until they could come again.
 GAP_S = 5
+# So many machines look at the workers of all others; who is among them is decided anew after so many seconds.
+WATCHERS, DECIDED_S = 3, 5
 log = logging.getLogger(__name__)
 
 
@@ -38,7 +41,7 @@ def requeue(queue: Queue, job_id: str, execution_id: str | None, blame: bool) ->
     def decide(standing: Standing) -> Move | None:
         if execution_id is None:
             return move if standing.taken and not standing.executions else None
-        return move if execution_id in standing.executions else None
+        return move if execution_id in standing.executions or not standing.exists else None
 
     def move(pipeline: Pipeline, standing: Standing) -> None:
         _give_up(pipeline, queue, standing, execution_id, blame)
@@ -79,11 +82,14 @@ class Recovery:
 
     Only one pool of a name runs at a time, and its workers bear its name. So a worker of the name that is not the
     pool's child is dead. Others, on other machines or in web processes, are judged by whether new heartbeats come, as
-    no two clocks agree and each of them may be set anew.
+    no two clocks agree and each of them may be set anew. So many look at them that some always do, and not all do.
     """
 
     def __init__(self, queue: Queue, pool_name: str) -> None:
         self._queue, self._pool_name = queue, pool_name
+        self._machines, self._is_watcher, self._decided_at = Machines(queue), True, float("-inf")
+        self._has_dead_workers = True  # the pool that was killed before this one may have left some
+        self._workers: dict[str, str] = {}  # by execution
         self._unowned_since: dict[str, float] = {}
         self._heard: dict[str, tuple[float, float]] = {}  # execution -> its last heartbeat, since when it is the last
         self._looked_at = time.monotonic()
@@ -95,13 +101,32 @@ class Recovery:
             RedisError.
         """
         self._note_gap()
+        if self._has_dead_workers or self._watches():
+            self._look_at_executions(children, blame)
+            self._has_dead_workers = False
+        else:
+            self._heard.clear()
+        self._requeue_unowned(blame)
+        self._looked_at = time.monotonic()
+
+    def note_dead_worker(self) -> None:
+        """One of the pool's workers died: the next look finds what it ran."""
+        self._has_dead_workers = True
+
+    def _watches(self) -> bool:
+        """Whether this machine is among the first, which look at the workers of all."""
+        if time.monotonic() - self._decided_at >= DECIDED_S:
+            names = sorted(machine.name for machine in self._machines.living())
+            self._is_watcher = len(names) < WATCHERS or self._pool_name in names[:WATCHERS]
+            self._decided_at = time.monotonic()
+        return self._is_watcher
+
+    def _look_at_executions(self, children: Collection[str], blame: bool) -> None:
         started = self._started()
         self._hear(started)
         for entry in started:
             if self._is_abandoned(entry, children):
                 requeue(self._queue, entry.job_id, entry.execution_id, blame)
-        self._requeue_unowned({entry.job_id for entry in started}, blame)
-        self._looked_at = time.monotonic()
 
     def _note_gap(self) -> None:
         """A heartbeat that could not be sent, or not be looked at, is no sign of a death."""
@@ -124,17 +149,23 @@ class Recovery:
 
     def _started(self) -> list[Started]:
         entries: Any = self._queue.connection.zrange(self._queue.started_job_registry.key, 0, -1, withscores=True)
-        return [self._entry(entry.decode(), heartbeat) for entry, heartbeat in entries]
+        started = [self._entry(entry.decode(), heartbeat) for entry, heartbeat in entries]
+        self._workers = {entry.execution_id: entry.worker for entry in started}
+        return started
 
     def _entry(self, entry: str, heartbeat: float) -> Started:
-        """Its worker is the job's: what RQ keeps of an execution is gone once no heartbeat came for a while."""
         job_id, execution_id = entry.split(":")
-        worker: Any = self._queue.connection.hget(Job.key_for(job_id), "worker_name")
-        return Started(job_id, execution_id, heartbeat, (worker or b"").decode())
+        worker = self._workers.get(execution_id) or self._worker_of(job_id)
+        return Started(job_id, execution_id, heartbeat, worker)
 
-    def _requeue_unowned(self, owned: set[str], blame: bool) -> None:
+    def _worker_of(self, job_id: str) -> str:
+        """The job's: what RQ keeps of an execution is gone once no heartbeat came for a while."""
+        worker: Any = self._queue.connection.hget(Job.key_for(job_id), "worker_name")
+        return (worker or b"").decode()
+
+    def _requeue_unowned(self, blame: bool) -> None:
         now = time.monotonic()
-        unowned = set(self._queue.intermediate_queue.get_job_ids()) - owned
+        unowned = self._queue.intermediate_queue.get_job_ids()
         self._unowned_since = {job_id: self._unowned_since.get(job_id, now) for job_id in unowned}
         for job_id, since in self._unowned_since.items():
             if now - since >= UNOWNED_S:

@@ -24,16 +24,15 @@ from jobs.lifetimes import CLOCK
 
 # Fields of the job's hash, beside RQ's own: how it ended, and how many workers died while they ran it.
 OUTCOME, DEATHS = "punnet_outcome", "punnet_deaths"
+EXECUTION = "punnet_execution"  # the newest; it goes on while it is in the registry
 ACCEPTED = "punnet_accepted_ms"  # the sum of turns.py with this job, less what comes after it
 ENDED = (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED)
 # All that is known of a job, at one moment. KEYS: its hash, the registry of running jobs, the queue, the list of jobs
-# that were just taken, the clock of lifetimes.py, and the registry of deferred jobs. ARGV: the job.
+# that were just taken, the clock of lifetimes.py, and the registry of deferred jobs. ARGV: the job, and
+# the field of its hash that names its execution.
 LOOK = """
-local executions = {}
-for _, entry in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
-  local of_job = ARGV[1] .. ':'
-  if string.sub(entry, 1, #of_job) == of_job then table.insert(executions, string.sub(entry, #of_job + 1)) end
-end
+local executions, execution = {}, redis.call('HGET', KEYS[1], ARGV[2])
+if execution and redis.call('ZSCORE', KEYS[2], ARGV[1] .. ':' .. execution) then executions = {execution} end
 local waits = redis.call('LPOS', KEYS[3], ARGV[1]) or redis.call('ZSCORE', KEYS[6], ARGV[1])
 return {redis.call('HGETALL', KEYS[1]), executions, waits and 1 or 0,
         redis.call('LPOS', KEYS[4], ARGV[1]) and 1 or 0, redis.call('GET', KEYS[5]) or '0', redis.call('TIME')}
@@ -103,7 +102,7 @@ def change(queue: Queue, job_id: str, decide: Callable[[Standing], Move | None],
 def _standing(pipeline: Pipeline, queue: Queue, job_id: str) -> Standing:
     keys = (Job.key_for(job_id), queue.started_job_registry.key, queue.key, queue.intermediate_queue_key,
             key(queue.name, CLOCK), deferred_key(queue.name))
-    found, executions, waits, taken, now_s, time_s = cast(Any, pipeline.eval(LOOK, len(keys), *keys, job_id))
+    found, executions, waits, taken, now_s, time_s = cast(Any, pipeline.eval(LOOK, len(keys), *keys, job_id, EXECUTION))
     fields = dict(zip(found[::2], found[1::2], strict=True))
     job = Job(job_id, queue.connection, JSONSerializer)
     with suppress(NoSuchJobError):

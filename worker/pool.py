@@ -62,6 +62,7 @@ class Pool(WorkerPool):
         self._stop_timeout_s, self._stop_at = stop_timeout_s, float("inf")
         self._room_made_at = float("-inf")
         self._trouble: str | None = None
+        self._has_signed_off = False
         self._deliverer = deliverer
 
     def start_worker(self, count: int | None = None, burst: bool = False, _sleep: float = 0,
@@ -115,6 +116,10 @@ class Pool(WorkerPool):
         return stopped
 
     def _sign_off(self) -> None:
+        """Once: a queue server that is away is not to use up the stop's patience."""
+        if self._has_signed_off:
+            return
+        self._has_signed_off = True
         try:
             self._machine.leave()
         except RedisError as error:
@@ -126,6 +131,7 @@ class Pool(WorkerPool):
 
     def handle_dead_worker(self, worker_data: Any) -> None:
         super().handle_dead_worker(worker_data)
+        self._recovery.note_dead_worker()
         if worker_data.process.exitcode and self.status != self.Status.STOPPED:
             log.error("worker %d died with exit code %d", worker_data.pid, worker_data.process.exitcode)
 

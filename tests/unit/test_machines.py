@@ -211,3 +211,25 @@ def test_a_model_that_goes_as_its_job_begins_costs_no_try(queue: JobQueue, redis
     work_off(redis)
     work(redis, "b", machine(redis, "b", {"leaf": NEW}))
     assert queue.read(record.id).state == "succeeded"
+
+
+def test_a_few_machines_look_at_the_workers_of_all_and_each_at_its_own_dead(queue: JobQueue, redis: Redis,
+                                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a thousand machines would ask for the executions of a thousand machines."""
+    looks: list[str] = []
+    monkeypatch.setattr(Recovery, "_look_at_executions", lambda self, *_: looks.append(self._pool_name))
+    recoveries = {name: Recovery(make_queue(redis), name) for name in "abcde"}
+    for _ in range(2):  # the first look of each is at what the pool before it left
+        for name, recovery in recoveries.items():
+            announce(redis, name, {})
+            recovery.look(())
+    looks.clear()
+    monkeypatch.setattr("jobs.recovery.DECIDED_S", 0)
+    for recovery in recoveries.values():
+        recovery.look(())
+    assert looks == ["a", "b", "c"]
+    say_gone(make_queue(redis), "a")
+    recoveries["e"].note_dead_worker()
+    for name in "bcde":
+        recoveries[name].look(())
+    assert looks[3:] == ["b", "c", "d", "e"]
