@@ -1,6 +1,7 @@
 """The images that are sent: leaves and drone photographs where they are at hand, and else the samples, enlarged."""
 
 import io
+import uuid
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -37,6 +38,11 @@ def photographs(size: Size, most: int = 3) -> list[bytes]:
 def photograph(size: Size) -> bytes:
     """The first of them."""
     return photographs(size, 1)[0]
+
+
+def apart(image: bytes) -> bytes:
+    """The same image in other bytes, so that a job on it is not joined with others but computed itself."""
+    return image + uuid.uuid4().bytes
 
 
 def frame(megapixels: float) -> Size:

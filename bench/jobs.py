@@ -68,7 +68,7 @@ def _small(address: Address, seed: int, options: Options) -> dict[str, Any]:
     for name, size in SMALL.items():
         image = images.photograph(size)
         times_ms = [_submit_to_done_ms(address, image) for _ in range(options.count(SINGLE_JOBS))]
-        jobs = ended_jobs(address, [submission(QUICK, image)] * options.count(SMALL_JOBS))
+        jobs = ended_jobs(address, [submission(QUICK, image) for _ in range(options.count(SMALL_JOBS))])
         found |= {f"{name} per_s": jobs_per_s(jobs), f"{name} p50_ms": percentile(times_ms, 50),
                   f"{name} p99_ms": percentile(times_ms, 99)}
     return found
@@ -76,13 +76,14 @@ def _small(address: Address, seed: int, options: Options) -> dict[str, Any]:
 
 def _large(address: Address, floor: Floor, options: Options) -> dict[str, float]:
     work, seconds = Work(images.photographs(LARGE), DETECTOR), options.seconds(LARGE_S)
-    requests = [multipart(f"/models/{DETECTOR}/predict", image, {"mode": "sync"}) for image in work.images]
+    requests = [multipart(f"/models/{DETECTOR}/predict", images.apart(image), {"mode": "sync"})
+                for image in work.images * CONNECTIONS]
     return {"floor_per_s": floor.run(work, seconds).per_s,
             "large_per_s": closed_loop(address, requests, CONNECTIONS, seconds).per_s}
 
 
 def submission(model: str, image: bytes, **fields: str) -> bytes:
-    return multipart(f"/models/{model}/predict", image, {"mode": "async", **fields})
+    return multipart(f"/models/{model}/predict", images.apart(image), {"mode": "async", **fields})
 
 
 def _submit_to_done_ms(address: Address, image: bytes) -> float:

@@ -48,8 +48,8 @@ def _tiled_per_s(web: Service, url: str, cores: tuple[int, ...], count: int) -> 
     with contextlib.ExitStack() as stack:
         for core in cores:
             stack.enter_context(_machine(url, core))
-        job = submission(DETECTOR, images.photograph(TILED), tile="640")
-        return jobs_per_s(_succeeded(web, [job] * count))
+        jobs = [submission(DETECTOR, images.photograph(TILED), tile="640") for _ in range(count)]
+        return jobs_per_s(_succeeded(web, jobs))
 
 
 def _print_costs(client: Redis, web: Service, url: str, count: int) -> None:
@@ -59,7 +59,8 @@ def _print_costs(client: Redis, web: Service, url: str, count: int) -> None:
         time.sleep(IDLE_S / 2)
         idle = _difference(client, lambda: time.sleep(IDLE_S))
         begin_s = time.monotonic()
-        busy = _difference(client, lambda: _succeeded(web, [submission(QUICK, images.photograph(SMALL))] * count))
+        jobs = [submission(QUICK, images.photograph(SMALL)) for _ in range(count)]
+        busy = _difference(client, lambda: _succeeded(web, jobs))
         took_s = time.monotonic() - begin_s
     print(f"idle, with {workers} workers and a web machine: {idle['commands'] / IDLE_S:.1f} commands a second, "
           f"{idle['cpu_s'] / IDLE_S:.2%} of the queue server's core")

@@ -85,9 +85,10 @@ def end(queue: Queue, job_id: str, execution_id: str, outcome: Outcome, result: 
     return False
 
 
-def end_waiting(queue: Queue, job_id: str, outcome: Outcome, result: bytes = b"") -> bool:
-    """End a job that nobody executes; False where it runs or has ended."""
-    return _end(queue, job_id, lambda standing: not standing.executions, outcome, result)
+def end_joined(queue: Queue, job_id: str, outcome: Outcome, result: bytes = b"") -> bool:
+    """End a job that nobody executes with what came of another's execution; False where it runs or has ended. To those
+    who are told of it, it begins and ends at once."""
+    return _end(queue, job_id, lambda standing: not standing.executions, outcome, result, begins=True)
 
 
 def cancel(queue: Queue, job_id: str) -> bool:
@@ -102,7 +103,8 @@ def cancel(queue: Queue, job_id: str) -> bool:
 
 def miss(queue: Queue, job_id: str) -> bool:
     """End a job that its caller's deadline found waiting; False where it runs or has ended."""
-    return end_waiting(queue, job_id, Outcome(kind=DEADLINE, detail="it had not begun when its time was over"))
+    outcome = Outcome(kind=DEADLINE, detail="it had not begun when its time was over")
+    return _end(queue, job_id, lambda standing: not standing.executions, outcome)
 
 
 def write_end(pipeline: Pipeline, standing: Standing, outcome: Outcome, result: bytes = b"") -> None:
@@ -131,11 +133,15 @@ def _forget(*executions: str) -> Move:
     return lambda pipeline, standing: standing.forget(pipeline, *executions)
 
 
-def _end(queue: Queue, job_id: str, may: Callable[[Standing], bool], outcome: Outcome, result: bytes = b"") -> bool:
+def _end(queue: Queue, job_id: str, may: Callable[[Standing], bool], outcome: Outcome, result: bytes = b"",
+         begins: bool = False) -> bool:
     if len(result) > MAX_RESULT_BYTES:
         outcome, result = _too_large(result), b""
 
     def move(pipeline: Pipeline, standing: Standing) -> None:
+        if begins:
+            webhooks.note_start(pipeline, standing.job)
+            note_begun(pipeline, standing.job, standing.time_s)
         write_end(pipeline, standing, outcome, result)
 
     return change(queue, job_id, lambda standing: move if standing.can_run and may(standing) else None)

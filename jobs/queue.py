@@ -14,7 +14,7 @@ from jobs.acceptance import Acceptance
 from jobs.backlog import Backlog
 from jobs.connection import unavailable
 from jobs.errors import QueueUnavailable
-from jobs.execution import HEARTBEAT_TTL_S, end_waiting
+from jobs.execution import HEARTBEAT_TTL_S, end_joined
 from jobs.images import Images
 from jobs.job import JobRecord, JobRequest, Outcome
 from jobs.joining import is_wanted, share
@@ -93,7 +93,7 @@ class JobQueue:
                 self._in_thread(lambda: self._results.drop(written))
 
         with unavailable():
-            share(execution.job, outcome, lambda other: end_one(other, partial(end_waiting, self._queue, other)))
+            share(execution.job, outcome, lambda other: end_one(other, partial(end_joined, self._queue, other)))
             end_one(execution.job_id, partial(executions.end, self._queue, execution.job_id, execution.id))
 
     def requeue(self, execution: Execution) -> None:

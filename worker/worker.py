@@ -24,7 +24,7 @@ from rq.worker import WorkerStatus
 from jobs import computation
 from jobs.backlog import note_pace
 from jobs.deferral import awaited, take
-from jobs.execution import HEARTBEAT_S, HEARTBEAT_TTL_S, begin, end, end_waiting, register
+from jobs.execution import HEARTBEAT_S, HEARTBEAT_TTL_S, begin, end, end_joined, register
 from jobs.job import Outcome
 from jobs.joining import is_wanted, share
 from jobs.leaving import leave
@@ -165,7 +165,7 @@ class Worker(SimpleWorker):
     def _end_other(self, job_id: str, own_id: str, outcome: Outcome, result: bytes) -> None:
         """End a job that is joined with the own one, which its result was written down for."""
         written = self._tasks.results.put(job_id, self._tasks.results.whole(own_id, result))
-        if end_waiting(self._queue, job_id, outcome, written):
+        if end_joined(self._queue, job_id, outcome, written):
             self._tidy(job_id, outcome)
         else:
             self._tasks.results.drop(written)

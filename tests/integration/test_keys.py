@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def key(value: str) -> dict[str, str]:
 
 def submit(server: Server, image: bytes, model: str, whose: str) -> str:
     """The path of a job."""
-    return server.predict(image, model, key(whose), mode="async").headers["Location"]
+    return server.predict(image + uuid.uuid4().bytes, model, key(whose), mode="async").headers["Location"]
 
 
 def read_again(server: Server) -> None:

@@ -16,7 +16,7 @@ from rq.serializers import JSONSerializer
 from inference.errors import CalledOff, InferenceFailed, PoisonImage, UnsupportedImage
 from jobs import joining
 from jobs.computation import digest
-from jobs.execution import end, end_waiting
+from jobs.execution import end, end_joined
 from jobs.job import Outcome
 from jobs.joining import resume
 from jobs.queue import JobQueue
@@ -59,7 +59,7 @@ def deferred(three: list[str], running: Execution, redis: Redis, rq_queue: Queue
 
 
 def ended(queue: Queue, job_id: str) -> None:
-    end_waiting(queue, job_id, Outcome(), b"{}")
+    end_joined(queue, job_id, Outcome(), b"{}")
 
 
 def states(queue: JobQueue, ids: list[str]) -> list[str]:
@@ -82,7 +82,7 @@ def test_jobs_that_wait_end_with_the_one_that_is_run(queue: JobQueue, redis: Red
     assert len(predictors.asked) == 1
     for record in map(queue.read, three):
         assert (record.state, record.result) == ("succeeded", PREDICTION.result)
-        assert record.started_at is not None or record.completed_at is not None
+        assert record.started_at is not None
     assert (rq_queue.get_job_ids(), keys(redis)) == ([], set())
     assert (stored(redis), set(stored(redis, ENDED))) == ([], set(three))
 
@@ -260,9 +260,9 @@ def test_a_job_that_comes_while_the_end_is_shared_is_answered_too(queue: JobQueu
     def slow(*given: Any) -> bool:
         if not late:
             late.append(queue.submit(SAME, photo()).id)
-        return end_waiting(*given)
+        return end_joined(*given)
 
-    monkeypatch.setattr(worker_module, "end_waiting", slow)
+    monkeypatch.setattr(worker_module, "end_joined", slow)
     work_off(redis, predictors)
     assert states(queue, [*three, *late]) == ["succeeded"] * 4
     assert len(predictors.asked) == 1
