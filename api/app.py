@@ -18,6 +18,7 @@ from api.counting import Counting
 from api.drain import Drain
 from api.form import Forms
 from api.intake import Intake
+from api.parking import Parking
 from api.poison import PoisonExchange
 from api.promotion import Promotions
 from api.request_id import request_id
@@ -49,7 +50,7 @@ def create_app(settings: Settings) -> Flask:
     openapi.described(settings.url_prefix, settings.has_keys)  # before the fork: all processes share it
     problems.register(app)
     _register_hooks(app, service)
-    below = _below(settings.url_prefix, app.wsgi_app)
+    below = _below(settings.url_prefix, Parking(app.wsgi_app, service.count_open))
     app.wsgi_app = RefusedBodies(below, lambda: service.drain.leaving)  # type: ignore[method-assign]
     return app
 
@@ -97,10 +98,9 @@ def _below(prefix: str, app: Callable[..., Iterable[bytes]]) -> Callable[..., It
 def _register_hooks(app: Flask, service: Services) -> None:
     @app.before_request
     def begin() -> Response | None:
-        service.drain.count(1)
-        service.counting.opened(1)
+        service.count_open(1)
         g.counted = True
-        request.environ[ARRIVED_KEY] = time.perf_counter()
+        request.environ.setdefault(ARRIVED_KEY, time.perf_counter())
         g.request_id = request_id(request.environ.get("HTTP_X_REQUEST_ID", ""))
         request.environ["punnet.request-id"] = g.request_id
         if request.blueprint != predictions.blueprint.name:  # those yield while they wait, or in problems.py
@@ -127,5 +127,4 @@ def _register_hooks(app: Flask, service: Services) -> None:
     def end(_: BaseException | None) -> None:
         release(request.environ, service.in_flight)
         if g.pop("counted", False):
-            service.drain.count(-1)
-            service.counting.opened(-1)
+            service.count_open(-1)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from api.auth import network
+from api.parking import attend
 from api.problems import BadRequest, TooSlow
 from shares import Shares
 
@@ -95,7 +96,7 @@ def limited(handle: Callable[..., None], patience: Patience, places: Shares) -> 
     def handle_limited(listener: Any, connected: socket.socket, address: Sequence[Any]) -> None:
         with places.place(network(address[0] if address else "")) as has_place:
             if has_place:
-                handle(listener, Connection(connected, patience), address)
+                attend(handle, listener, Connection(connected, patience), address)
             else:
                 connected.close()
 
@@ -108,6 +109,10 @@ class Connection:
     def __init__(self, connected: socket.socket, patience: Patience) -> None:
         self._socket, self._patience = connected, patience
         self._arrival: Arrival | None = None
+        # For parking.py: what to do once gunicorn lets go, and what the next request, which is read again, came to.
+        self.parked: Callable[[], bool] | None = None
+        self.waited: dict[str, Any] = {}
+        self._unread = b""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._socket, name)
@@ -129,7 +134,19 @@ class Connection:
             self._arrival = None
             self._socket.settimeout(None)
 
+    def close(self) -> None:
+        """gunicorn lets go. The connection of a caller who waits stays open."""
+        if self.parked is None:
+            self._socket.close()
+
+    def unread(self, data: bytes) -> None:
+        """Let this be read before anything else."""
+        self._unread = data
+
     def recv(self, size: int, flags: int = 0) -> bytes:
+        if self._unread and not flags:
+            data, self._unread = self._unread[:size], self._unread[size:]
+            return data
         if self._arrival is None:
             return self._socket.recv(size, flags)
         return self._recv_body(size, self._arrival)

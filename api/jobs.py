@@ -5,7 +5,7 @@ from flask import Blueprint, Response, request
 from api import accept, answers, drawings, job_lists, preferences, streams, tensors
 from api.auth import caller
 from api.services import services
-from api.waits import waited_for
+from api.waits import parked_for
 from jobs.job import JobRecord
 
 blueprint = Blueprint("jobs", __name__)
@@ -51,5 +51,4 @@ def _waited_for(job_id: str) -> JobRecord:
     """The job's record once it has ended, or where it stands after `?wait=` seconds."""
     service = services()
     wait_s = preferences.wait_seconds(request.args.get("wait"), service.settings.wait_max_s)
-    record = service.queue.read(job_id, caller().owner)
-    return record if record.ended or not wait_s else waited_for(service, record, wait_s)
+    return parked_for(service, job_id, wait_s)

@@ -68,6 +68,11 @@ class Services:
         self.costs.start()
         self.poison.start()
 
+    def count_open(self, more: int) -> None:
+        """Count open requests: those that are answered, those that wait, and streams."""
+        self.drain.count(more)
+        self.counting.opened(more)
+
     def check_started(self) -> None:
         """Raises Starting before anybody knows which models there are."""
         if not self.catalogue.exists:

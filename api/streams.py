@@ -6,13 +6,14 @@ nobody has to keep events for those who come back: they get where the job stands
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from functools import partial
 
 from flask import Response, request
 
 from api import answers
 from api.auth import caller
 from api.inline import is_connected
+from api.parking import STREAM_KEY
 from api.services import Services
 from jobs.errors import JobExpired
 from jobs.following import Followed, Following
@@ -56,16 +57,10 @@ def response(service: Services, record: JobRecord, last_event_id: str) -> Respon
         nothing_more = Response(status=204)
         del nothing_more.headers["Content-Type"]
         return nothing_more
-    with ExitStack() as held:
-        has_place = held.enter_context(service.held.place(caller().share))
-        followed = held.enter_context(service.following.follow(record))
-        service.drain.count(1)
-        held.callback(service.drain.count, -1)
-        connection, prefix = request.environ.get("gunicorn.socket"), request.script_root
-        stream = Stream(service.following, followed, prefix, lambda: is_connected(connection))
-        answer = Response(stream.told(last, has_place), headers=HEADERS, content_type=KIND)
-        answer.call_on_close(held.pop_all().close)
-        return answer
+    is_wanted = partial(is_connected, request.environ.get("gunicorn.socket"))
+    request.environ[STREAM_KEY] = True
+    stream = _held(service, record, caller().share, last, request.script_root, is_wanted)
+    return Response(stream, headers=HEADERS, content_type=KIND, direct_passthrough=True)
 
 
 class Stream:
@@ -77,11 +72,13 @@ class Stream:
         self._url_prefix, self._is_wanted = url_prefix, is_wanted
 
     def told(self, last: int, stays: bool = True) -> Iterator[bytes]:
-        """The stream's text, until the job has ended, its caller has gone, or the service is being stopped."""
+        """The stream's text, until the job has ended, its caller has gone, or the service is being stopped. An empty
+        piece says that it begins to wait."""
         yield f"retry: {1000 * (RETRY_S if stays else CROWDED_RETRY_S)}\n\n".encode()
         record = self._followed.record
         if number(record) > last:
             yield from self._event(record, None)
+        yield b""
         while stays and not record.ended and not self._followed.is_left and self._is_wanted():
             self._followed.wait_beyond(record, AWAKE_S)
             told, record = record, self._followed.record
@@ -102,6 +99,17 @@ class Stream:
         """Also looked at: what RQ's own tools do with a job is no news here."""
         self._followed.look_again()
         yield COMMENT
+
+
+def _held(service: Services, record: JobRecord, share: str, last: int, url_prefix: str,
+          is_wanted: Callable[[], bool]) -> Iterator[bytes]:
+    """A stream with its place among those who wait, from its first piece to its end."""
+    service.count_open(1)
+    try:
+        with service.held.place(share) as has_place, service.following.follow(record) as followed:
+            yield from Stream(service.following, followed, url_prefix, is_wanted).told(last, has_place)
+    finally:
+        service.count_open(-1)
 
 
 def _cut(pieces: list[bytes]) -> Iterator[bytes]:

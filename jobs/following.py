@@ -17,6 +17,7 @@ from jobs.job import JobRecord
 from jobs.records import Records
 
 AT_ONCE = 100  # jobs that are read in one round trip; more would hold up the event loop
+LOOK_S = 15.0  # between two looks whether a caller who waits has hung up
 RETRY_S = 0.5  # between two tries to read while the queue server is away
 log = logging.getLogger(__name__)
 
@@ -96,8 +97,9 @@ class Following:
                 del self._followed[record.id]
                 self._events.leave(record.id, followed.look_again)
 
-    def wait(self, record: JobRecord, timeout_s: float) -> JobRecord:
-        """The job's record once it has ended, or what is known of it after `timeout_s`.
+    def wait(self, record: JobRecord, timeout_s: float, is_wanted: Callable[[], bool] = lambda: True) -> JobRecord:
+        """The job's record once it has ended, or what is known of it after `timeout_s`, or soon after nobody wants it
+        any more.
 
         A queue server that goes away meanwhile is waited for: the job is safe in it.
 
@@ -106,8 +108,8 @@ class Following:
         """
         until = time.monotonic() + timeout_s
         with self.follow(record) as followed:
-            while not followed.is_over and (left_s := until - time.monotonic()) > 0:
-                followed.wait_beyond(followed.record, left_s)
+            while not followed.is_over and (left_s := until - time.monotonic()) > 0 and is_wanted():
+                followed.wait_beyond(followed.record, min(left_s, LOOK_S))
             return self.with_result(followed, until)
 
     def with_result(self, followed: Followed, until: float = float("inf")) -> JobRecord:

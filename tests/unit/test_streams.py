@@ -127,7 +127,7 @@ def test_without_news_there_is_a_comment_and_the_job_is_looked_at(monkeypatch: p
     looked: list[bool] = []
     followed = Followed(QUEUED, lambda: looked.append(True))
     stream = Stream(cast(Any, FakeFollowing()), followed, "", lambda: True).told(1)
-    assert [next(stream) for _ in range(3)][1:] == [streams.COMMENT] * 2
+    assert [next(stream) for _ in range(4)][1:] == [b"", streams.COMMENT, streams.COMMENT]
     assert len(looked) == 2
 
 
