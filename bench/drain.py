@@ -88,6 +88,7 @@ def _drained_per_s(service: Service, model: str, leaves: list[bytes], count: int
 def _suspended(socket: str) -> Iterator[None]:
     client = Redis(unix_socket_path=socket)
     client.set("rq:suspended", 1)
+    time.sleep(1.5)  # a worker looks once a second
     try:
         yield
     finally:

@@ -14,6 +14,13 @@ from shares import fits
 
 PACE = "pace"
 FORGETTING, MAX_PACE = 0.95, 20.0
+# KEYS: the pace. ARGV: how much of the sums is kept, then the names of two and what is added to each.
+NOTE_PACE = """
+for at = 2, 4, 2 do
+  local sum = tonumber(redis.call('HGET', KEYS[1], ARGV[at]) or 0) * ARGV[1] + ARGV[at + 1]
+  redis.call('HSET', KEYS[1], ARGV[at], string.format('%.6f', sum))
+end
+"""
 SHARE = "; while others' jobs wait too, a caller may have half of what may wait"
 
 
@@ -87,10 +94,9 @@ class Backlog:
 
 def note_pace(queue: Queue, predicted_ms: float, took_ms: float) -> None:
     """Remember what a job really took: workers compute in the background, beside other work, and a tiled image on
-    several cores. The sums forget by and by; two workers that write at once lose one of many jobs."""
-    took, predicted = _sums(queue)
-    queue.connection.hset(key(queue.name, PACE), mapping={
-        "took": took * FORGETTING + took_ms, "predicted": predicted * FORGETTING + predicted_ms})
+    several cores. The sums forget by and by."""
+    queue.connection.eval(NOTE_PACE, 1, key(queue.name, PACE), FORGETTING, "took", took_ms,
+                          "predicted", predicted_ms)  # any value is sent as its text
 
 
 def pace(queue: Queue) -> float:

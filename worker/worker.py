@@ -35,6 +35,7 @@ from worker.tasks import NotHere, OffSwitch, Task, Tasks
 
 T = TypeVar("T")
 IDLE_S = 2  # who waits for a job looks so often for what other machines left
+SUSPENDED_S = 1.0  # between two looks whether `rq suspend` was called; RQ looks before each job
 BEAT_S = 30.0  # between heartbeats of a worker, by which RQ's tools know it; those of its job are others
 RETRY_S = 0.5  # between two tries to reach the queue server
 log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class Worker(SimpleWorker):
         super().__init__([queue], name=name, connection=queue.connection, serializer=JSONSerializer,
                          log_job_description=False)
         self._queue, self._tasks, self._has_awaited = queue, tasks, has_awaited
-        self._beaten_at = float("-inf")
+        self._beaten_at = self._asked_at = float("-inf")
         self._switches: dict[str, OffSwitch] = {}  # by execution
 
     def execute_job(self, job: Job, queue: Queue) -> None:
@@ -77,6 +78,11 @@ class Worker(SimpleWorker):
                 lambda: super(Worker, self).dequeue_job_and_maintain_ttl(idle_s, idle_s), is_full)
             if found is not None or timeout is None:
                 return found
+
+    def check_for_suspension(self, burst: bool) -> None:
+        if time.monotonic() - self._asked_at >= SUSPENDED_S:
+            super().check_for_suspension(burst)
+            self._asked_at = time.monotonic()
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
         """RQ sends three of a worker with each job, which one now and then is as good as. A heartbeat that a full disk
