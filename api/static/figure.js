@@ -5,6 +5,7 @@ import { element, shape } from "./dom.js"
 
 const SMALLEST_PX = 320 // on the screen, for an image of a few pixels
 const ENLARGED = 4
+const LOW_PX = 160 // on the screen: above what is not higher the label stands, so that it covers nothing of it
 const MOST_TAGS = 60
 const CROWD = 100 // from so many on, lines are thinner
 const TAG_SHARE = 0.45 // of its box's height that a tag may cover
@@ -102,10 +103,11 @@ export class Figure {
     const y = (event.clientY - place.top) * this.unit
     const under = this.shapes.filter((each) => this.isSeen(each) && each.hit(x, y))
     const smallest = under.reduce((best, each) => (best && best.area <= each.area ? best : each), null)
-    this.mark(smallest, { x, y })
+    const isLow = smallest && smallest.box.ymax - smallest.box.ymin < LOW_PX * this.unit
+    this.mark(smallest, { x, y, top: isLow ? smallest.box.ymin : y })
   }
 
-  /** Show one shape before the others, with its label beside a place in pixels of the image. */
+  /** Show one shape before the others, with its label beside a place { x, y, top } in pixels of the image. */
   mark(marked, place) {
     if (this.marked !== marked) {
       for (const node of this.marked?.nodes ?? []) node.classList.remove("on")
@@ -116,10 +118,10 @@ export class Figure {
     if (!this.tip) return
     this.tip.hidden = !marked
     if (!marked) return
-    const at = place ?? { x: (marked.box.xmin + marked.box.xmax) / 2, y: marked.box.ymin }
+    const at = place ?? { x: (marked.box.xmin + marked.box.xmax) / 2, y: marked.box.ymin, top: marked.box.ymin }
     this.tip.textContent = marked.tell(at.x, at.y, this.unit)
-    this.tip.classList.toggle("under", at.y / this.unit < 48)
+    this.tip.classList.toggle("under", at.top / this.unit < 48)
     this.tip.style.left = `${Math.min(this.frame.clientWidth - 8, Math.max(8, at.x / this.unit))}px`
-    this.tip.style.top = `${at.y / this.unit}px`
+    this.tip.style.top = `${at.top / this.unit}px`
   }
 }
