@@ -9,6 +9,9 @@ import os
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_plus
+
+from api.webhooks import URL_FIELD
 
 ARRIVED_KEY = "punnet.arrived"
 log = logging.getLogger(__name__)
@@ -28,7 +31,7 @@ class AccessLog:
         """Write the line of an answered request; `environ` bears when it arrived."""
         micros = (time.perf_counter() - environ.get(ARRIVED_KEY, time.perf_counter())) * 1e6
         agent = environ.get("HTTP_USER_AGENT", "-").replace('"', "'")
-        target = environ.get("RAW_URI", environ.get("PATH_INFO", "")).replace('"', "%22")
+        target = without_webhook(environ.get("RAW_URI", environ.get("PATH_INFO", ""))).replace('"', "%22")
         asked = f'{environ["REQUEST_METHOD"]} {target} {environ.get("SERVER_PROTOCOL", "")}'
         try:
             self._look(int(time.time()))
@@ -65,3 +68,14 @@ class AccessLog:
             os.close(self._descriptor)  # only now: where opening fails its number must not become a connection's
         self._descriptor = descriptor
         self._inode = os.fstat(self._descriptor).st_ino
+
+
+def without_webhook(target: str) -> str:
+    """A request's target without the URL of a webhook, which may bear a secret of its receiver."""
+    path, mark, query = target.partition("?")
+    return path + mark + "&".join(map(_masked, query.split("&")))
+
+
+def _masked(pair: str) -> str:
+    name, mark, _ = pair.partition("=")
+    return name + mark + "..." if unquote_plus(name) == URL_FIELD else pair

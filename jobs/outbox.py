@@ -16,7 +16,7 @@ from jobs.keys import key
 from jobs.webhooks import DUE, ENDED_JOB, HOOK, KEPT_S, Event, next_event
 
 LEASE_S = 30.0  # longer than a try takes
-# Seconds before the second try of an event, the third, and so on: ten hours in all.
+# Seconds before the second try of an event, the third, and so on: nine hours in all.
 PAUSES_S = (5, 30, 180, 900, 3600, 3 * 3600, 5 * 3600)
 MOST_TRIES = 1 + len(PAUSES_S)
 CLAIMS, TRIES = "webhook-claims", "webhook-tries:"

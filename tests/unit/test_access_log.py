@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from api.access_log import ARRIVED_KEY, AccessLog
+from api.access_log import ARRIVED_KEY, AccessLog, without_webhook
 
 ENVIRON = {"REMOTE_ADDR": "127.0.0.1", "REQUEST_METHOD": "POST", "RAW_URI": "/predict", "SERVER_PROTOCOL": "HTTP/1.1",
            "HTTP_USER_AGENT": 'a "quoted" client', ARRIVED_KEY: 0.0}
@@ -16,6 +16,15 @@ def test_a_request_is_one_line_with_its_id(tmp_path: Path) -> None:
     line = (tmp_path / "access.log").read_text()
     assert re.fullmatch(r'127\.0\.0\.1 \[[^]]+\] "POST /predict HTTP/1\.1" 200 457 \d+us '
                         r'"a \'quoted\' client" abc\n', line)
+
+
+@pytest.mark.parametrize(("target", "logged"), [
+    ("/predict", "/predict"), ("/predict?", "/predict?"), ("/predict?a=1&&b", "/predict?a=1&&b"),
+    ("/predict?webhook=https://a.org/?s3cret&top_k=1", "/predict?webhook=...&top_k=1"),
+    ("/predict?a=%20&%77ebhook=s3cret", "/predict?a=%20&%77ebhook=..."),
+    ("/predict?webhook_events_filter=start", "/predict?webhook_events_filter=start")])
+def test_the_url_of_a_webhook_is_not_logged(target: str, logged: str) -> None:
+    assert without_webhook(target) == logged
 
 
 def test_a_log_that_was_moved_away_is_begun_anew_in_the_next_second(
