@@ -41,20 +41,17 @@ class RedisStore:
             pipeline.execute()
 
     def get(self, name: str) -> bytes:
-        """A large value is read in pieces: as a whole, redis-py would hold it three times. That may be done because
-        what is put again under a large value's name is the same."""
-        size = self._client.strlen(self._prefix + name)
-        data = self._pieces(name, size) if size > PIECE_BYTES else self._client.get(self._prefix + name)
-        if data is None:
-            raise NotStored(f"nothing is stored as {name}")
-        return cast(bytes, data)
+        """In pieces: redis-py holds a large answer three times while it reads it. That may be done because what is put
+        again under a large value's name is the same."""
+        whole, stored_as = io.BytesIO(), self._prefix + name
+        while whole.write(self._piece(stored_as, whole.tell())) == PIECE_BYTES:
+            pass
+        if not whole.tell() or (whole.tell() >= PIECE_BYTES and self._client.strlen(stored_as) != whole.tell()):
+            raise NotStored(f"nothing is stored as {name}")  # or it was deleted between two pieces
+        return whole.getvalue()
 
-    def _pieces(self, name: str, size: int) -> bytes | None:
-        """None where the value is deleted meanwhile."""
-        whole = io.BytesIO()
-        for first in range(0, size, PIECE_BYTES):
-            whole.write(cast(bytes, self._client.getrange(self._prefix + name, first, first + PIECE_BYTES - 1)))
-        return whole.getvalue() if whole.tell() == size else None
+    def _piece(self, stored_as: str, first: int) -> bytes:
+        return cast(bytes, self._client.getrange(stored_as, first, first + PIECE_BYTES - 1))
 
     def rename(self, name: str, to: str) -> None:
         size = self._client.strlen(self._prefix + name)

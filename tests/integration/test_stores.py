@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from redis.exceptions import OutOfMemoryError
 
 from jobs.errors import NotStored, StoreAway
 from jobs.store import RedisStore
@@ -143,6 +144,20 @@ def test_a_large_value_is_never_read_by_halves(stores: Pair) -> None:
     finally:
         ended.set()
         writer.join()
+
+
+def test_a_queue_server_whose_memory_is_full_still_lets_go(redis: Redis) -> None:
+    store = RedisStore(redis)
+    for name in ("results/a", "ended/a"):
+        store.put(name, b"x")
+    redis.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(OutOfMemoryError):
+            store.put("results/b", b"x")
+        store.delete("results/a", "ended/a")
+    finally:
+        redis.config_set("maxmemory", 0)
+    assert listed(store, "results") == listed(store, "ended") == []
 
 
 def test_what_a_crash_left_half_written_is_listed_but_not_read(tmp_path: Path) -> None:
