@@ -15,7 +15,7 @@ from bench.chaos.sink import Sink
 from tests.integration.images import leaf
 from tests.integration.server import Answer, Server
 
-HANG_S = 90.0  # from its acceptance; then a job hangs
+HANG_S = 300.0  # from its acceptance; then a job hangs, and so does a request that is not accepted as long
 WAIT_S = 5.0
 PAUSE_S = 0.05
 LOST = (OSError, http.client.HTTPException)  # the connection died with its process
@@ -34,12 +34,13 @@ class Asked:
 
 @dataclass
 class Clients:
-    """All clients of a run. `features` are what the server takes beside: keys of idempotency, webhooks."""
+    """All clients of a run."""
 
     server: Server
     right: Mapping[str, Right]
     sink: Sink
     wanted: int
+    webhooks: bool = True
     asked: list[Asked] = field(default_factory=list)
     statuses: Counter[int | str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
@@ -63,13 +64,17 @@ class Clients:
 
     def _ask(self, kind: Kind, drawn: random.Random) -> Asked | None:
         """The job that came of it; None where it was answered at once, or with what is no job."""
-        fields, webhook = dict(kind.fields), bool(kind.events) and drawn.random() < 0.5
+        fields, webhook = dict(kind.fields), self.webhooks and bool(kind.events) and drawn.random() < 0.5
         if webhook:
             fields |= {"webhook": self.sink.url, "webhook_events_filter": kind.events}
         headers = {"Idempotency-Key": uuid.UUID(int=drawn.getrandbits(128)).hex} if drawn.random() < 0.5 else {}
         # Bytes behind a JPEG's end change nothing of it; without them the job is joined with others of its kind.
         image = kind.image + (drawn.randbytes(8) if drawn.random() < 0.7 else b"")
+        until, answer = time.monotonic() + HANG_S, None
         while not self.stop.is_set():
+            if time.monotonic() > until:
+                self.wrong.append(f"{kind.name}: not accepted for {HANG_S:g} s: {answer}")
+                return None
             answer = self._post(kind, image, fields, headers)
             if answer is not None and answer.status == 202:
                 job = Asked(answer.json["id"], kind, time.monotonic(), webhook)

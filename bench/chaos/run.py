@@ -56,10 +56,11 @@ def prepare(server: Server) -> None:
     server.settings |= {"MODELS_DIR": models, "WORKERS": 2, "JOB_WORKERS": 2, "WEBHOOK_PRIVATE": 1}
 
 
-def run(server: Server, seed: int, seconds: float, jobs: int, clients: int, spared: Collection[str] = ()) -> Found:
+def run(server: Server, seed: int, seconds: float, jobs: int, clients: int, spared: Collection[str] = (),
+        webhooks: bool = True) -> Found:
     """On a server that runs: until so many jobs were accepted, or so many seconds have passed."""
     with listening() as sink:
-        asking = Clients(server, rights(server), sink, jobs)
+        asking = Clients(server, rights(server), sink, jobs, webhooks)
         killing = Killer(server, seed, spared)
         _work(asking, killing, seed, seconds, clients)
         wait_until(lambda: server.predict(leaf()).status == 200 or None, 30)
