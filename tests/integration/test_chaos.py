@@ -22,7 +22,7 @@ def test_random_kills_cost_no_job_and_bring_no_500(own_server: Server) -> None:
     found = run(own_server, SEED, CHAOS_S, 10**9, CLIENTS, spared=(SUPERVISOR,), webhooks=False)
     print(table(found, SEED))
     assert found.wrong == []
-    assert found.jobs.total() > CHAOS_S
+    assert found.jobs.total() > CHAOS_S / 3
     assert found.killed.total() > CHAOS_S / 3
     kill(own_server.pids()[SUPERVISOR][0])
     own_server.start()
