@@ -8,7 +8,7 @@ import pytest
 from settings import ROOT
 from tests.unit.test_numpy_free import NUMPY_FREE
 
-PARTS = {"api", "deliveries", "inference", "predictors", "jobs", "worker", "ops", "settings", "setting_values",
+PARTS = {"api", "cli", "deliveries", "inference", "predictors", "jobs", "worker", "ops", "settings", "setting_values",
          "state_dir", "lifeline", "probes", "shares", "metrics", "version"}
 CLIENT = {"predictors.client", "predictors.answered", "predictors.catalogue", "predictors.protocol"}
 MAY_IMPORT = {
@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "jobs": {"settings", "state_dir", "shares"},
     "metrics": set(),
     "version": set(),
+    "cli": {"version"},
     "inference": set(),
     "settings": {"setting_values", "state_dir"},
     "setting_values": set(),
@@ -28,8 +29,8 @@ MAY_IMPORT = {
     "lifeline": set(),
     "probes": set(),
     "shares": set(),
-    "ops": {"jobs.room", "jobs.server_check", "jobs.stores.named", "predictors.catalogue", "probes", "settings",
-            "state_dir", "lifeline"},
+    "ops": {"inference.model_info", "inference.repository", "inference.trial", "jobs.room", "jobs.server_check",
+            "jobs.stores.named", "predictors.catalogue", "probes", "settings", "state_dir", "lifeline"},
     "gunicorn": {"api.connection", "api.refusals", "api.waiting", "settings", "lifeline"},
 }
 FILES = sorted(path for part in MAY_IMPORT for path in

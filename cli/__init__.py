@@ -1,0 +1,1 @@
+"""The command line: a client of a running service, which it knows by HTTP alone."""

@@ -1,0 +1,135 @@
+"""`./punnet`: see `./punnet --help`."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cli.client import Client, Refused, Unreachable
+from cli.files import NoImage, images
+from cli.journal import Journal
+from cli.predict import Wish, predict_all, shown
+from version import VERSION
+
+AT_A_TIME, CHECK = 8, "check"
+
+
+def main() -> int:
+    options = _parser().parse_args()
+    try:
+        return options.run(options, Client(options.url, options.key))
+    except Refused as error:
+        return _failed(f"{error} (status {error.status})")
+    except (Unreachable, NoImage, OSError) as error:
+        return _failed(str(error))
+    except KeyboardInterrupt:
+        return _failed("interrupted; the same call with --resume goes on")
+
+
+def _failed(reason: str) -> int:
+    print(f"punnet: {reason}", file=sys.stderr)
+    return 1
+
+
+def predict(options: argparse.Namespace, client: Client) -> int:
+    files, parameters = images(options.files), dict(options.parameter)
+    call = {"url": options.url, "model": options.model, "parameters": parameters, "draws": options.draw is not None}
+    journal = Journal.of(call, options.resume)
+    wish = Wish(options.model, parameters, options.draw)
+    done = predict_all(client, files, wish, journal, options.at_a_time)
+    failed = shown(done, len(files), options.json)
+    journal.close()
+    return _failed(f"{failed} of {len(files)} images were not answered") if failed else 0
+
+
+def jobs(options: argparse.Namespace, client: Client) -> int:
+    if options.cancel:
+        return _print(client.cancel(options.cancel))
+    if options.id:
+        return _print(client.job(options.id))
+    table = Table("id", "state", "model", "accepted", "done", box=None, header_style="bold")
+    for job in client.jobs(limit=options.limit):
+        progress = job["progress"]
+        table.add_row(job["id"], job["state"], job["model_type"], job["created_at"],
+                      f"{progress['done']}/{progress['total']}")
+    Console().print(table)
+    return 0
+
+
+def models(options: argparse.Namespace, client: Client) -> int:
+    if len(options.name) == 2 and options.name[0] == CHECK:
+        return _own_program("ops.model_check", str(Path(options.name[1]).absolute()))
+    if options.name:
+        return _print(client.model(options.name[0]))
+    table = Table("model", "version", "state", "task", box=None, header_style="bold")
+    for model in client.models():
+        table.add_row(model["name"], model["version"], model["state"],
+                      Text(model.get("task") or model.get("reason", "")))
+    Console().print(table)
+    return 0
+
+
+def doctor(options: argparse.Namespace, client: Client) -> int:
+    return _own_program("ops.doctor")
+
+
+def _own_program(module: str, *arguments: str) -> int:
+    """What looks at this machine and not at a server: the command line itself knows HTTP alone."""
+    return subprocess.run([sys.executable, "-P", "-m", module, *arguments], check=False).returncode
+
+
+def _print(document: dict[str, Any]) -> int:
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("punnet", description="Predict images on a Punnet server, and look after it.")
+    parser.add_argument("--version", action="version", version=VERSION)
+    parser.add_argument("--url", default=_own_url(), help="of the server (%(default)s)")
+    parser.add_argument("--key", default="", help="an API key of it")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    command = commands.add_parser("predict", help="predict images, and those in folders")
+    command.add_argument("files", nargs="+", metavar="FILE")
+    command.add_argument("--model", required=True)
+    command.add_argument("-p", "--parameter", action="append", default=[], type=_pair, metavar="NAME=VALUE",
+                         help="of the task, such as threshold=0.5")
+    command.add_argument("--json", action="store_true", help="a line of JSON for each image")
+    command.add_argument("--draw", type=Path, metavar="DIR", help="also save each image with its result drawn on it")
+    command.add_argument("--resume", action="store_true", help="go on after a call that was interrupted")
+    command.add_argument("--at-a-time", type=int, default=AT_A_TIME, metavar="N", help="images (%(default)s)")
+    command.set_defaults(run=predict)
+    command = commands.add_parser("jobs", help="the newest jobs, or one of them")
+    command.add_argument("id", nargs="?")
+    command.add_argument("--limit", type=int, default=20)
+    command.add_argument("--cancel", metavar="ID")
+    command.set_defaults(run=jobs)
+    command = commands.add_parser("models", help="the models; all about one; or `check FOLDER`, without a server")
+    command.add_argument("name", nargs="*")
+    command.set_defaults(run=models)
+    commands.add_parser("doctor", help="whether this machine is fit to serve").set_defaults(run=doctor)
+    return parser
+
+
+def _own_url() -> str:
+    """Of a server on this machine."""
+    host, _, port = os.environ.get("PUNNET_BIND", "127.0.0.1:4958").rpartition(":")
+    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '[::]') else host}:{port}"  # noqa: S104
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"NAME=VALUE is expected, not {text}")
+    return name, value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""What was asked and answered already, so that a second call with --resume does no image twice."""
+
+import hashlib
+import json
+import os
+import secrets
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "punnet"
+
+
+class Journal:
+    """A file of one kind of call: the same server, model and parameters. Its first line is the run's name, from which
+    each image's Idempotency-Key is made: what was under way when a run was killed is known to the server by it."""
+
+    def __init__(self, path: Path, resume: bool) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = path.read_text().splitlines() if resume and path.is_file() else []
+        self.run = json.loads(lines[0]) if lines else secrets.token_hex(8)
+        self._done = dict(filter(None, map(_entry, lines[1:])))
+        self._file = path.open("a" if lines else "w")
+        self._lock = threading.Lock()
+        if lines:
+            self._file.write("\n")  # a kill may have cut the last line short
+        else:
+            self._write(self.run)
+
+    @classmethod
+    def of(cls, call: Mapping[str, Any], resume: bool) -> "Journal":
+        name = hashlib.sha256(json.dumps(call, sort_keys=True).encode()).hexdigest()[:16]
+        return cls(folder() / f"{name}.jsonl", resume)
+
+    def answer(self, digest: str) -> dict[str, Any] | None:
+        """What was answered for the image with this digest."""
+        return self._done.get(digest)
+
+    def note(self, digest: str, answer: Mapping[str, Any]) -> None:
+        self._write([digest, answer])
+
+    def key(self, digest: str) -> str:
+        return f"{self.run}-{digest[:32]}"
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _write(self, value: Any) -> None:
+        with self._lock:
+            self._file.write(json.dumps(value, ensure_ascii=False) + "\n")
+            self._file.flush()
+
+
+def digest(image: bytes) -> str:
+    return hashlib.sha256(image).hexdigest()
+
+
+def _entry(line: str) -> tuple[str, dict[str, Any]] | None:
+    """None for a line that a kill cut short."""
+    try:
+        found, answer = json.loads(line)
+    except ValueError:
+        return None
+    return found, answer

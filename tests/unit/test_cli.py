@@ -1,0 +1,143 @@
+"""The command line and its client, against a server of a few lines."""
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli import __main__ as program
+from cli.client import Client, Refused, Unreachable
+from cli.files import NoImage, images
+from cli.journal import Journal
+
+ANSWER = {"status": 200, "id": "1", "result": {"task": "image-classification", "predictions": [
+    {"label": "[bold]leaf", "score": 0.9}]}, "timings_ms": {"total": 12.3}}
+Reply = tuple[int, dict[str, str], Any]
+
+
+class Script(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    replies: list[Reply]
+    asked: list[tuple[str, str, dict[str, str], bytes]]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.asked.append((self.command, self.path, dict(self.headers), body))
+        status, headers, document = self.replies.pop(0) if self.replies else (200, {}, ANSWER)
+        data = json.dumps(document).encode()
+        self.send_response(status)
+        for name, value in ({"Content-Type": "application/json", "Content-Length": str(len(data))} | headers).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    do_GET = do_DELETE = do_POST
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def script() -> Iterator[type[Script]]:
+    kind = type("Scripted", (Script,), {"replies": [], "asked": []})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
+        kind.url = f"http://127.0.0.1:{server.server_port}"  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield kind
+        server.shutdown()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three images, of which two have the same bytes, and something else."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    made = tmp_path / "images"
+    made.mkdir()
+    for name, data in (("a.jpg", b"one"), ("b.PNG", b"two"), ("c.webp", b"three"), ("notes.txt", b"")):
+        (made / name).write_bytes(data)
+    return made
+
+
+def run(script: Any, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr("sys.argv", ["punnet", "--url", script.url, "--key", "secret", *arguments])
+    return program.main()
+
+
+def test_an_image_is_posted_with_the_key_and_answered(script: Any) -> None:
+    client = Client(script.url, "secret")
+    assert client.predict(b"image", "leaf", "once", threshold=0.5) == ANSWER
+    method, path, headers, body = script.asked[0]
+    assert (method, path, body) == ("POST", "/predict?model_type=leaf&threshold=0.5", b"image")
+    assert (headers["Authorization"], headers["Idempotency-Key"]) == ("Bearer secret", "once")
+
+
+def test_a_job_is_waited_for(script: Any) -> None:
+    script.replies += [(202, {}, {"status": 202, "id": "7"}), (202, {}, {"status": 202, "id": "7"}), (200, {}, ANSWER)]
+    assert Client(script.url).predict(b"image", "leaf") == ANSWER
+    assert [path for _, path, _, _ in script.asked[1:]] == ["/jobs/7/result?wait=30"] * 2
+
+
+def test_who_is_told_to_come_again_does_so(script: Any) -> None:
+    script.replies += [(status, {"Retry-After": "0"}, {}) for status in (503, 429, 409)]
+    assert Client(script.url).predict(b"image", "leaf", "once") == ANSWER
+    assert len(script.asked) == 4
+
+
+def test_a_problem_is_told(script: Any) -> None:
+    script.replies += [(415, {"Content-Type": "application/problem+json"}, {"detail": "this is a text"})]
+    with pytest.raises(Refused, match="this is a text") as raised:
+        Client(script.url).predict(b"image", "leaf")
+    assert raised.value.status == 415
+    with pytest.raises(Unreachable, match="does not answer"):
+        Client("http://127.0.0.1:1").models()
+
+
+def test_images_are_found_in_folders_once(folder: Path) -> None:
+    found = images([str(folder), str(folder / "a.jpg"), str(folder / "notes.txt")])
+    assert [path.name for path in found] == ["a.jpg", "b.PNG", "c.webp", "notes.txt"]
+    for name in ("missing.jpg", "."):
+        with pytest.raises(NoImage):
+            images([str(folder.parent / "empty" if name == "." else folder / name)])
+
+
+def test_answers_are_a_table_or_lines_of_json(script: Any, folder: Path, monkeypatch: pytest.MonkeyPatch,
+                                              capsys: pytest.CaptureFixture) -> None:
+    assert run(script, monkeypatch, "predict", str(folder), "--model", "leaf") == 0
+    assert "[bold]leaf 90%" in capsys.readouterr().out
+    script.replies += [(415, {}, {"detail": "this is a text"})]
+    assert run(script, monkeypatch, "predict", str(folder), "--model", "leaf", "--json", "--at-a-time", "1") == 1
+    printed = capsys.readouterr()
+    lines = [json.loads(line) for line in printed.out.splitlines()]
+    assert sorted(line["status"] for line in lines) == [200, 200, 415]
+    assert "1 of 3 images were not answered" in printed.err
+
+
+def test_a_second_call_does_no_image_twice(script: Any, folder: Path, monkeypatch: pytest.MonkeyPatch,
+                                           capsys: pytest.CaptureFixture) -> None:
+    script.replies += [(500, {}, {"detail": "lost"})]
+    call = ("predict", str(folder), "--model", "leaf", "--json", "--at-a-time", "1")
+    assert run(script, monkeypatch, *call) == 1
+    keys = [headers["Idempotency-Key"] for _, _, headers, _ in script.asked]
+    capsys.readouterr()
+    assert run(script, monkeypatch, *call, "--resume") == 0
+    assert [headers["Idempotency-Key"] for _, _, headers, _ in script.asked] == [*keys, keys[0]]
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert run(script, monkeypatch, *call) == 0  # without --resume all are asked again, under other keys
+    assert len({headers["Idempotency-Key"] for _, _, headers, _ in script.asked}) == 6
+
+
+def test_a_line_that_a_kill_cut_short_is_asked_again(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "run", resume=False)
+    journal.note("one", ANSWER)
+    journal.close()
+    with (tmp_path / "run").open("a") as file:
+        file.write('["two", {"sta')
+    again = Journal(tmp_path / "run", resume=True)
+    assert (again.run, again.answer("one"), again.answer("two")) == (journal.run, ANSWER, None)
+    again.note("two", ANSWER)
+    again.close()
+    assert Journal(tmp_path / "run", resume=True).answer("two") == ANSWER
