@@ -188,7 +188,10 @@ class Look:
 
     def sample(self) -> Sample:
         known = list(self._client.scan_iter(KNOWN, count=1000))
-        tombstones = sum(self._client.memory_usage(name, samples=0) or 0 for name in known)
+        with self._client.pipeline(transaction=False) as pipeline:
+            for name in known:
+                pipeline.memory_usage(name, samples=0)
+            tombstones = sum(size or 0 for size in pipeline.execute())
         memory = int(self._client.info("memory")["used_memory"])
         files, file_bytes = self._files()
         return Sample(time.monotonic() - self._began, self._client.dbsize() - len(known), memory - tombstones,

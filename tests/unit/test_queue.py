@@ -19,11 +19,13 @@ from jobs.lifetimes import RESULT
 from jobs.progress import note_progress
 from jobs.queue import JobQueue
 from jobs.recovery import requeue
+from jobs.results import LARGE_BYTES, PLACE_BYTES
 from jobs.store import FolderStore, RedisStore, make_store
+from jobs.stores.contract import RESULTS
 from jobs.turns import make_queue
 from settings import Settings
 from tests.unit.conftest import REQUEST, MakeSettings, refuse_writes, start_running, stored, work_off
-from tests.unit.fake_predictors import RESULT_JSON, FakePredictors
+from tests.unit.fake_predictors import PREDICTION, RESULT_JSON, FakePredictors
 from tests.unit.images import photo
 
 SUCCESS = Outcome(model_version="1", timings_ms={})
@@ -287,3 +289,34 @@ def test_a_promoted_job_that_was_canceled_hears_it_at_its_heartbeat(queue: JobQu
     assert not queue.heartbeat(execution)
     queue.end(execution, SUCCESS, b"{}")
     assert queue.read(record.id).state == "canceled"
+
+
+def large_job(queue: JobQueue, redis: Redis, predictors: FakePredictors) -> tuple[str, bytes]:
+    """A job that has succeeded, and its result."""
+    result = json.dumps("x" * LARGE_BYTES).encode()
+    predictors.answer = replace(PREDICTION, result=result)
+    job_id = queue.submit(REQUEST, photo()).id
+    work_off(redis, predictors)
+    return job_id, result
+
+
+def test_a_large_result_lies_in_the_store_and_only_its_place_in_the_queue_server(
+        queue: JobQueue, redis: Redis, predictors: FakePredictors) -> None:
+    job_id, result = large_job(queue, redis, predictors)
+    [name] = stored(redis, RESULTS)
+    assert (name.partition(".")[0], queue.read(job_id).result) == (job_id, result)
+    assert 0 < redis.strlen(key(DEFAULT_QUEUE, RESULT + job_id)) <= PLACE_BYTES
+    RedisStore(redis).delete(f"{RESULTS}/{name}")
+    with pytest.raises(JobExpired, match="gone from the store"):
+        queue.read(job_id)
+
+
+def test_large_results_in_the_queue_servers_memory_fill_the_queue(redis: Redis, make_settings: MakeSettings,
+                                                                  predictors: FakePredictors) -> None:
+    """A result that was promised does not go before its time for a new job."""
+    queue = JobQueue(redis, RedisStore(redis), make_settings(queue_max_mb=0.05, result_ttl_s=500))
+    job_id, _ = large_job(queue, redis, predictors)
+    with pytest.raises(QueueFull, match="PUNNET_RESULT_TTL_S") as caught:
+        JobQueue(redis, RedisStore(redis), make_settings(queue_max_mb=0.05)).submit(REQUEST, photo())
+    assert 490 < caught.value.retry_after_s <= 502
+    assert queue.read(job_id).state == "succeeded"
