@@ -3,10 +3,8 @@
 import asyncio
 import logging
 import signal
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -15,6 +13,7 @@ from redis.exceptions import RedisError
 from rq import Queue
 
 from deliveries.documents import document
+from deliveries.receivers import Receivers
 from deliveries.sender import Sender, Unreachable
 from jobs.backlog import Backlog
 from jobs.errors import JobNotFound, QueueUnavailable
@@ -26,9 +25,8 @@ from settings import Settings
 
 T = TypeVar("T")
 LOOK_S = 0.5  # between two looks for what is due
-AT_ONCE = 256  # events that are told at a time
-OF_A_RECEIVER = 16  # told to one receiver at a time: a slow one with a thousand jobs leaves room for others
-BUSY_S = 2.0  # until a receiver that has so many is told more
+AT_ONCE = 1024  # claims at a time; those in line for a receiver included
+BUSY_S = 2.0  # until a receiver that has much to hear is told more
 STOP_S = 2.0  # for what is under way when the service is stopped; the next start tells the rest again
 QUEUE_THREADS, NAME_THREADS = 4, 64  # who ask the queue server, and who ask for addresses: the latter may take long
 log = logging.getLogger(__name__)
@@ -40,7 +38,7 @@ class Deliverer:
     def __init__(self, outbox: Outbox, document: Callable[[Delivery], bytes], sender: Sender) -> None:
         self._outbox, self._document, self._sender = outbox, document, sender
         self._queue_threads = ThreadPoolExecutor(QUEUE_THREADS)
-        self._busy: Counter[str] = Counter()  # by receiver
+        self._receivers = Receivers()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
 
@@ -79,11 +77,15 @@ class Deliverer:
         delivery = await self._asked(self._outbox.delivery, job_id)
         if delivery is None:
             await self._asked(self._outbox.let_go, job_id)
-        elif self._busy[delivery.receiver] >= OF_A_RECEIVER:
-            await self._asked(self._outbox.defer, job_id, BUSY_S)
         else:
-            with self._counted(delivery.receiver):
-                made = await self._try(delivery)
+            await self._tell_in_turn(delivery)
+
+    async def _tell_in_turn(self, delivery: Delivery) -> None:
+        async with self._receivers.turn(delivery.receiver) as is_mine:
+            made = await self._try(delivery) if is_mine else None
+        if made is None:
+            await self._asked(self._outbox.defer, delivery.job_id, BUSY_S)
+        else:
             await self._asked(self._outbox.settle, delivery, made)
 
     async def _try(self, delivery: Delivery) -> Try:
@@ -96,15 +98,6 @@ class Deliverer:
             return made(error=str(error))
         log.info("job %s: %s heard of %s and said %d", delivery.job_id, delivery.receiver, delivery.event, status)
         return made(status)
-
-    @contextmanager
-    def _counted(self, receiver: str) -> Iterator[None]:
-        self._busy[receiver] += 1
-        try:
-            yield
-        finally:
-            self._busy[receiver] -= 1
-            self._busy += Counter()  # forgets who is told nothing
 
     async def _asked(self, call: Callable[..., T], *arguments: Any) -> T:
         """Ask the queue server, in a thread."""
