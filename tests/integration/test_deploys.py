@@ -29,7 +29,8 @@ defaults
   option httpchk GET /readyz
   http-check expect status 200
   option http-server-close
-  timeout connect 2s
+  timeout connect 5s
+  timeout check 5s
   timeout client 60s
   timeout server 60s
 listen punnet
