@@ -101,7 +101,7 @@ class Pool(WorkerPool):
             if is_out_of_memory(error):
                 self._make_memory()
         except OSError as error:
-            self._say(f"the state folder cannot be used: {error}")
+            self._say(f"the state folder, or the store, cannot be used: {error}")
 
     def all_workers_have_stopped(self) -> bool:
         """While stopping: after the patience, end the rest; once all are gone, requeue what they ran."""
