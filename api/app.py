@@ -29,6 +29,7 @@ from jobs.connection import subscriber_client, web_client
 from jobs.costs import SharedCosts
 from jobs.events import JobEvents
 from jobs.following import Following
+from jobs.idempotency import Claims
 from jobs.poison import SharedPoison
 from jobs.queue import JobQueue
 from jobs.store import blocks, make_store
@@ -73,7 +74,8 @@ def make_services(settings: Settings) -> Services:
     poison = SharedPoison(client, settings.queue, predictors.poison.ages_s, predictors.poison.learn)
     return Services(
         settings, Limits(settings.quick_ms, settings.inline_budget_ms), catalogue,
-        predictors, PoisonExchange(poison), costs, queue, events, following, intake, in_flight,
+        predictors, PoisonExchange(poison), costs, queue, Claims(client, settings.queue, settings.result_ttl_s), events,
+        following, intake, in_flight,
         Forms(settings, in_flight, intake), waiting, drain,
         Promotions(queue, events, waiting, costs, counting, drain.count), AccessLog(settings.log_dir / "access.log"),
         Callers(settings), Browsers.of(settings), Shares(_most_connections() / OVERDRAFT),

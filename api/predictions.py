@@ -1,86 +1,41 @@
 """POST /predict: an image in, an answer or a job out."""
 
-import hashlib
 import secrets
 import time
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from flask import Blueprint, Response, g, request
-from pydantic import BaseModel
 
-from api import accept, answers, drawings, image_header, model_name, preferences, tensors, webhooks
-from api.accept import DRAWINGS, TENSORS, Wanted
+from api import (
+    accept,
+    answers,
+    digests,
+    drawings,
+    idempotency,
+    image_header,
+    model_name,
+    preferences,
+    tensors,
+    webhooks,
+)
+from api.accept import DRAWINGS
 from api.auth import caller
 from api.body import release
+from api.calls import Accepted, Call
 from api.inline import NEVER, Attended, is_connected
-from api.preferences import Preference
-from api.problems import NotImplementedYet, UnsupportedMediaType
+from api.problems import UnsupportedMediaType
 from api.routing import Backlog, Decision, decide
 from api.services import Services, services
 from api.waits import waited_for
 from inference.errors import InferenceError, SlowToDecode
-from inference.image_info import ImageInfo
-from inference.model_info import ModelInfo
-from inference.workload import Workload, workload
-from jobs import computation
+from inference.workload import workload
 from jobs.errors import NotInTime, QueueFull, QueueUnavailable
 from jobs.job import JobRecord, JobRequest
-from jobs.webhooks import Webhook
 from predictors.client import Prediction
 
 blueprint = Blueprint("predictions", __name__)
 PATIENCE = 2.0  # budgets
 ENDING_S = 2.0  # until a worker has ended a job at its deadline
-LATER_HEADERS = ("Idempotency-Key",)
-
-
-@dataclass(frozen=True)
-class Call:
-    """A checked request: which model, which image, how to answer, and in which media type.
-
-    `arrived` is of time.monotonic; `cancel_after_s` later its caller wants no answer any more.
-    """
-
-    model_type: str
-    model: ModelInfo
-    image: bytes
-    info: ImageInfo
-    parameters: BaseModel
-    work: Workload
-    preference: Preference
-    wanted: Wanted
-    arrived: float
-    cancel_after_s: float
-    webhook: Webhook | None
-
-    @property
-    def deadline(self) -> float:
-        return self.arrived + self.cancel_after_s
-
-    @property
-    def given(self) -> dict[str, Any]:
-        """The parameters that the caller gave."""
-        return self.parameters.model_dump(exclude_unset=True)
-
-    @property
-    def tensor_type(self) -> str:
-        """The media type of plain numbers, "" for a caller who gets something else."""
-        return self.wanted.kind if self.wanted.kind in TENSORS else ""
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """A job, and what is needed of its request to answer the caller."""
-
-    record: JobRecord
-    wait_s: float
-    wanted: Wanted
-    deadline: float
-
-    @classmethod
-    def of(cls, call: Call, record: JobRecord) -> "Accepted":
-        return cls(record, call.preference.wait_s, call.wanted, call.deadline)
 
 
 @blueprint.route("/predict", methods=["OPTIONS"], provide_automatic_options=False)
@@ -97,10 +52,8 @@ def options(model_type: str | None = None) -> Response:
 def predict(model_type: str | None = None) -> Response:
     service = services()
     call = parse(service, model_type, time.monotonic())
-    preference, backlog = call.preference, Backlog(service.waiting.ms("quick"), service.waiting.ms("long"))
-    decision = decide(service.costs.predict_ms(call.work.works), backlog, service.limits, preference.mode)
-    service.counting.routed(call.model.spec.name, decision)
-    answer = submit(service, call, decision) if decision.route == "job" else run_inline(service, call, decision)
+    preference = call.preference
+    answer = act_once(service, call) if call.key else act(service, call)
     del call  # a job's image is in the store; nobody needs it here while the caller waits
     response = answer_job(service, answer) if isinstance(answer, Accepted) else answer
     if preference.applied:
@@ -115,7 +68,7 @@ def parse(service: Services, path_model: str | None, arrived: float) -> Call:
     wanted = accept.wanted(request.headers.get("Accept", ""))
     fields = service.forms.fields(request)
     values = fields.values
-    _refuse_later()
+    key = idempotency.key_of(request.headers.get("Idempotency-Key"))
     webhook = webhooks.parse(values, service.settings.webhook_private)
     model_type = model_name.asked_for(service, values.pop("model_type", None), path_model)
     model = service.catalogue.model(model_type)
@@ -134,7 +87,23 @@ def parse(service: Services, path_model: str | None, arrived: float) -> Call:
     size = None if wanted.kind in DRAWINGS else model.decoded_size(info.size, parameters)
     image_header.check_room(service, info, size)
     return Call(model_type, model, image, info, parameters, workload(model, info, parameters), preference, wanted,
-                arrived, cancel_after_s, webhook)
+                arrived, cancel_after_s, webhook, key)
+
+
+def act_once(service: Services, call: Call) -> Response | Accepted:
+    """What came of the first request with its Idempotency-Key, or what comes of this one."""
+    asked = idempotency.asked_for(call.model_type, call.parameters.model_dump(), str(call.wanted), str(call.webhook),
+                                  digests.of_image(service.intake, call.image))
+    found = idempotency.once(service, call.key, asked, lambda claim: act(service, replace(call, claim=claim)))
+    return Accepted.of(call, found) if isinstance(found, JobRecord) else found
+
+
+def act(service: Services, call: Call) -> Response | Accepted:
+    """Have it predicted while its caller waits, or make it a job."""
+    backlog = Backlog(service.waiting.ms("quick"), service.waiting.ms("long"))
+    decision = decide(service.costs.predict_ms(call.work.works), backlog, service.limits, call.preference.mode)
+    service.counting.routed(call.model.spec.name, decision)
+    return submit(service, call, decision) if decision.route == "job" else run_inline(service, call, decision)
 
 
 def run_inline(service: Services, call: Call, decision: Decision) -> Response | Accepted:
@@ -235,17 +204,5 @@ def _job(service: Services, call: Call, decision: Decision) -> JobRequest:
     return JobRequest(call.model_type, call.given, decision.predicted_ms, g.request_id,
                       len(tiles) if tiles else 1, left_s if left_s < NEVER else None,
                       caller().owner, caller().share, call.webhook, call.model.fingerprint,
-                      _computation(service, call))
-
-
-def _computation(service: Services, call: Call) -> str:
-    """Names what is computed: parameters that are given as they are by default make no other computation."""
-    image_digest = service.intake.off_loop(len(call.image), lambda: hashlib.sha256(call.image).hexdigest())
-    return computation.digest(call.model.fingerprint, call.parameters.model_dump(), image_digest)
-
-
-def _refuse_later() -> None:
-    """What the contract announces for later is never silently ignored."""
-    asked = [name for name in LATER_HEADERS if name in request.headers]
-    if asked:
-        raise NotImplementedYet(f"{asked[0]} is not built yet")
+                      call.claim,
+                      digests.of_computation(service.intake, call.model, call.parameters, call.image))

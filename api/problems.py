@@ -86,6 +86,10 @@ class Busy(ApiError):
     """No room for the request's body right now."""
 
 
+class KeyReused(ApiError):
+    """The Idempotency-Key came before, with another request."""
+
+
 class JobCanceled(ApiError):
     """The job was canceled; it has no result."""
 
@@ -114,6 +118,7 @@ PROBLEMS: dict[str, Problem] = {
     TooSlow.__name__: Problem(408, "too-slow", "The body comes too slowly"),
     job_errors.JobExpired.__name__: Problem(410, "job-expired", "The job's result has expired"),
     job_errors.ImageLost.__name__: Problem(410, "job-expired", "The job's image is not kept any more"),
+    job_errors.KeyInUse.__name__: Problem(409, "conflict", "The same request is under way"),
     JobCanceled.__name__: Problem(410, "job-canceled", "The job was canceled"),
     inference_errors.CalledOff.__name__: Problem(499, "caller-gone", "The caller hung up"),  # as nginx logs it
     TooLarge.__name__: Problem(413, "too-large", "The image is too large"),
@@ -122,6 +127,7 @@ PROBLEMS: dict[str, Problem] = {
     UnsupportedCoding.__name__: Problem(415, "unsupported-media-type", "The content coding is not unpacked here"),
     inference_errors.TooManyPixels.__name__: Problem(422, "too-many-pixels", "The image has too many pixels"),
     inference_errors.BadParameter.__name__: Problem(422, "bad-parameter", "A parameter is wrong"),
+    KeyReused.__name__: Problem(422, "bad-parameter", "A parameter is wrong"),
     job_errors.QueueFull.__name__: Problem(429, "queue-full", "The queue is full"),
     inference_errors.InferenceFailed.__name__: Problem(500, "inference-failed", "The inference failed"),
     inference_errors.PoisonImage.__name__: Problem(500, "poison-image", "The image ends who computes it"),
@@ -175,7 +181,7 @@ def _answer(error: Exception) -> Response:
     time.sleep(0)  # gevent's: a connection that is refused again and again lets the others in
     problem = _problem_for(error)
     response = render(problem, _detail(error))
-    if problem.status in (429, 503):
+    if problem.status in (409, 429, 503):
         response.headers["Retry-After"] = str(round(getattr(error, "retry_after_s", RETRY_AFTER_S)))
     response.headers.update(getattr(error, "headers", {}))
     if isinstance(error, MethodNotAllowed):
@@ -193,9 +199,13 @@ def _problem_for(error: Exception) -> Problem:
     return INTERNAL
 
 
+def kind_of(error: Exception) -> str:
+    """The name by which an error is known here, "" where it is not."""
+    return next((kind.__name__ for kind in type(error).__mro__ if kind.__name__ in PROBLEMS), "")
+
+
 def _known(error: Exception) -> Problem | None:
-    kinds = (kind.__name__ for kind in type(error).__mro__)
-    return next((PROBLEMS[kind] for kind in kinds if kind in PROBLEMS), None)
+    return PROBLEMS.get(kind_of(error))
 
 
 def _detail(error: Exception) -> str:

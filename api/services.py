@@ -20,6 +20,7 @@ from api.routing import Limits
 from api.waiting import Waiting
 from jobs.events import JobEvents
 from jobs.following import Following
+from jobs.idempotency import Claims
 from jobs.queue import JobQueue
 from jobs.totals import QueueTotals
 from metrics.numbers import Numbers
@@ -40,6 +41,7 @@ class Services:
     poison: PoisonExchange
     costs: Costs
     queue: JobQueue
+    claims: Claims
     events: JobEvents
     following: Following
     intake: Intake

@@ -77,7 +77,7 @@ def _small(address: Address, seed: int, options: Options) -> dict[str, Any]:
 def _large(address: Address, floor: Floor, options: Options) -> dict[str, float]:
     work, seconds = Work(images.photographs(LARGE), DETECTOR), options.seconds(LARGE_S)
     requests = [multipart(f"/models/{DETECTOR}/predict", images.apart(image), {"mode": "sync"})
-                for image in work.images * CONNECTIONS]
+                for _ in range(CONNECTIONS) for image in work.images]
     return {"floor_per_s": floor.run(work, seconds).per_s,
             "large_per_s": closed_loop(address, requests, CONNECTIONS, seconds).per_s}
 

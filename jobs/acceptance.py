@@ -16,8 +16,9 @@ from rq.utils import now
 from jobs import computation, webhooks
 from jobs.backlog import Backlog
 from jobs.doubts import Doubts
-from jobs.errors import QueueUnavailable
+from jobs.errors import KeyInUse, QueueUnavailable
 from jobs.execution import begin, owner_of, register, send_stop
+from jobs.idempotency import Claim
 from jobs.images import Images
 from jobs.index import NUMBERED, forget_accepted, index_of
 from jobs.job import JobRequest
@@ -36,14 +37,22 @@ RETRIES = 3
 # which may have been frozen meanwhile, takes nothing that reaches it later than that.
 TAKEN_WITHIN_S = 0.8
 # KEYS: those of COMMON; the job's hash, RQ's set of queues, and its list of what workers have just taken; its owner's
-# list of jobs, how many there ever were, and those that ask for the same computation.
+# list of jobs, how many there ever were, and those that ask for the same computation, and the claim of
+# idempotency.py that the job takes the place of.
 # ARGV: the job; its caller, bytes and predicted ms, and those as one entry; until when it may be taken, by the server's
-# clock; "taken" for one that runs already; names and values of the job's hash.
+# clock; "taken" for one that runs already; the token of the claim, and for how many seconds the job has its place;
+# names and values of the job's hash.
 # In the turn of its caller a job may come before others: what is accepted, but comes after it, is not to be waited for.
 ACCEPT = COMMON + """
 local job, caller, bytes, predicted_ms, now = ARGV[1], ARGV[2], ARGV[3], ARGV[4], redis.call('TIME')
 if now[1] + now[2] / 1000000 > tonumber(ARGV[6]) then return 0 end
-redis.call('HSET', KEYS[7], unpack(ARGV, 8))
+if ARGV[8] ~= '' then
+  if redis.call('HGET', KEYS[13], 'token') ~= ARGV[8] then return -1 end
+  redis.call('HDEL', KEYS[13], 'token')
+  redis.call('HSET', KEYS[13], 'job', job)
+  redis.call('EXPIRE', KEYS[13], ARGV[9])
+end
+redis.call('HSET', KEYS[7], unpack(ARGV, 10))
 redis.call('SADD', KEYS[8], queue)
 local jobs = redis.call('HLEN', callers)
 local backlog_ms = math.max(0, tonumber(redis.call('GET', accepted) or 0) - tonumber(redis.call('GET', ended) or 0))
@@ -93,7 +102,7 @@ class Acceptance:
         try:
             return _begun(self._queue, job_id, owner)
         except (RedisError, QueueUnavailable):
-            self._doubts.add(job_id)
+            self._doubt(job_id, request)
             raise
 
     def _look(self, request: JobRequest, image_bytes: int) -> Look:
@@ -107,11 +116,20 @@ class Acceptance:
         job = self._job(request, look.now_s)
         try:
             self._in_thread(lambda: self._images.put(job.id, image))
-            write(self._queue, job, request.caller, len(image), latest_s(look), runs)
+            write(self._queue, job, request, len(image), latest_s(look), runs)
+        except KeyInUse:
+            self._in_thread(lambda: self._images.delete(job.id))
+            raise
         except (RedisError, QueueUnavailable):
-            self._doubts.add(job.id)
+            self._doubt(job.id, request)
             raise
         return job.id
+
+    def _doubt(self, job_id: str, request: JobRequest) -> None:
+        """The job may have been accepted though its caller is told otherwise. With an Idempotency-Key it stays: by the
+        key its caller gets it when he tries again."""
+        if request.claim is None:
+            self._doubts.add(job_id)
 
     def _take_back(self, job_id: str) -> None:
         take_back(self._queue, job_id)
@@ -136,21 +154,26 @@ def latest_s(look: Look) -> float:
     return look.now_s + (time.monotonic() - look.heard_at) + TAKEN_WITHIN_S
 
 
-def write(queue: Turns, job: Job, caller: str, image_bytes: int, latest: float, runs: bool) -> None:
+def write(queue: Turns, job: Job, request: JobRequest, image_bytes: int, latest: float, runs: bool) -> None:
     """Write down a job and count it in. One that `runs` already is not queued: it is as if a worker had taken it.
 
     Raises:
         QueueUnavailable: the queue server was reached too late, and took nothing.
+        KeyInUse: the request lost its claim to its Idempotency-Key.
         RedisError: it took nothing, or its answer is lost.
     """
+    caller, claim = request.caller, request.claim or Claim("", "")
     predicted_ms = f"{job.meta['predicted_ms']:.3f}"
     job.enqueued_at = now()
     fields = [part for pair in job.to_dict().items() for part in pair]
     taken = run(queue.connection, ACCEPT, queue, job.id, caller, image_bytes, predicted_ms,
-                entry(caller, image_bytes, predicted_ms), latest, "taken" if runs else "queued", *fields,
+                entry(caller, image_bytes, predicted_ms), latest, "taken" if runs else "queued",
+                claim.token, job.result_ttl or 1, *fields,
                 more_keys=(job.key, queue.redis_queues_keys, queue.intermediate_queue_key,
                            index_of(owner_of(job), queue.name), key(queue.name, NUMBERED),
-                           computation.asking_key(job)))
+                           computation.asking_key(job), claim.name))
+    if taken < 0:
+        raise KeyInUse
     if not taken:
         raise QueueUnavailable(AWAY)
 

@@ -21,6 +21,13 @@ class NotInTime(JobError):
     """The job could not begin before its caller's deadline; it was not accepted."""
 
 
+class KeyInUse(JobError):
+    """The first request with this Idempotency-Key is still under way."""
+
+    def __init__(self) -> None:
+        super().__init__("the first request with this Idempotency-Key is under way; try again in a few seconds")
+
+
 class JobNotFound(JobError):
     """No job has, or lately had, this id."""
 

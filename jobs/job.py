@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from jobs.idempotency import Claim
 from jobs.webhooks import Webhook
 
 State = Literal["queued", "processing", "succeeded", "failed", "canceled"]
@@ -33,6 +34,7 @@ class JobRequest:
     caller: str = ""
     webhook: Webhook | None = None
     fingerprint: str = ""
+    claim: Claim | None = None
     computation: str = ""  # jobs with the same one are joined: see computation.py
 
     @property

@@ -69,7 +69,7 @@ def check(answer: TestResponse, status: int, slug: str) -> dict[str, Any]:
     (raw(content_type="text/plain"), 415, "unsupported-media-type"),
     (raw(image=png_header(20_000, 10_000)), 422, "too-many-pixels"),
     (raw("model_type=leaf&top_k=x"), 422, "bad-parameter"), (raw("model_type=leaf&topk=1"), 422, "bad-parameter"),
-    (raw(Idempotency_Key="x"), 501, "not-implemented"),
+    (raw(Idempotency_Key="two words"), 400, "bad-request"),
     (raw("model_type=leaf&webhook=http://x"), 422, "bad-parameter"),
 ])
 def test_a_problem_is_told_as_the_contract_says(make_client: MakeClient, call: Call, status: int, slug: str) -> None:
@@ -178,7 +178,7 @@ def test_slugs_and_statuses_are_those_of_the_contract() -> None:
     assert {problem.slug: problem.status for problem in PROBLEMS.values()} == {
         "bad-request": 400, "unauthorized": 401, "forbidden": 403, "not-found": 404, "model-not-found": 404,
         "image-not-found": 404, "job-not-found": 404, "method-not-allowed": 405, "not-acceptable": 406, "too-slow": 408,
-        "job-expired": 410, "job-canceled": 410, "too-large": 413, "unsupported-image": 415,
+        "conflict": 409, "job-expired": 410, "job-canceled": 410, "too-large": 413, "unsupported-image": 415,
         "unsupported-media-type": 415, "too-many-pixels": 422, "bad-parameter": 422, "queue-full": 429,
         "caller-gone": 499, "inference-failed": 500, "poison-image": 500, "worker-lost": 500,
         "not-implemented": 501, "starting": 503, "model-loading": 503,
