@@ -26,6 +26,10 @@ PREDICTING = (400, *KEYED, 404, 406, 408, 410, 413, 415, 422, 429, 500, 503, 504
 PICTURES = {kind: {"schema": parameters.BINARY} for kind in (*DRAWINGS, *TENSORS)}
 TEXT: Schema = {"schema": {"type": "string"}}
 ACCEPTED = ("Location", "Retry-After")
+EVENT: Schema = {"schema": {"type": "object", "required": ["id", "event", "data"], "properties": {
+    "id": {"type": "string"}, "event": {"type": "string", "enum": ["state", "progress", "done"]},
+    "data": {"type": "string", "contentMediaType": "application/json",
+             "contentSchema": {"$ref": parameters.SCHEMA.format(model=Job.__name__)}}}}}
 TIMED = ("Server-Timing", "Vary")
 OF_A_JOB = ("show_job", "show_result", "follow_job", "cancel_job")
 
@@ -82,8 +86,8 @@ OPERATIONS = (
                202: Answer("The job has not ended.", Job, headers=ACCEPTED)},
               tuple(status for status in PREDICTING if status != 429), [parameters.JOB_ID, parameters.WAIT]),
     Operation("get", "/jobs/{job_id}/events", "follow_job", "Jobs", "What happens to a job, as Server-Sent Events",
-              {200: Answer("`state`, `progress` and `done`, each with the job as data, and an id.", None,
-                           {"text/event-stream": TEXT}, ("Cache-Control",)),
+              {200: Answer("Events, each with the job as data; comments between them keep the connection awake.", None,
+                           {"text/event-stream": EVENT}, ("Cache-Control",)),
                204: Answer("The job has ended, and the caller knows it.")}, (*KEYED, 404, 410, 503),
               [parameters.JOB_ID, parameters.LAST_EVENT_ID]),
     Operation("get", "/jobs/{job_id}/deliveries", "list_deliveries", "Jobs", "What became of a job's webhook",

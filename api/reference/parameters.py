@@ -25,7 +25,7 @@ TYPES: tuple[type[BaseModel], ...] = (*PARAMETERS.values(), InstanceParameters, 
                                       Style)
 BINARY: Schema = {"type": "string", "format": "binary"}
 ID = {"type": "string", "pattern": "^[0-9A-Za-z-]+$", "minLength": 1, "maxLength": 64}
-DURATION = r"^(\d{1,6}h)?(\d{1,6}m)?(\d{1,9}(\.\d{1,6})?s)?(\d{1,9}ms)?$|^\d{1,9}(\.\d{1,6})?$"
+DURATION = r"^(?=.*[1-9])(\d{1,6}h)?(\d{1,6}m)?(\d{1,9}(\.\d{1,6})?(s|$))?(\d{1,9}ms)?$"
 NAMES = "|".join(EVENTS)
 MEANINGS = {
     "top_k": "At most so many predictions, the best ones.",
@@ -78,7 +78,7 @@ def bodies() -> dict[str, Schema]:
     return {
         "UploadedImage": _form("img_file", BINARY, "The image; the part may also be named image, file or data."),
         "ImageByPath": _form("img_file", {"type": "string"}, "A path below PUNNET_IMAGE_ROOT."),
-        "ImageAsText": _form("image", {"type": "string", "contentEncoding": "base64"},
+        "ImageAsText": _form("image", {"type": "string", "format": "byte", "contentEncoding": "base64"},
                              "The image in base64, or as a data: URL; the field may also be named file or data.")}
 
 
@@ -116,7 +116,8 @@ LIST = [
     {"name": "model_type", "in": "query", "schema": {"type": "string"}, "description": "Of this model."},
     {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "default": LIMIT}, "description":
      f"So many, at most {MOST}."},
-    {"name": "before", "in": "query", "schema": ID, "description": "Those accepted before the job with this id."}]
+    {"name": "before", "in": "query", "schema": {"type": "string"},
+     "description": "Those accepted before the job with this id."}]
 
 
 def _form(name: str, image: Schema, meaning: str) -> Schema:
