@@ -77,7 +77,7 @@ def bodies() -> dict[str, Schema]:
     """Forms and objects that carry an image, by their names among the components."""
     return {
         "UploadedImage": _form("img_file", BINARY, "The image; the part may also be named image, file or data."),
-        "ImageByPath": _form("img_file", {"type": "string"}, "A path below PUNNET_IMAGE_ROOT."),
+        "ImageByPath": _form("img_file", {"type": "string", "minLength": 1}, "A path below PUNNET_IMAGE_ROOT."),
         "ImageAsText": _form("image", {"type": "string", "format": "byte", "contentEncoding": "base64"},
                              "The image in base64, or as a data: URL; the field may also be named file or data.")}
 
