@@ -31,7 +31,8 @@ class Client:
     jobs: list[str] = field(default_factory=list)
 
     def send(self, number: int) -> None:
-        method, path, call = self.kinds()[number % len(self.kinds())]
+        kinds = self.kinds(number)
+        method, path, call = kinds[number % len(kinds)]
         try:
             answer = call()
         except (OSError, HTTPException):
@@ -43,11 +44,12 @@ class Client:
         elif answer.status == 202 and method == "POST":
             self.jobs.append(answer.json["id"])
 
-    def kinds(self) -> list[tuple[str, str, Callable[[], Answer]]]:
+    def kinds(self, number: int) -> list[tuple[str, str, Callable[[], Answer]]]:
         server, job = self.server, self.jobs[-1] if self.jobs else "none"
         predict = ("POST", "/predict")
         return [
-            (*predict, lambda: server.predict(leaf())), (*predict, lambda: server.predict(leaf(), mode="async")),
+            (*predict, lambda: server.predict(leaf())),
+            (*predict, lambda: server.predict(leaf(60 + number), mode="async")),  # no two jobs are the same
             (*predict, lambda: server.predict(leaf(), top_k="0")), (*predict, lambda: server.predict(b"no image")),
             (*predict, lambda: server.predict(leaf(), "nobody")),
             ("POST", "/models/{model_type}/predict", lambda: server.request(
