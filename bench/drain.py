@@ -73,7 +73,7 @@ def _round(service: Service, floor: Floor, options: Options) -> dict[str, Any]:
 
 
 def _drained_per_s(service: Service, model: str, leaves: list[bytes], count: int) -> float:
-    requests = [multipart(f"/models/{model}/predict", leaves[number % len(leaves)], {"mode": "async"})
+    requests = [multipart(f"/models/{model}/predict", images.apart(leaves[number % len(leaves)]), {"mode": "async"})
                 for number in range(count)]
     with _suspended(_socket(service)):
         load = each_once(service.address, requests, CONNECTIONS)
