@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from settings import ROOT
+from tests.integration.network import unchanged
 from tests.integration.server import Server, wait_until
 from tests.onnx_models import sleeper
 
@@ -50,6 +51,12 @@ def chromium() -> Iterator[Browser]:
         browser = driver.chromium.launch(executable_path=path, args=["--no-proxy-server"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(autouse=True)
+def unchanged_network() -> Iterator[None]:
+    with unchanged():
+        yield
 
 
 @pytest.fixture

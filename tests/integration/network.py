@@ -1,12 +1,18 @@
 """Machines for a test: network namespaces of this one, joined by a bridge. Root alone may make them."""
 
 import contextlib
+import fcntl
 import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
+
+from tests.locks import locked
+
+CHANGES = Path(__file__)  # is locked by who changes the machine's links
 
 
 @dataclass
@@ -47,10 +53,19 @@ class Network:
         _ip("link", "set", f"{self._bridge}v{list(self.machines).index(name) + 1}", state)
 
 
+def unchanged() -> contextlib.AbstractContextManager[None]:
+    """Meanwhile no test changes the machine's links: Chromium gives up its requests when it sees new ones."""
+    return locked(CHANGES, fcntl.LOCK_SH)
+
+
 @contextlib.contextmanager
 def network() -> Iterator[Network]:
     """Of no machines yet. Skips a test where it cannot be made."""
-    made = Network()
+    with locked(CHANGES, fcntl.LOCK_EX):
+        yield from _made(Network())
+
+
+def _made(made: Network) -> Iterator[Network]:
     try:
         _ip("link", "add", made._bridge, "type", "bridge")
         _ip("addr", "add", f"10.213.{made.number}.254/24", "dev", made._bridge)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
+from tests.integration.network import unchanged
 from tests.integration.server import Server, web_beside
 
 REBOUND = "rebound.example"
@@ -83,7 +84,7 @@ def test_a_page_of_another_origin_can_do_what_the_operator_allows(server: Server
                                                                   tmp_path: Path) -> None:
     page_of_others = f"http://localhost:{elsewhere}"
     allowing = web_beside(server, tmp_path, CORS_ORIGINS=page_of_others, API_KEYS=f"page:{KEY}")
-    with browser_page() as page, allowing as open_server:
+    with unchanged(), browser_page() as page, allowing as open_server:
         for place in (page_of_others, f"http://127.0.0.1:{elsewhere}"):
             page.goto(place)
             _check_that_nothing_is_let(page, server)
