@@ -37,12 +37,15 @@ class Drain:
             raise Draining("the service is about to be stopped: send requests elsewhere")
         self.check()
 
-    def start(self) -> None:
-        """Look for the file in a thread; after a fork, never before."""
-        threading.Thread(target=self._watch, name="drain", daemon=True).start()
+    def start(self, is_staying: Callable[[], bool] = lambda: True) -> None:
+        """Look for the file in a thread; after a fork, never before. `is_staying` turns false where gunicorn replaces
+        this process alone: who waits is let go then too."""
+        threading.Thread(target=self._watch, args=(is_staying,), name="drain", daemon=True).start()
 
-    def _watch(self) -> None:
+    def _watch(self, is_staying: Callable[[], bool]) -> None:
         while not self._state.draining.exists():
+            if not is_staying():
+                self._end_waits()
             time.sleep(LOOK_S)
         self.leaving = True
         while _text(self._state.draining) == LEAVING:

@@ -1,5 +1,6 @@
 """What the views of one web process work with, and when each part comes to life."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from flask import current_app
@@ -59,14 +60,15 @@ class Services:
     counting: Counting
     totals: QueueTotals
 
-    def start(self) -> None:
-        """Start threads, greenlets and connections: after the fork, never before."""
+    def start(self, is_staying: Callable[[], bool] = lambda: True) -> None:
+        """Start threads, greenlets and connections: after the fork, never before. `is_staying` says until when gunicorn
+        does not replace this process."""
         self.numbers.start("web process")
         self.intake.start()
         self.waiting.start()
         self.events.start()
         self.following.start()
-        self.drain.start()
+        self.drain.start(is_staying)
         self.costs.start()
         self.poison.start()
 

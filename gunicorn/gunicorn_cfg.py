@@ -107,4 +107,4 @@ def post_worker_init(worker: Any) -> None:
     worker.timeout_ctx = _silence
     worker.handle_error = partial(handle_error, url_prefix=_settings.url_prefix,
                                   count=service.counting.unread)
-    service.start()
+    service.start(lambda: worker.alive)

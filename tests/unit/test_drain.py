@@ -40,3 +40,14 @@ def test_who_leaves_says_so_before_new_work_is_refused(tmp_path: Path) -> None:
         drain.check()
     until((state.drained / str(os.getpid())).exists)
     assert let_go == [True]
+
+
+def test_a_process_that_is_replaced_lets_its_waiting_callers_go(tmp_path: Path) -> None:
+    let_go, staying = list[bool](), [True]
+    drain = Drain(StateDir(tmp_path), lambda: let_go.append(True))
+    drain.start(lambda: staying[0])
+    time.sleep(0.2)
+    assert not let_go
+    staying[0] = False
+    until(lambda: bool(let_go))
+    assert not drain.active
