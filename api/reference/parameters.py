@@ -109,6 +109,9 @@ REQUEST_ID = header("X-Request-ID", "What the request is called in its answer an
 PREFER = header("Prefer", "`respond-async`, `wait=N`, or both (RFC 7240); `mode` beats it.")
 CANCEL_AFTER = header("Cancel-After", "As `timeout`, which beats it.",
                       {"type": "string", "pattern": DURATION, "minLength": 1})
+IDEMPOTENCY_KEY = header("Idempotency-Key", "The same request with the same key, sent again within "
+                         "PUNNET_RESULT_TTL_S, gets the same job or answer.",
+                         {"type": "string", "pattern": "^[A-Za-z0-9_.:-]{1,255}$"})
 LAST_EVENT_ID = header("Last-Event-ID", "The newest event that the caller has.")
 LIST = [
     {"name": "state", "in": "query", "schema": {"type": "string", "enum": list(STATES)},
