@@ -13,7 +13,8 @@ pytestmark = pytest.mark.alone
 BACK_S, ANSWERED_S = 5, 15
 CORES = available_cores()
 ALL = {"supervisord": 1, "valkey": 1, "predictors' parent": 1, "template": 1, "quick predictor": CORES,
-       "long predictor": CORES, "job predictor": 1, "worker pool": 1, "worker": 1, "gunicorn": 1, "web process": 2}
+       "long predictor": CORES, "job predictor": 1, "worker pool": 1, "worker": 1, "deliverer": 1, "gunicorn": 1,
+       "web process": 2}
 
 
 def counts(server: Server) -> dict[str, int]:
