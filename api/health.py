@@ -20,10 +20,10 @@ def livez() -> Response:
 @blueprint.get("/readyz")
 def readyz() -> Response:
     service = services()
-    probes.note(service.settings.state.probes, request.remote_addr or "")
     service.drain.check_ready()
     if not service.catalogue.is_ready:
         raise Starting("models are still being loaded; try again in a few seconds")
+    probes.note(service.settings.state.probes, request.remote_addr or "")  # who only waits for a start asks no more
     return answers.json({"status": "ready"})
 
 
