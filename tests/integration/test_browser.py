@@ -1,6 +1,7 @@
 """A real browser, whose page is of another origin than the service."""
 
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
+from settings import ROOT
+from tests.integration.images import leaf
 from tests.integration.network import unchanged
 from tests.integration.server import Server, web_beside
 
@@ -124,5 +127,14 @@ def _check_that_all_is_let(page: Page, server: Server) -> None:
     assert (answer["status"], "healthy" in answer["body"]) == (200, True)
     job = page.evaluate(CALL, [f"{url}/predict", with_key | {"body": JOB["body"]}])
     assert (job["status"], job["location"].startswith("/jobs/")) == (202, True)
+    assert "healthy" in {one["label"] for one in page.evaluate(_readme_javascript(url), list(leaf()))}
     gone = page.evaluate(CALL, [url + job["location"], {"method": "DELETE", "headers": {"X-API-Key": KEY}}])
     assert gone["status"] == 200
+
+
+def _readme_javascript(url: str) -> str:
+    """The example of the README, with a key, and the bytes of an image in place of a chosen file."""
+    [code] = re.findall(r"^```js\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    code = code.replace("http://localhost:4958", url).replace("{method:", f'{{headers: {{"X-API-Key": "{KEY}"}}, method:')
+    file = "const file = new Blob([new Uint8Array(bytes)])"
+    return f"async (bytes) => {{ {file}; {code} return answer.result.predictions }}"

@@ -4,6 +4,8 @@ import json
 import re
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from tests.integration.server import Server
 
 README = (ROOT / "README.md").read_text()
 LINES = [line for line in re.findall(r"^curl .*$", README, re.MULTILINE) if "HOST" not in line]
+COMMANDS = re.findall(r"^\./punnet .*$", README, re.MULTILINE)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
@@ -28,7 +31,25 @@ def test_a_curl_line_of_the_readme_works(server: Server, line: str) -> None:
 
 
 def test_the_readme_has_lines_to_try() -> None:
-    assert len(LINES) >= 7
+    assert (len(LINES), len(COMMANDS)) >= (7, 5)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_line_of_the_command_line_works(server: Server, tmp_path: Path, line: str) -> None:
+    done = subprocess.run(["bash", "-c", line.replace(" drawings", f" {tmp_path}/drawings")], cwd=ROOT,
+                          env=server.environment | {"XDG_CACHE_HOME": str(tmp_path)}, capture_output=True, text=True,
+                          check=True)
+    assert done.stdout
+    if "--draw" in line:
+        assert {path.suffix for path in (tmp_path / "drawings").iterdir()} == {".png"}
+        assert {json.loads(printed)["status"] for printed in done.stdout.splitlines()} == {200}
+
+
+def test_the_lines_of_python_work(server: Server) -> None:
+    [code] = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", code.replace("localhost:4958", f"localhost:{server.port}")], cwd=ROOT,
+                          capture_output=True, text=True, check=True)
+    assert "healthy" in done.stdout
 
 
 @pytest.mark.parametrize("path", re.findall(r"\]\(([^)#:]+)\)", README))

@@ -35,7 +35,7 @@ class Script(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    do_GET = do_DELETE = do_POST
+    do_GET = do_DELETE = do_POST  # noqa: N815 (names of the library)
 
     def log_message(self, *_: object) -> None:
         pass
