@@ -135,6 +135,7 @@ def _check_that_all_is_let(page: Page, server: Server) -> None:
 def _readme_javascript(url: str) -> str:
     """The example of the README, with a key, and the bytes of an image in place of a chosen file."""
     [code] = re.findall(r"^```js\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    code = code.replace("http://localhost:4958", url).replace("{method:", f'{{headers: {{"X-API-Key": "{KEY}"}}, method:')
+    code = code.replace("http://localhost:4958", url)
+    code = code.replace("{method:", f"{{headers: {{'X-API-Key': '{KEY}'}}, method:")
     file = "const file = new Blob([new Uint8Array(bytes)])"
     return f"async (bytes) => {{ {file}; {code} return answer.result.predictions }}"
