@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     state_dir: Path = Field(Path("var"), description="pid files, sockets, the queue's data, waiting images")
     log_dir: Path = Field(Path("gunicorn"), description="access, error, predictors, worker and supervisor .log")
     log_level: Literal["all", "debug", "info", "warning", "error", "critical"] = "info"
+    log_format: Literal["text", "json"] = Field("text", description="json: one object a line")
     models_dir: Path = Field(Path("models"), description="the model repository")
     image_root: Path | None = Field(Path("samples"), description="the folder img_file=<path> may name")
     redis_url: Annotated[str, AfterValidator(setting_values.redis_url)] = Field(

@@ -77,7 +77,8 @@ def make_services(settings: Settings) -> Services:
         predictors, PoisonExchange(poison), costs, queue, Claims(client, settings.queue, settings.result_ttl_s), events,
         following, intake, in_flight,
         Forms(settings, in_flight, intake), waiting, drain,
-        Promotions(queue, events, waiting, costs, counting, drain.count), AccessLog(settings.log_dir / "access.log"),
+        Promotions(queue, events, waiting, costs, counting, drain.count),
+        AccessLog(settings.log_dir / "access.log", settings.log_format),
         Callers(settings), Browsers.of(settings), Shares(_most_connections() / OVERDRAFT),
         Shares(_most_connections() / 2),  # of those that wait: with an overdraft there is still room for others
         numbers, counting, QueueTotals(client, settings))

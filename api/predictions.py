@@ -19,6 +19,7 @@ from api import (
     webhooks,
 )
 from api.accept import DRAWINGS
+from api.access_log import tell
 from api.auth import caller
 from api.body import release
 from api.calls import Accepted, Call
@@ -103,6 +104,8 @@ def act(service: Services, call: Call) -> Response | Accepted:
     backlog = Backlog(service.waiting.ms("quick"), service.waiting.ms("long"))
     decision = decide(service.costs.predict_ms(call.work.works), backlog, service.limits, call.preference.mode)
     service.counting.routed(call.model.spec.name, decision)
+    tell(request.environ, model=call.model.spec.name, route=decision.route,
+         predicted_ms=round(decision.predicted_ms, 1))
     return submit(service, call, decision) if decision.route == "job" else run_inline(service, call, decision)
 
 
@@ -187,6 +190,7 @@ def answer_inline(service: Services, call: Call, decision: Decision, prediction:
 
 def answer_job(service: Services, job: Accepted) -> Response:
     """202; for a caller who wants to wait, the result if it comes meanwhile."""
+    tell(request.environ, job=job.record.id)
     if job.wait_s == 0:
         return answers.accepted(job.record)
     release(request.environ, service.in_flight)

@@ -5,7 +5,6 @@ from gevent import Timeout, monkey
 monkey.patch_all()  # before anything else is imported: the app is imported before the fork, in the arbiter
 
 import gc  # noqa: E402
-import logging  # noqa: E402
 import random  # noqa: E402
 import socket  # noqa: E402
 import sys  # noqa: E402
@@ -15,6 +14,7 @@ from typing import Any  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import logs  # noqa: E402
 from lifeline import die_with_parent  # noqa: E402
 from settings import CONNECTIONS as _CONNECTIONS  # noqa: E402
 from settings import MEGA as _MEGA  # noqa: E402
@@ -22,8 +22,7 @@ from settings import load_settings  # noqa: E402
 
 _settings = load_settings()
 # What the app logs goes to standard error, which gunicorn captures into its error log.
-logging.basicConfig(level=_settings.logging_level.upper(),
-                    format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
+logs.configure(_settings.logging_level, _settings.log_format)
 
 bind = _settings.bind
 worker_class = "gevent"
@@ -40,6 +39,12 @@ errorlog = str(_settings.log_dir / "error.log")
 capture_output = True
 control_socket_disable = True  # its default is one socket per user: two instances would share it
 proc_name = "punnet"
+
+
+def on_starting(server: Any) -> None:
+    """gunicorn's own lines in our form, where that is JSON."""
+    for handler in server.log.error_log.handlers if _settings.log_format == "json" else ():
+        handler.setFormatter(logs.formatter(_settings.log_format))
 
 
 def when_ready(server: Any) -> None:

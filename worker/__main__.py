@@ -1,6 +1,5 @@
 """`python -m worker`: fork the workers and watch them. They hold no model: predictors compute for them."""
 
-import logging
 import os
 import sys
 import uuid
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from redis import Redis
 
+import logs
 from jobs.connection import worker_client
 from jobs.costs import SharedCosts
 from jobs.housekeeping import Housekeeping, most_kept_bytes
@@ -27,14 +27,13 @@ from worker.deliverer import DelivererProcess
 from worker.pool import Pool
 from worker.tasks import Tasks
 
-LOG_FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
 NICENESS = 10  # inline calls come first
 
 
 def main() -> None:
     settings = load_settings()
     os.nice(NICENESS)
-    logging.basicConfig(level=settings.logging_level.upper(), format=LOG_FORMAT, stream=sys.stdout)
+    logs.configure(settings.logging_level, settings.log_format, sys.stdout)
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     for folder in (settings.state.spool, settings.state.ended, settings.state.results):
         folder.mkdir(exist_ok=True)

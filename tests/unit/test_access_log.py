@@ -1,11 +1,12 @@
 import itertools
+import json
 import re
 import time
 from pathlib import Path
 
 import pytest
 
-from api.access_log import ARRIVED_KEY, AccessLog, without_webhook
+from api.access_log import ARRIVED_KEY, AccessLog, tell, without_webhook
 
 ENVIRON = {"REMOTE_ADDR": "127.0.0.1", "REQUEST_METHOD": "POST", "RAW_URI": "/predict", "SERVER_PROTOCOL": "HTTP/1.1",
            "HTTP_USER_AGENT": 'a "quoted" client', ARRIVED_KEY: 0.0}
@@ -16,6 +17,26 @@ def test_a_request_is_one_line_with_its_id(tmp_path: Path) -> None:
     line = (tmp_path / "access.log").read_text()
     assert re.fullmatch(r'127\.0\.0\.1 \[[^]]+\] "POST /predict HTTP/1\.1" 200 457 \d+us '
                         r'"a \'quoted\' client" abc\n', line)
+
+
+def test_what_was_decided_stands_behind_it(tmp_path: Path) -> None:
+    environ = {**ENVIRON}
+    tell(environ, model="leaf", route="job", predicted_ms=612.5)
+    tell(environ, job="7")
+    AccessLog(tmp_path / "access.log").write(environ, "202 Accepted", 457, "abc")
+    assert (tmp_path / "access.log").read_text().endswith(" abc model=leaf route=job predicted_ms=612.5 job=7\n")
+
+
+def test_a_request_is_an_object_where_that_is_wanted(tmp_path: Path) -> None:
+    environ = {**ENVIRON, "RAW_URI": "/predict?webhook=s3cret", ARRIVED_KEY: time.perf_counter() - 1}
+    tell(environ, model="잎", route="quick", predicted_ms=8.5)
+    AccessLog(tmp_path / "access.log", "json").write(environ, "200 OK", 457, "abc")
+    told = json.loads((tmp_path / "access.log").read_text())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told.pop("time"))
+    assert 1000 <= told.pop("ms") < 5000
+    assert told == {"client": "127.0.0.1", "method": "POST", "target": "/predict?webhook=...", "protocol": "HTTP/1.1",
+                    "status": 200, "bytes": 457, "agent": 'a "quoted" client', "request_id": "abc", "model": "잎",
+                    "route": "quick", "predicted_ms": 8.5}
 
 
 @pytest.mark.parametrize(("target", "logged"), [

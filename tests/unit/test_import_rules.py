@@ -9,15 +9,15 @@ from settings import ROOT
 from tests.unit.test_numpy_free import NUMPY_FREE
 
 PARTS = {"api", "cli", "deliveries", "inference", "predictors", "jobs", "worker", "ops", "settings", "setting_values",
-         "state_dir", "lifeline", "probes", "shares", "metrics", "version"}
+         "state_dir", "lifeline", "logs", "probes", "shares", "metrics", "version"}
 CLIENT = {"predictors.client", "predictors.answered", "predictors.catalogue", "predictors.protocol"}
 MAY_IMPORT = {
-    "api": {"jobs", "probes", "settings", "setting_values", "state_dir", "shares", "metrics", "version", *CLIENT,
-            *(f"inference.{name}" for name in NUMPY_FREE)},
+    "api": {"jobs", "logs", "probes", "settings", "setting_values", "state_dir", "shares", "metrics", "version",
+            *CLIENT, *(f"inference.{name}" for name in NUMPY_FREE)},
     "deliveries": {"api.answers", "jobs", "settings"},
-    "worker": {"deliveries", "jobs", "inference.cost", "inference.errors", "settings", "state_dir", "lifeline",
+    "worker": {"deliveries", "logs", "jobs", "inference.cost", "inference.errors", "settings", "state_dir", "lifeline",
                "metrics", *CLIENT},
-    "predictors": {"inference", "settings", "state_dir", "lifeline", "metrics"},
+    "predictors": {"inference", "logs", "settings", "state_dir", "lifeline", "metrics"},
     "jobs": {"settings", "state_dir", "shares"},
     "metrics": set(),
     "version": set(),
@@ -27,11 +27,12 @@ MAY_IMPORT = {
     "setting_values": set(),
     "state_dir": set(),
     "lifeline": set(),
+    "logs": set(),
     "probes": set(),
     "shares": set(),
     "ops": {"inference.model_info", "inference.repository", "inference.trial", "jobs.room", "jobs.server_check",
             "jobs.stores.named", "predictors.catalogue", "probes", "settings", "state_dir", "lifeline"},
-    "gunicorn": {"api.connection", "api.refusals", "api.waiting", "settings", "lifeline"},
+    "gunicorn": {"logs", "api.connection", "api.refusals", "api.waiting", "settings", "lifeline"},
 }
 FILES = sorted(path for part in MAY_IMPORT for path in
                ((ROOT / part).rglob("*.py") if (ROOT / part).is_dir() else [ROOT / f"{part}.py"]))

@@ -32,7 +32,7 @@ def test_workers_give_way_to_inline_calls(settings: Settings, monkeypatch: pytes
     niceness: list[int] = []
     monkeypatch.setattr(main_module, "load_settings", lambda: settings)
     monkeypatch.setattr(main_module.os, "nice", niceness.append)
-    monkeypatch.setattr(main_module.logging, "basicConfig", lambda **_: None)
+    monkeypatch.setattr(main_module.logs, "configure", lambda *_: None)
     monkeypatch.setattr(main_module, "Pool", Pool)
     main_module.main()
     assert (niceness, Pool.started) == ([main_module.NICENESS], True)
