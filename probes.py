@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 KEPT = 5  # times of each asker
 ENOUGH = 3  # of them tell how often he asks
-SLOWEST_S = 12.0  # who asks less often guards the machine, and chooses no server by it: so do containers' health checks
+# Who asks more often waits for something; who asks less often guards the machine, as containers' health checks do.
+FASTEST_S, SLOWEST_S = 0.2, 12.0
 # Proxies give a server up after two or three refusals; it may be an interval until the first one.
 INTERVALS, MARGIN_S, MOST_S = 4, 1.0, 20.0
 MOST_ASKERS = 64
@@ -41,7 +42,7 @@ def _seconds(times: Sequence[float], now: float) -> float:
     if len(times) < ENOUGH:
         return 0.0
     interval_s = max(later - earlier for earlier, later in pairwise(times))
-    if interval_s > SLOWEST_S or now - times[-1] > INTERVALS * interval_s:
+    if not FASTEST_S <= interval_s <= SLOWEST_S or now - times[-1] > INTERVALS * interval_s:
         return 0.0
     return min(MOST_S, INTERVALS * interval_s + MARGIN_S)
 

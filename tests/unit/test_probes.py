@@ -11,7 +11,8 @@ from probes import MOST_ASKERS, MOST_S, note, read, seconds_until_seen
     ((), 0), ((99.0,), 0), ((97.0, 99.0), 0),  # too few to tell
     ((95.0, 97.0, 99.0), 9), ((98.0, 98.5, 99.0, 99.5), 3), ((94.0, 97.0, 97.5), 13),
     ((70.0, 80.0, 90.0), MOST_S), ((40.0, 70.0, 99.0), 0),  # every 10 s, every 30 s
-    ((98.0, 98.1, 98.2), 0), ((10.0, 12.0, 14.0), 0)])  # they stopped asking
+    ((99.7, 99.8, 99.9), 0),  # somebody waits for something
+    ((98.0, 98.3, 98.6), 0), ((10.0, 12.0, 14.0), 0)])  # they stopped asking
 def test_a_regular_asker_gets_four_intervals(times: Sequence[float], seconds: float) -> None:
     assert seconds_until_seen({"10.0.0.1": times}, now=100.0) == seconds
 
