@@ -15,6 +15,7 @@ from inference.errors import UnsupportedImage
 from inference.parameters import PARAMETERS
 from settings import ROOT
 from tests.unit.conftest import MakeClient, work_off
+from tests.unit.described import closed
 from tests.unit.fake_predictors import FakePredictors
 from tests.unit.images import photo
 from version import VERSION
@@ -24,17 +25,6 @@ CONTRACT = ROOT.parent / "shared" / "contract.md"
 OF_PAGES = ("/ui/", "/static/", "/docs/files/")  # what pages are made of is no part of the API
 ANSWERED_ALIKE = {"HEAD", "OPTIONS"}
 needs_contract = pytest.mark.skipif(not CONTRACT.is_file(), reason="the contract is not beside the project here")
-
-
-def closed(schema: Any) -> Any:
-    """The same where nothing but what is described may be in an object."""
-    if isinstance(schema, list):
-        return [closed(part) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    parts = {key: closed(part) for key, part in schema.items()}
-    is_whole = schema.get("type") == "object" and "properties" in schema
-    return parts | ({"additionalProperties": False} if is_whole else {})
 
 
 def check(answer: Any, path: str, method: str = "get") -> None:
