@@ -185,8 +185,8 @@ class Worker(SimpleWorker):
             self._tasks.results.drop(result)
             return
         if outcome.succeeded:
+            self._count(execution.job, outcome, took_ms)  # at once: whoever is killed before has not counted it
             note_pace(self._queue, execution.job.meta["predicted_ms"], took_ms)
-            self._count(execution.job, outcome, took_ms)
         self._tidy(execution.job_id, outcome)
 
     def _count(self, job: Job, outcome: Outcome, took_ms: float) -> None:

@@ -106,7 +106,8 @@ def test_every_counter_equals_what_the_client_counted(own_server: Server) -> Non
     assert (ends - ended, sum((ended - ends).values()) <= client.broken) == ({}, True)
     predicted = sum(told(own_server, "punnet_prediction_seconds_count", "model").values())
     inline = sum(count for (method, _, status), count in client.answered.items() if (method, status) == ("POST", "200"))
-    assert 0 <= predicted - inline - ended["strawberry", "succeeded"] <= client.broken
+    # A worker that is killed in the moment in which its job has ended has not measured it.
+    assert -1 <= predicted - inline - ended["strawberry", "succeeded"] <= client.broken
 
     alive = {("web process",): 3, ("worker",): 2, ("job predictor",): 2}
     wait_until(lambda: alive.items() <= told(own_server, "punnet_processes", "role").items() or None, 20)
