@@ -70,10 +70,6 @@ class UnsupportedCoding(UnsupportedMediaType):
     headers: ClassVar = {"Accept-Encoding": "gzip, deflate"}
 
 
-class NotImplementedYet(ApiError):
-    """In the contract, but not built yet."""
-
-
 class Starting(ApiError):
     """The service does not know yet which models there are."""
 
@@ -132,7 +128,6 @@ PROBLEMS: dict[str, Problem] = {
     inference_errors.InferenceFailed.__name__: Problem(500, "inference-failed", "The inference failed"),
     inference_errors.PoisonImage.__name__: Problem(500, "poison-image", "The image ends who computes it"),
     WORKER_LOST: Problem(500, "worker-lost", "The job's workers died"),
-    NotImplementedYet.__name__: Problem(501, "not-implemented", "Not built yet"),
     Starting.__name__: Problem(503, "starting", "The service is starting"),
     inference_errors.ModelLoading.__name__: Problem(503, "model-loading", "The model is still being loaded"),
     Draining.__name__: Problem(503, "draining", "The service is being stopped"),

@@ -30,8 +30,8 @@ HEADERS = {
     "Accept-Post": "What may be sent.",
     "Accept-Encoding": "How a body may be compressed.",
 }
-OF_STATUS = {401: ("WWW-Authenticate",), 406: ("Vary",), 409: ("Retry-After",), 415: ("Accept-Post", "Accept-Encoding"),
-             429: ("Retry-After",), 503: ("Retry-After",)}
+OF_STATUS = {401: ("WWW-Authenticate",), 406: ("Vary",), 415: ("Accept-Post", "Accept-Encoding"),
+             409: ("Retry-After",), 429: ("Retry-After",), 503: ("Retry-After",)}
 KEYS: list[Schema] = [{"bearer": []}, {"header": []}]
 
 

@@ -22,7 +22,8 @@ from api.reference.documents import (
 from api.reference.parameters import Schema
 
 KEYED = (401, 403)  # where keys are set, and for browsers' pages of other origins
-PREDICTING = (400, *KEYED, 404, 406, 408, 409, 410, 413, 415, 422, 429, 500, 503, 504)
+READING = (400, *KEYED, 404, 406, 410, 413, 415, 422, 500, 503, 504)  # what came of an image
+PREDICTING = (*READING, 408, 409, 429)
 PICTURES = {kind: {"schema": parameters.BINARY} for kind in (*DRAWINGS, *TENSORS)}
 TEXT: Schema = {"schema": {"type": "string"}}
 ACCEPTED = ("Location", "Retry-After")
@@ -63,8 +64,7 @@ class Operation:
 
 def _predict(path: str, name: str, in_path: bool) -> Operation:
     parts: list[Any] = [parameters.MODEL_TYPE] if in_path else []
-    parts += [*parameters.query(in_path), parameters.PREFER, parameters.CANCEL_AFTER,
-              parameters.IDEMPOTENCY_KEY]
+    parts += [*parameters.query(in_path), parameters.PREFER, parameters.CANCEL_AFTER, parameters.IDEMPOTENCY_KEY]
     answers = {200: Answer("The answer.", Prediction, PICTURES, (*TIMED, "Preference-Applied", "X-Tensor-Shape",
                                                                  "X-Tensor-Datatype")),
                202: Answer("A job.", Job, {}, (*ACCEPTED, "Preference-Applied"), OF_A_JOB)}
@@ -85,7 +85,7 @@ OPERATIONS = (
     Operation("get", "/jobs/{job_id}/result", "show_result", "Jobs", "What a synchronous call would have answered",
               {200: Answer("The answer.", Prediction, PICTURES, (*TIMED, "X-Tensor-Shape", "X-Tensor-Datatype")),
                202: Answer("The job has not ended.", Job, headers=ACCEPTED)},
-              tuple(status for status in PREDICTING if status not in (409, 429)), [parameters.JOB_ID, parameters.WAIT]),
+              READING, [parameters.JOB_ID, parameters.WAIT]),
     Operation("get", "/jobs/{job_id}/events", "follow_job", "Jobs", "What happens to a job, as Server-Sent Events",
               {200: Answer("Events, each with the job as data; comments between them keep the connection awake.", None,
                            {"text/event-stream": EVENT}, ("Cache-Control",)),

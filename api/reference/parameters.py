@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from api.idempotency import BARE, MAX_CHARACTERS, QUOTED
 from api.job_lists import LIMIT, MOST, STATES
 from api.preferences import MODES
 from api.webhooks import DEFAULT_EVENTS, EVENTS_FIELD, MAX_URL, URL_FIELD
@@ -109,9 +110,9 @@ REQUEST_ID = header("X-Request-ID", "What the request is called in its answer an
 PREFER = header("Prefer", "`respond-async`, `wait=N`, or both (RFC 7240); `mode` beats it.")
 CANCEL_AFTER = header("Cancel-After", "As `timeout`, which beats it.",
                       {"type": "string", "pattern": DURATION, "minLength": 1})
-IDEMPOTENCY_KEY = header("Idempotency-Key", "The same request with the same key, sent again within "
-                         "PUNNET_RESULT_TTL_S, gets the same job or answer.",
-                         {"type": "string", "pattern": "^[A-Za-z0-9_.:-]{1,255}$"})
+IDEMPOTENCY_KEY = header("Idempotency-Key", "The same request with the same key gets the same job or answer.",
+                         {"type": "string", "pattern": f"^({BARE.pattern}|{QUOTED.pattern})$",
+                          "maxLength": MAX_CHARACTERS})
 LAST_EVENT_ID = header("Last-Event-ID", "The newest event that the caller has.")
 LIST = [
     {"name": "state", "in": "query", "schema": {"type": "string", "enum": list(STATES)},

@@ -91,7 +91,8 @@ def test_every_counter_equals_what_the_client_counted(own_server: Server) -> Non
     with ThreadPoolExecutor(CLIENTS) as senders:
         for at, _ in enumerate(senders.map(client.send, numbers)):
             if at in (REQUESTS // 4, REQUESTS // 2, 3 * REQUESTS // 4):
-                kill(own_server.pids()[KILLED[4 * at // REQUESTS - 1]][0])
+                role = KILLED[4 * at // REQUESTS - 1]
+                wait_until(lambda role=role: kill(own_server.pids()[role][0]) is None, 10)
     send_garbage(own_server)
     ends = client.ends()
     client.answered["GET", "/jobs/{job_id}", "200"] += len(client.jobs)

@@ -181,5 +181,5 @@ def test_slugs_and_statuses_are_those_of_the_contract() -> None:
         "conflict": 409, "job-expired": 410, "job-canceled": 410, "too-large": 413, "unsupported-image": 415,
         "unsupported-media-type": 415, "too-many-pixels": 422, "bad-parameter": 422, "queue-full": 429,
         "caller-gone": 499, "inference-failed": 500, "poison-image": 500, "worker-lost": 500,
-        "not-implemented": 501, "starting": 503, "model-loading": 503,
+        "starting": 503, "model-loading": 503,
         "draining": 503, "queue-unavailable": 503, "busy": 503, "deadline": 504}

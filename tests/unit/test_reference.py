@@ -67,7 +67,7 @@ def test_every_route_is_described_and_nothing_else(client: FlaskClient) -> None:
 
 def test_every_problem_is_described_under_its_status() -> None:
     for problem in PROBLEMS.values():
-        if problem.slug not in ("caller-gone", "not-implemented"):
+        if problem.slug != "caller-gone":
             assert f"`{problem.slug}`" in REFERENCE["components"]["responses"][str(problem.status)]["description"]
 
 
@@ -138,8 +138,10 @@ def test_every_path_of_the_contract_is_described() -> None:
 def test_every_problem_of_the_contract_is_described() -> None:
     [told] = re.findall(r"`type` is `/problems/<slug>`:\n(.*?)429 and 503 bear", CONTRACT.read_text("utf-8"), re.DOTALL)
     for part in told.split("·"):
-        if (match := re.match(r"\s*(\d{3}) (.*)", part, re.DOTALL)) and match.group(1) != "409":
+        if (match := re.match(r"\s*(\d{3}) (.*)", part, re.DOTALL)):
             status, slugs = match.group(1), re.findall("`([a-z-]+)`", match.group(2))
+            if status == "501":
+                continue  # nothing of ours answers it, but gunicorn a transfer coding that it does not know
             described = REFERENCE["components"]["responses"][status]["description"]
             assert [slug for slug in slugs if f"`{slug}`" not in described] == [], status
 
@@ -155,7 +157,7 @@ def test_every_field_of_the_contracts_documents_is_described(begin: str) -> None
 @needs_contract
 @pytest.mark.parametrize("name", [
     "Location", "Retry-After", "Server-Timing", "Preference-Applied", "X-Request-ID", "Accept-Post", "Vary", "Prefer",
-    "Cancel-After", "Last-Event-ID", "X-API-Key"])
+    "Cancel-After", "Last-Event-ID", "X-API-Key", "Idempotency-Key"])
 def test_every_header_of_the_contract_is_described(name: str) -> None:
     assert name in CONTRACT.read_text("utf-8")
     assert name in set(texts(REFERENCE))
