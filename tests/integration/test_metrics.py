@@ -95,11 +95,11 @@ def test_every_counter_equals_what_the_client_counted(own_server: Server) -> Non
     client, before = Client(own_server), told(own_server, "punnet_http_requests_total", "method", "path", "status")
     refused_before = told(own_server, "punnet_refusals_total", "problem")
     numbers = random.Random(1).sample(range(REQUESTS), REQUESTS)
+    moments = {REQUESTS * (turn + 1) // 4: role for turn, role in enumerate(KILLED)}
     with ThreadPoolExecutor(CLIENTS) as senders:
         for at, _ in enumerate(senders.map(client.send, numbers)):
-            if at in (REQUESTS // 4, REQUESTS // 2, 3 * REQUESTS // 4):
-                role = KILLED[4 * at // REQUESTS - 1]
-                wait_until(partial(kill_one, own_server, role), 10)
+            if at in moments:
+                wait_until(partial(kill_one, own_server, moments[at]), 10)
     send_garbage(own_server)
     ends = client.ends()
     client.answered["GET", "/jobs/{job_id}", "200"] += len(client.jobs)
