@@ -9,7 +9,7 @@ from typing import Any
 from flask import Flask, Response, g, request
 
 from api import health, jobs, metrics, models, openapi, page, predictions, problems
-from api.access_log import ARRIVED_KEY, AccessLog
+from api.access_log import ARRIVED_KEY, AccessLog, tell
 from api.auth import SHARE_KEY, Callers
 from api.body import InFlight, RefusedBodies, release
 from api.browsers import Browsers
@@ -24,6 +24,7 @@ from api.promotion import Promotions
 from api.request_id import request_id
 from api.routing import Limits
 from api.services import Services
+from api.trace import continued
 from api.waiting import Waiting
 from jobs.connection import subscriber_client, web_client
 from jobs.costs import SharedCosts
@@ -106,6 +107,9 @@ def _register_hooks(app: Flask, service: Services) -> None:
         request.environ.setdefault(ARRIVED_KEY, time.perf_counter())
         g.request_id = request_id(request.environ.get("HTTP_X_REQUEST_ID", ""))
         request.environ["punnet.request-id"] = g.request_id
+        g.traceparent = continued(request.headers.get("traceparent", ""))
+        if g.traceparent:
+            tell(request.environ, trace=g.traceparent.split("-")[1])
         if request.blueprint != predictions.blueprint.name:  # those yield while they wait, or in problems.py
             time.sleep(0)  # under gevent this yields: a busy keep-alive connection lets the others in
         service.browsers.check(request)
@@ -122,6 +126,8 @@ def _register_hooks(app: Flask, service: Services) -> None:
     @app.after_request
     def mark(response: Response) -> Response:
         response.headers["X-Request-ID"] = g.request_id
+        if g.traceparent:
+            response.headers["traceparent"] = g.traceparent
         service.browsers.mark(request, response)
         service.counting.answered(request, response)
         return response

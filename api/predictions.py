@@ -77,6 +77,7 @@ def parse(service: Services, path_model: str | None, arrived: float) -> Call:
     preference = preferences.parse(values.pop("mode", None), request.headers.get("Prefer"),
                                    service.settings.wait_max_s)
     if webhook is not None:
+        webhook = replace(webhook, traceparent=g.traceparent)
         preference = replace(preference, mode="async")  # of a job alone anything is told later
     cancel_after_s = preferences.cancel_after_s(values.pop("timeout", None),
                                                 request.headers.get("Cancel-After")) or NEVER

@@ -87,6 +87,8 @@ class Sender:
         headers = [("Host", url.netloc), ("Content-Type", "application/json"), ("Content-Length", str(len(body))),
                    ("Connection", "close"), ("User-Agent", "Punnet"), ("Punnet-Event", delivery.event),
                    ("webhook-id", message_id), ("webhook-timestamp", str(int(now.timestamp())))]
+        if delivery.traceparent:
+            headers.append(("traceparent", delivery.traceparent))
         if self._signer is not None:
             headers.append(("webhook-signature", self._signer.sign(message_id, now, body.decode())))
         target = (url.path or "/") + (f"?{url.query}" if url.query else "")

@@ -85,6 +85,7 @@ class Delivery:
     event: Event
     number: int
     tiles_done: int = 0
+    traceparent: str = ""
 
     @property
     def receiver(self) -> str:
@@ -154,7 +155,8 @@ class Outbox:
         if event is None or b"url" not in hook or b"refused" in hook:
             return None
         number = 1 + int(hook.get(f"{event}-tries".encode(), 0))
-        return Delivery(job_id, hook[b"url"].decode(), event, number, int(hook.get(b"progress", 0)))
+        return Delivery(job_id, hook[b"url"].decode(), event, number, int(hook.get(b"progress", 0)),
+                        hook.get(b"traceparent", b"").decode())
 
     def settle(self, delivery: Delivery, made: Try) -> None:
         """Write down what came of a claimed delivery; nothing where another has claimed it meanwhile."""

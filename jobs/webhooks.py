@@ -35,10 +35,11 @@ end
 
 @dataclass(frozen=True)
 class Webhook:
-    """Which events of a job are to be told, and where."""
+    """Which events of a job are to be told, and where. `traceparent` is of the request that asked for it, or ""."""
 
     url: str
     events: tuple[Event, ...]
+    traceparent: str = ""
 
 
 def to_meta(webhook: Webhook | None) -> dict[str, Any] | None:
@@ -49,7 +50,7 @@ def to_meta(webhook: Webhook | None) -> dict[str, Any] | None:
 def webhook_of(job: Job) -> Webhook | None:
     """Where a job's events are to be told."""
     given = job.meta.get("webhook")
-    return None if given is None else Webhook(given["url"], tuple(given["events"]))
+    return None if given is None else Webhook(**given | {"events": tuple(given["events"])})
 
 
 def note_start(pipeline: Pipeline, job: Job) -> None:
@@ -96,7 +97,8 @@ def next_event(hook: Mapping[bytes, bytes]) -> Event | None:
 
 def _keep(pipeline: Pipeline, job: Job, webhook: Webhook) -> None:
     hook = key(job.origin, HOOK + job.id)
-    pipeline.hset(hook, mapping={"url": webhook.url, "events": ",".join(webhook.events)})
+    pipeline.hset(hook, mapping={"url": webhook.url, "events": ",".join(webhook.events),
+                                 "traceparent": webhook.traceparent})
     pipeline.expire(hook, KEPT_S)
 
 

@@ -41,6 +41,7 @@ class Task:
     left_s: float | None
     timeout_s: float
     predicted_ms: float = 0.0
+    request_id: str = "-"
 
     @classmethod
     def of(cls, job: Job) -> "Task":
@@ -49,7 +50,7 @@ class Task:
         assert job.started_at is not None, "it has begun"
         left_s = None if deadline_at is None else deadline_at - job.started_at.timestamp()
         return cls(job.id, given["model_type"], given["parameters"], left_s, float(job.timeout or 0),
-                   job.meta["predicted_ms"])
+                   job.meta["predicted_ms"], job.meta["request_id"])
 
 
 class OffSwitch:
@@ -160,7 +161,7 @@ class Tasks:
 
     def _ask(self, task: Task, image: bytes, limit: Limit, switch: OffSwitch) -> Prediction:
         run = switch.connect(self.predictors.predict("job", task.model_type, task.parameters, image, limit.at,
-                                                     request_id=f"of job {task.job_id}"))
+                                                     request_id=task.request_id))
         noted = 0
         while not run.wait(PROGRESS_S):
             done, _ = run.progress

@@ -12,6 +12,8 @@ from jobs.outbox import Delivery
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
 
 def posted(answer: Answer, private: bool = True, host: str = "127.0.0.1", body: bytes = b"{}",
            scheme: str = "http") -> int:
@@ -20,9 +22,22 @@ def posted(answer: Answer, private: bool = True, host: str = "127.0.0.1", body: 
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         async with server:
-            return await Sender("", private).post(Delivery("id", f"{scheme}://{host}:{port}/x", "start", 1), body)
+            return await Sender("", private).post(Delivery("id", f"{scheme}://{host}:{port}/x", "start", 1,
+                                                          traceparent=TRACE), body)
 
     return asyncio.run(post())
+
+
+def test_a_receiver_is_told_the_trace() -> None:
+    heard: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        writer.close()
+
+    posted(answer)
+    assert f"\r\ntraceparent: {TRACE}\r\n".encode() in heard[0]
 
 
 def says(words: bytes, then_s: float = 0) -> Answer:
