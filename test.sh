@@ -4,5 +4,6 @@ set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 . ops/venv.sh
 ensure_venv requirements-dev.txt
-[ "$#" -gt 0 ] || set -- -n 2 --dist loadfile
+# Paths of sockets have to be short.
+[ "$#" -gt 0 ] || set -- -n 2 --dist loadfile --basetemp="/tmp/punnet-$$"
 exec .venv/bin/python -m pytest "$@"

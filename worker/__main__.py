@@ -1,6 +1,5 @@
 """`python -m worker`: fork the workers and watch them. They hold no model: predictors compute for them."""
 
-import os
 import sys
 import uuid
 from functools import partial
@@ -27,12 +26,9 @@ from worker.deliverer import DelivererProcess
 from worker.pool import Pool
 from worker.tasks import Tasks
 
-NICENESS = 10  # inline calls come first
-
 
 def main() -> None:
     settings = load_settings()
-    os.nice(NICENESS)
     logs.configure(settings.logging_level, settings.log_format, sys.stdout)
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     for folder in (settings.state.spool, settings.state.ended, settings.state.results):

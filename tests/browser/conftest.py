@@ -22,7 +22,7 @@ PATIENCE_MS = 20_000  # of whatever waits for the page, on a busy machine
 Opened = Callable[..., Any]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The bundled models, one that computes for 5 seconds on a white image, and one that cannot be served."""
     models = tmp_path_factory.mktemp("models")
@@ -39,7 +39,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     """Debian's; a laptop may have none."""
     path = shutil.which("chromium")

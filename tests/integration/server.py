@@ -76,7 +76,7 @@ class Server:
     def start(self, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Start, and wait for the first worker: the service is ready before it is."""
         self.prepare()
-        done = self._run("start.sh", *options, check=check)
+        done = self.run("start.sh", *options, check=check)
         if done.returncode == 0 and self.settings.get("ROLES") != "web":
             wait_until(lambda: self.pids().get("worker"), 20)
         return done
@@ -87,9 +87,9 @@ class Server:
             self.state_dir.joinpath("trials").symlink_to(TRIALS)
 
     def stop(self) -> subprocess.CompletedProcess[str]:
-        return self._run("stop.sh")
+        return self.run("stop.sh")
 
-    def _run(self, script: str, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(self, script: str, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         # A file, not a pipe: the daemon keeps its standard output open.
         with (self.home / f"{script}.out").open("w+") as out:
             done = subprocess.run([*self._inside, str(ROOT / script), *options], env=self.environment, cwd="/",

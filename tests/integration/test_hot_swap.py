@@ -18,7 +18,7 @@ from tests.onnx_models import classifier
 
 pytestmark = pytest.mark.alone
 
-SWAPS = int(os.environ.get("PUNNET_TEST_REPLACEMENTS", "10"))
+SWAPS = int(os.environ.get("PUNNET_TEST_REPLACEMENTS", "6"))
 CLIENTS = 8
 PAUSE_S = 0.02  # of a client between two requests: 300 a second in all, and a processor that is not all taken
 CLASSES = (2, 3, 4)  # each good model has another number of them than the one before

@@ -21,7 +21,8 @@ def counts(server: Server) -> dict[str, int]:
     return {role: len(pids) for role, pids in server.pids().items()}
 
 
-@pytest.mark.parametrize("role", [role for role in ALL if role not in ("quick predictor", "long predictor")])
+# The others are killed in test_chaos.py, too.
+@pytest.mark.parametrize("role", ["supervisord", "valkey", "predictors' parent", "worker pool", "gunicorn"])
 def test_killed_process_costs_no_job(own_server: Server, role: str) -> None:
     own_server.settings["WORKERS"] = 2
     own_server.start()
@@ -31,7 +32,7 @@ def test_killed_process_costs_no_job(own_server: Server, role: str) -> None:
     kill(own_server.pids()[role][0])
     killed_at = time.monotonic()
     if role == "supervisord":
-        own_server.start()
+        own_server.run("start.sh")
     wait_until(lambda: own_server.predict(leaf()).status == 200 or None, BACK_S)
     back_s = time.monotonic() - killed_at
     for job_id in jobs:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.alone
 
 MODEL_MB, REQUESTS = 150, 40
 PREDICTORS, GROWTH = 8, 1.5  # of a group
-SWAPS, SWAP_GROWTH_MB = int(os.environ.get("PUNNET_TEST_SWAPS", "4")), 20
+SWAPS, SWAP_GROWTH_MB = int(os.environ.get("PUNNET_TEST_SWAPS", "3")), 20
 CONNECTIONS, BODY_BYTES, LOAD_S = 16, 15_000_000, 5
 LIVEZ_P99_S = 0.05
 # An image with much behind it: receiving is the work. In a process of its own, so that it does not take the clock's

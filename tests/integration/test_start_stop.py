@@ -228,6 +228,7 @@ def test_all_programs_share_a_session_so_that_priorities_count(own_server: Serve
     assert len({os.getsid(pid) for role in pids.values() for pid in role}) == 1
     for group, niceness in ({"quick": 0} | NICENESS).items():
         assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids[f"{group} predictor"]} == {niceness}
+    assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids["worker"]} == {10}
     assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids["web process"]} == {0}
 
 

@@ -43,7 +43,7 @@ def tries(server: Server, job_id: str) -> list[dict]:
 
 
 def test_all_events_are_told_in_order_and_signed(telling: Server, sink: Sink) -> None:
-    job_id = submit(telling, sink.url("/ok" + TOKEN), photograph(3), tile="256", webhook_events_filter=ALL)
+    job_id = submit(telling, sink.url("/ok" + TOKEN), photograph(6), tile="160", webhook_events_filter=ALL)
     wait_until(lambda: sink.heard and sink.heard[-1].event == "completed", 30)
     events = [heard.event for heard in sink.heard]
     assert (events[0], events[-1], set(events[1:-1])) == ("start", "completed", {"progress"})

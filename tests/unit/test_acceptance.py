@@ -99,7 +99,8 @@ def test_it_is_taken_back_once_the_server_answers_again(queue: JobQueue, redis: 
             queue.submit(REQUEST, photo())
     time.sleep(0.03)
     server.connected = True
-    until(lambda: left(redis) == [])
+    # An image whose deletion met a server that is away is for the sweep.
+    until(lambda: [name for name in left(redis) if b":store:" not in name] == [])
 
 
 def test_a_promoted_job_that_cannot_be_registered_is_taken_back(queue: JobQueue, redis: Redis,

@@ -216,7 +216,7 @@ def test_room_for_the_image_is_given_back(predictor: Predictor, tmp_path: Path) 
 
 def test_a_drawing_is_a_question_like_any_other(predictor: Predictor) -> None:
     result = as_json({"task": "image-classification", "predictions": [{"label": "leaf", "score": 0.9}]})
-    answer = told(predictor, photo(), result, kind="draw", media_type="image/png")[-1]
+    answer = told(predictor, photo(), result, kind="draw", style={}, media_type="image/png")[-1]
     assert answer.head["kind"] == "answer"
     [(part, amounts, ms)] = answer.head["samples"]
     assert (part, amounts[:2]) == ("draw png JPEG", [1.0, 64 * 48 / 1e6])
@@ -234,7 +234,7 @@ def test_a_drawing_is_a_question_like_any_other(predictor: Predictor) -> None:
 def test_what_the_sender_told_beside_the_pixels_is_not_in_a_drawing(predictor: Predictor, data: bytes,
                                                                     media_type: str) -> None:
     result = as_json({"task": "image-classification", "predictions": [{"label": "leaf", "score": 0.9}]})
-    answer = told(predictor, data, result, kind="draw", media_type=media_type)[-1]
+    answer = told(predictor, data, result, kind="draw", style={}, media_type=media_type)[-1]
     assert answer.head["kind"] == "answer", answer.head
     with Image.open(io.BytesIO(answer.body)) as drawing:
         assert not {"exif", "xmp", "icc_profile", "comment", "transparency"} & drawing.info.keys()
@@ -260,21 +260,22 @@ def test_decoding_for_too_long_is_told(predictor: Predictor) -> None:
     predictor.decode_limit = at_once
     assert refusal(predictor, photo())[0] == "SlowToDecode"
     result = as_json({"task": "image-classification", "predictions": []})
-    assert refusal(predictor, photo(), result, kind="draw", media_type="image/png")[0] == "SlowToDecode"
+    assert refusal(predictor, photo(), result, kind="draw", style={}, media_type="image/png")[0] == "SlowToDecode"
 
 
 def test_a_drawing_that_nobody_wants_any_more_ends(predictor: Predictor) -> None:
     result = as_json({"task": "object-detection", "predictions": [
         {"label": "leaf", "score": 0.9, "box": {"xmin": 1, "ymin": 1, "xmax": 9, "ymax": 9}}] * 800})
     began = time.monotonic()
-    with served(predictor, question(encode(plain((3000, 3000))), result, kind="draw", media_type="image/png")) as asker:
+    asked = question(encode(plain((3000, 3000))), result, kind="draw", style={}, media_type="image/png")
+    with served(predictor, asked) as asker:
         assert Inbox(asker).receive().head["kind"] == "begun"
     assert time.monotonic() - began < 2
 
 
 def test_a_result_without_a_drawing_is_refused(predictor: Predictor) -> None:
     result = as_json({"task": "image-feature-extraction", "embedding": [1.0]})
-    assert refusal(predictor, photo(), result, kind="draw", media_type="image/png")[0] == "NotDrawable"
+    assert refusal(predictor, photo(), result, kind="draw", style={}, media_type="image/png")[0] == "NotDrawable"
 
 
 def test_the_one_output_of_a_model_is_answered_as_plain_numbers(predictor: Predictor, tmp_path: Path) -> None:

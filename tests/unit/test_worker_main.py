@@ -28,14 +28,12 @@ class Pool:
         Pool.started = True
 
 
-def test_workers_give_way_to_inline_calls(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    niceness: list[int] = []
+def test_a_pool_has_as_many_workers_as_it_should(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(main_module, "load_settings", lambda: settings)
-    monkeypatch.setattr(main_module.os, "nice", niceness.append)
     monkeypatch.setattr(main_module.logs, "configure", lambda *_: None)
     monkeypatch.setattr(main_module, "Pool", Pool)
     main_module.main()
-    assert (niceness, Pool.started) == ([main_module.NICENESS], True)
+    assert Pool.started
     assert settings.job_workers in Pool.given
     assert settings.state.spool.is_dir()
     assert settings.state.ended.is_dir()
