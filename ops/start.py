@@ -128,7 +128,7 @@ def _end_leftovers(settings: Settings) -> None:
     settings.state.catalogue.unlink(missing_ok=True)
     shutil.rmtree(settings.state.numbers, ignore_errors=True)  # what a power cut left of them may be anything
     for failed in settings.state.trials.glob("*.failed"):  # what failed may fail no longer: there may be more memory
-        failed.unlink()
+        failed.unlink(missing_ok=True)
 
 
 def _launch(settings: Settings, foreground: bool) -> subprocess.Popen[bytes]:
