@@ -68,8 +68,9 @@ class Clients:
         if webhook:
             fields |= {"webhook": self.sink.url, "webhook_events_filter": kind.events}
         headers = {"Idempotency-Key": uuid.UUID(int=drawn.getrandbits(128)).hex} if drawn.random() < 0.5 else {}
-        # Bytes behind a JPEG's end change nothing of it; without them the job is joined with others of its kind.
-        image = kind.image + (drawn.randbytes(8) if drawn.random() < 0.7 else b"")
+        # Bytes behind a JPEG's end change nothing of it; without them the job is joined with others of its kind. Behind
+        # one that is cut off they are pixels, or even its end.
+        image = kind.image + (drawn.randbytes(8) if drawn.random() < 0.7 and kind.name != "refused" else b"")
         until, answer = time.monotonic() + HANG_S, None
         while not self.stop.is_set():
             if time.monotonic() > until:
