@@ -24,7 +24,7 @@ from settings import ROOT
 from state_dir import StateDir
 
 CALLERS, WEB_PROCESSES = 5000, 2
-JOBS = {"1000 jobs": 1000, "one job": 1}  # that the callers share
+JOBS = {"500 jobs": 500, "one job": 1}  # that the callers share; one address may not fill the queue alone
 KINDS = (WAIT, EVENTS)
 WARM_UP, SUBMITTERS = 200, 4
 LATE_LIMIT_S, KB_LIMIT = 1.0, 20.0
