@@ -100,8 +100,8 @@ def _known(service: Services, found: Known) -> Response | JobRecord | None:
 def _job(service: Services, job_id: str) -> JobRecord | None:
     with suppress(JobNotFound, JobExpired):
         record = service.queue.read(job_id, caller().owner)
-        failed = record.outcome is not None and record.state == "failed"
-        if not failed or problems.problem_of(record.outcome.kind).status in REMEMBERED:  # type: ignore[union-attr]
+        failure = record.outcome if record.state == "failed" else None
+        if failure is None or problems.problem_of(failure.kind).status in REMEMBERED:
             return record
     return None
 
@@ -109,7 +109,7 @@ def _job(service: Services, job_id: str) -> JobRecord | None:
 def _tried(service: Services, claim: Claim, act: Callable[[Claim], T]) -> T:
     try:
         return act(claim)
-    except Exception as error:
+    except Exception as error:  # whatever it was, the key is settled before it goes on up
         kind = problems.kind_of(error)
         if kind and problems.problem_of(kind).status in REMEMBERED:
             _keep(service, claim, {"kind": kind, "detail": str(error)})
