@@ -13,6 +13,12 @@ from tests.locks import locked
 TURN, ROOM = Path(__file__), Path(__file__).parent
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are called by their parameter's name: compressed ones may hold the time, and the processes that share the
+    tests have to agree about their names."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Everything of a test, the fixtures that it starts included."""
