@@ -1,6 +1,7 @@
 """What a web process counts of its requests, for /metrics."""
 
 import time
+from collections import Counter
 from functools import cache
 from typing import Literal
 
@@ -17,6 +18,7 @@ from metrics.definitions import (
     REROUTED,
     RESERVED_BYTES,
     ROUTED,
+    WAITING_CALLERS,
 )
 from metrics.numbers import Numbers
 from metrics.predictions import count_cost, count_prediction
@@ -25,6 +27,7 @@ from predictors.client import Prediction
 METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
 # The run outlasted its time and goes on under a job's id; it did not begin in time; or decoding took too long.
 Reason = Literal["outlasted", "not-begun", "slow-to-decode"]
+How = Literal["wait", "events"]  # a caller is kept until a job has ended, or is told each change of it
 
 
 class Counting:
@@ -32,11 +35,17 @@ class Counting:
 
     def __init__(self, numbers: Numbers) -> None:
         self._numbers, self._open = numbers, 0
+        self._waiting = Counter[How]()
 
     def opened(self, more: int) -> None:
         """Requests that are answered from now on, or not any more."""
         self._open += more
         self._numbers.set(OPEN_REQUESTS, self._open)
+
+    def waiting(self, how: How, more: int) -> None:
+        """Callers who wait from now on, or not any more."""
+        self._waiting[how] += more
+        self._numbers.set(WAITING_CALLERS, self._waiting[how], how)
 
     def reserved(self, reserved_bytes: float) -> None:
         """How many bytes are reserved for bodies from now on."""

@@ -51,7 +51,8 @@ def _of_the_queue(service: Services) -> Sums:
 def _sums(totals: Totals) -> Sums:
     jobs: Sums = {(definitions.JOBS.name, state): [float(count)] for state, count in totals.jobs.items()}
     ended: Sums = {(definitions.JOBS_ENDED.name, *labels): [count] for labels, count in totals.ended.items()}
-    return jobs | ended | {
+    deliveries: Sums = {(definitions.DELIVERIES.name, result): [count] for result, count in totals.deliveries.items()}
+    return jobs | ended | deliveries | {
         (definitions.REQUEUED.name,): [totals.requeued], (definitions.OLDEST_SECONDS.name,): [totals.oldest_s],
         (definitions.QUEUE_SECONDS.name,): [totals.predicted_s],
         (definitions.QUEUE_BYTES.name,): [totals.image_bytes], (definitions.WORKERS.name,): [float(totals.workers)]}

@@ -1,6 +1,7 @@
 """What the views of one web process work with, and when each part comes to life."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from flask import current_app
@@ -10,7 +11,7 @@ from api.auth import Callers
 from api.body import InFlight
 from api.browsers import Browsers
 from api.costs import Costs
-from api.counting import Counting
+from api.counting import Counting, How
 from api.drain import Drain
 from api.form import Forms
 from api.intake import Intake
@@ -76,6 +77,16 @@ class Services:
         """Count open requests: those that are answered, those that wait, and streams."""
         self.drain.count(more)
         self.counting.opened(more)
+
+    @contextmanager
+    def place(self, share: str, how: How) -> Iterator[bool]:
+        """A caller's place among those who wait for jobs, for as long as the block lasts; False where there is none."""
+        with self.held.place(share) as has_place:
+            self.counting.waiting(how, has_place)
+            try:
+                yield has_place
+            finally:
+                self.counting.waiting(how, -has_place)
 
     def check_started(self) -> None:
         """Raises Starting before anybody knows which models there are."""

@@ -106,7 +106,7 @@ def _held(service: Services, record: JobRecord, share: str, last: int, url_prefi
     """A stream with its place among those who wait, from its first piece to its end."""
     service.count_open(1)
     try:
-        with service.held.place(share) as has_place, service.following.follow(record) as followed:
+        with service.place(share, "events") as has_place, service.following.follow(record) as followed:
             yield from Stream(service.following, followed, url_prefix, is_wanted).told(last, has_place)
     finally:
         service.count_open(-1)

@@ -38,7 +38,8 @@ def parked_for(service: Services, job_id: str, wait_s: float) -> JobRecord:
 
 def _waited(service: Services, share: str, record: JobRecord, wait_s: float,
             is_wanted: Callable[[], bool] = lambda: True) -> JobRecord:
-    with service.held.place(share) as has_place, suppress(JobExpired, QueueUnavailable):  # whoever reads again is told
+    # Whoever reads again is told.
+    with service.place(share, "wait") as has_place, suppress(JobExpired, QueueUnavailable):
         return service.following.wait(record, wait_s, is_wanted) if has_place else record
     return record
 

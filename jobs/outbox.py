@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from rq import Queue
 
 from jobs.keys import key
+from jobs.totals import DELIVERIES, Delivered
 from jobs.webhooks import DUE, ENDED_JOB, HOOK, KEPT_S, Event, next_event
 
 LEASE_S = 30.0  # longer than a try takes
@@ -32,19 +33,20 @@ for _, job in ipairs(due) do
 end
 return due
 """
-# KEYS: DUE, CLAIMS, the hook, its tries, the ended job's hash. ARGV: who claims; the job; for how long tries can be
-# read once the webhook is over, and before; how many of them; and of a try that was made: how it is written down, its
-# event, of progress the tiles that were told, the pause before the next try (0: none), and whether the receiver wants
-# no more.
+# KEYS: DUE, CLAIMS, the hook, its tries, the ended job's hash, how many tries had which result. ARGV: who claims; the
+# job; for how long tries can be read once the webhook is over, and before; how many of them; and of a try that was
+# made: how it is written down, its event, of progress the tiles that were told, the pause before the next try (0:
+# none), and its result.
 SETTLE = """
-local due, claims, hook, tries, ended_job = unpack(KEYS)
-local who, job, kept_over, kept, most, entry, event, tiles, pause, refused = unpack(ARGV)
+local due, claims, hook, tries, ended_job, results = unpack(KEYS)
+local who, job, kept_over, kept, most, entry, event, tiles, pause, result = unpack(ARGV)
 if redis.call('HGET', claims, job) ~= who then return 0 end
 redis.call('HDEL', claims, job)
 if entry then
   redis.call('RPUSH', tries, entry)
   redis.call('LTRIM', tries, -most, -1)
   redis.call('EXPIRE', tries, kept)
+  redis.call('HINCRBY', results, result, 1)
   if tonumber(pause) > 0 then
     local time = redis.call('TIME')
     redis.call('HINCRBY', hook, event .. '-tries', 1)
@@ -55,7 +57,7 @@ if entry then
   if event == 'completed' then redis.call('HDEL', hook, 'progress') end
   if event ~= 'progress' then redis.call('HSET', hook, event, 0)
   elseif redis.call('HGET', hook, event) == tiles then redis.call('HDEL', hook, event) end
-  if refused == '1' then redis.call('HSET', hook, 'refused', 1) end
+  if result == 'refused' then redis.call('HSET', hook, 'refused', 1) end
 end
 if redis.call('HEXISTS', hook, 'url') == 0 or redis.call('HEXISTS', hook, 'refused') == 1 then
   redis.call('HDEL', hook, 'url', 'events', 'progress')
@@ -109,18 +111,18 @@ class Try:
     error: str | None = None
 
     @property
-    def told(self) -> bool:
-        return self.status is not None and 200 <= self.status < 300
-
-    @property
-    def refused(self) -> bool:
-        """The receiver wants to hear no more of this job."""
-        return self.status == 410
+    def result(self) -> Delivered:
+        """`refused`: the receiver wants to hear no more of this job."""
+        if self.status is not None and 200 <= self.status < 300:
+            return "told"
+        if self.status == 410:
+            return "refused"
+        return "failed" if self.number < MOST_TRIES else "given-up"
 
     @property
     def pause_s(self) -> int:
         """Until the next try; 0 where there is none."""
-        return 0 if self.told or self.refused or self.number >= MOST_TRIES else PAUSES_S[self.number - 1]
+        return PAUSES_S[self.number - 1] if self.result == "failed" else 0
 
 
 class Outbox:
@@ -161,7 +163,7 @@ class Outbox:
     def settle(self, delivery: Delivery, made: Try) -> None:
         """Write down what came of a claimed delivery; nothing where another has claimed it meanwhile."""
         self._settle(delivery.job_id, json.dumps(asdict(made)), made.event, str(delivery.tiles_done),
-                     str(made.pause_s), str(int(made.refused)))
+                     str(made.pause_s), made.result)
 
     def let_go(self, job_id: str) -> None:
         """There was nothing to tell of a claimed job; what happened since is due."""
@@ -172,7 +174,8 @@ class Outbox:
         self._client.zincrby(self._due, pause_s - LEASE_S, job_id)
 
     def _settle(self, job_id: str, *made: str) -> None:
-        keys = (self._due, self._claims, *(self._key(name + job_id) for name in (HOOK, TRIES, ENDED_JOB)))
+        keys = (self._due, self._claims, *(self._key(name + job_id) for name in (HOOK, TRIES, ENDED_JOB)),
+                self._key(DELIVERIES))
         self._client.eval(SETTLE, len(keys), *keys, self._name, job_id, str(self._kept_s), str(KEPT_S),
                           str(KEPT_TRIES), *made)
 

@@ -3,6 +3,7 @@ that change jobs: so it is counted once, whoever dies."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from redis import Redis
 from redis.client import Pipeline
@@ -20,6 +21,8 @@ from jobs.turns import COUNTS, make_queue
 from settings import Settings
 
 ENDED, REQUEUED = "ended-jobs", "requeued-jobs"  # a hash by state and model, and a number
+DELIVERIES = "webhook-deliveries"  # a hash by result
+Delivered = Literal["told", "failed", "given-up", "refused"]
 # KEYS: the queue, which is not in this order. ARGV: how the keys of jobs begin. Seconds since the oldest was accepted.
 OLDEST = """
 local now, oldest = redis.call('TIME'), false
@@ -34,11 +37,13 @@ return string.format('%.6f', oldest and math.max(0, now[1] + now[2] / 1000000 - 
 @dataclass(frozen=True)
 class Totals:
     """`jobs` are those that can be read, by state; `ended` are all that ever ended, by model and state. `oldest_s` is
-    how long the oldest waits, `predicted_s` what a worker will take for all that wait or run."""
+    how long the oldest waits, `predicted_s` what a worker will take for all that wait or run. `deliveries` are the
+    tries to tell webhooks' receivers, by result."""
 
     jobs: Mapping[State, int]
     ended: Mapping[tuple[str, str], float]
     requeued: float
+    deliveries: Mapping[Delivered, float]
     oldest_s: float
     predicted_s: float
     image_bytes: float
@@ -67,9 +72,10 @@ class QueueTotals:
         try:
             with self._client.pipeline(transaction=False) as pipeline:
                 self._ask(pipeline)
-                *counts, ended, requeued, oldest, image_bytes = pipeline.execute()
-            return Totals(_by_state(counts), _by_model_and_state(ended), float(requeued or 0), float(oldest),
-                          self._backlog.ms() / 1000, float(image_bytes or 0), Worker.count(queue=self._queue))
+                *counts, ended, requeued, deliveries, oldest, image_bytes = pipeline.execute()
+            return Totals(_by_state(counts), _by_model_and_state(ended), float(requeued or 0), _by_result(deliveries),
+                          float(oldest), self._backlog.ms() / 1000, float(image_bytes or 0),
+                          Worker.count(queue=self._queue))
         except RedisError as error:
             raise QueueUnavailable("the queue server does not answer") from error
 
@@ -82,6 +88,7 @@ class QueueTotals:
             pipeline.zcard(registry.key)
         pipeline.hgetall(key(queue.name, ENDED))
         pipeline.get(key(queue.name, REQUEUED))
+        pipeline.hgetall(key(queue.name, DELIVERIES))
         pipeline.eval(OLDEST, 1, queue.key, Job.key_for(""))
         pipeline.hget(key(queue.name, COUNTS), "bytes")
 
@@ -95,3 +102,9 @@ def _by_state(counts: list[int]) -> dict[State, int]:
 def _by_model_and_state(ended: Mapping[bytes, bytes]) -> dict[tuple[str, str], float]:
     words = ((field.decode().partition(" "), float(count)) for field, count in ended.items())
     return {(model, state): count for (state, _, model), count in words}
+
+
+def _by_result(deliveries: Mapping[bytes, bytes]) -> dict[Delivered, float]:
+    """Also those that there were none of: who watches a number sees its first step only where it was 0 before."""
+    results: tuple[Delivered, ...] = get_args(Delivered)
+    return {result: float(deliveries.get(result.encode(), 0)) for result in results}

@@ -32,6 +32,8 @@ REQUEST_SECONDS = Metric("punnet_http_request_seconds", "histogram",
                          "Time from a request's arrival until its answer is made, with all waiting in it.",
                          ("path",), SECONDS)
 OPEN_REQUESTS = Metric("punnet_http_requests_open", "gauge", "Requests that are being answered.")
+WAITING_CALLERS = Metric("punnet_callers_waiting", "gauge",
+                         "Connections that are kept open until a job has ended, or for its events.", ("how",))
 REFUSALS = Metric("punnet_refusals_total", "counter", "Answers that are problem documents, by the slug of the problem.",
                   ("problem",))
 ROUTED = Metric("punnet_routed_total", "counter",
@@ -63,6 +65,8 @@ POISON_IMAGES = Metric("punnet_poison_images", "gauge", "Images that ended two p
 QUEUE_SERVER = Metric("punnet_queue_server_up", "gauge", "1 while the queue server answers. Without it the numbers of "
                       "the queue are missing.")
 JOBS = Metric("punnet_jobs", "gauge", "Jobs that can be read, by state.", ("state",))
+DELIVERIES = Metric("punnet_webhook_deliveries_total", "counter",
+                    "Tries to tell a webhook's receiver of an event, by what came of them.", ("result",))
 JOBS_ENDED = Metric("punnet_jobs_ended_total", "counter", "Jobs that have ended.", ("model", "state"))
 REQUEUED = Metric("punnet_jobs_requeued_total", "counter", "Jobs that were put back into the queue.")
 OLDEST_SECONDS = Metric("punnet_queue_oldest_seconds", "gauge", "Age of the oldest job that waits.")
@@ -73,8 +77,8 @@ WORKERS = Metric("punnet_queue_workers", "gauge", "Workers of all machines that 
 INFO = Metric("punnet_info", "gauge", "1, with the version.", ("version",))
 
 # What processes count; the rest is looked up when somebody asks.
-COUNTED = (REQUESTS, REQUEST_SECONDS, OPEN_REQUESTS, REFUSALS, ROUTED, REROUTED, PREDICTION_SECONDS, PHASE_SECONDS,
-           COST_RATIO, RUNNING, RESERVED_BYTES, PROCESSES, DIED)
-OF_THE_QUEUE = (JOBS, JOBS_ENDED, REQUEUED, OLDEST_SECONDS, QUEUE_SECONDS, QUEUE_BYTES, WORKERS)
+COUNTED = (REQUESTS, REQUEST_SECONDS, OPEN_REQUESTS, WAITING_CALLERS, REFUSALS, ROUTED, REROUTED, PREDICTION_SECONDS,
+           PHASE_SECONDS, COST_RATIO, RUNNING, RESERVED_BYTES, PROCESSES, DIED)
+OF_THE_QUEUE = (JOBS, JOBS_ENDED, REQUEUED, DELIVERIES, OLDEST_SECONDS, QUEUE_SECONDS, QUEUE_BYTES, WORKERS)
 ALL = (*COUNTED, WAITING, INLINE_SECONDS, MODELS, POISON_IMAGES, QUEUE_SERVER, *OF_THE_QUEUE, INFO)
 BY_NAME = {metric.name: metric for metric in ALL}

@@ -181,6 +181,7 @@ def test_who_waits_hears_of_the_end(client: FlaskClient, redis: Redis, path: str
     while not services_of(client).following._followed:
         time.sleep(0.01)
     assert (services_of(client).drain.open_work, services_of(client).held.total) == (1, 1)
+    assert 'punnet_callers_waiting{how="wait"} 1.0' in client.get("/metrics").text
     work_off(redis)
     assert waiting.get()["status"] == 200
     assert (services_of(client).drain.open_work, services_of(client).held.total) == (0, 0)

@@ -1,7 +1,7 @@
 """GET /metrics behind Flask's test client."""
 
 import re
-from typing import Any
+from typing import Any, get_args
 
 import fakeredis
 import pytest
@@ -9,6 +9,10 @@ from flask.testing import FlaskClient
 from redis import Redis
 
 from inference.errors import PoisonImage, SlowToDecode
+from jobs.outbox import Outbox, Try
+from jobs.totals import Delivered
+from jobs.turns import make_queue
+from jobs.webhooks import DUE
 from metrics.definitions import ALL
 from settings import ROOT
 from tests.unit.conftest import MakeClient, services_of, work_off
@@ -100,6 +104,32 @@ def test_jobs_are_told_by_state_and_counted_as_they_end(client: FlaskClient, red
     assert ended['punnet_jobs_ended_total{model="leaf",state="succeeded"}'] == 2
     assert ended['punnet_jobs_ended_total{model="leaf",state="canceled"}'] == 1
     assert (ended["punnet_queue_oldest_seconds"], ended["punnet_queue_image_bytes"]) == (0, 0)
+
+
+def test_tries_to_tell_a_receiver_are_counted_once_by_what_came_of_them(client: FlaskClient, redis: Redis) -> None:
+    name = 'punnet_webhook_deliveries_total{{result="{}"}}'.format
+    assert [told(client)[name(result)] for result in get_args(Delivered)] == [0, 0, 0, 0]
+    assert post(client, "webhook=https://example.org&webhook_events_filter=start,completed") == 202
+    work_off(redis)
+    outbox, other = (Outbox(make_queue(redis), who, kept_s=60) for who in ("one", "other"))
+    for status in (500, 200, 410):
+        [job_id] = outbox.claim(1)
+        delivery = outbox.delivery(job_id)
+        assert delivery is not None
+        made = Try("2026-01-01T00:00:00Z", delivery.event, delivery.number, status)
+        other.settle(delivery, made)  # whoever has lost its claim counts nothing
+        outbox.settle(delivery, made)
+        redis.zadd(f"punnet:{DUE}", {job_id: 0}, xx=True)
+    assert [told(client)[name(result)] for result in get_args(Delivered)] == [1, 1, 0, 1]
+
+
+def test_who_is_told_the_events_of_a_job_is_counted_as_long_as_he_is(client: FlaskClient) -> None:
+    name, url = 'punnet_callers_waiting{how="events"}', client.post(
+        "/predict?model_type=leaf&mode=async", data=photo(), content_type="image/jpeg").get_json()["urls"]["events"]
+    stream = client.get(url)
+    assert told(client)[name] == 1
+    stream.close()
+    assert told(client)[name] == 0
 
 
 def test_without_the_queue_server_the_rest_is_told(client: FlaskClient, server: fakeredis.FakeServer) -> None:

@@ -133,12 +133,12 @@ def test_pauses_grow_over_hours() -> None:
     assert [entry.pause_s for entry in tries] == [*PAUSES_S, 0]
 
 
-@pytest.mark.parametrize(("status", "is_told", "is_refused", "is_tried_again"), [
-    (200, True, False, False), (204, True, False, False), (302, False, False, True), (404, False, False, True),
-    (410, False, True, False), (429, False, False, True), (500, False, False, True), (None, False, False, True)])
-def test_what_a_status_means(status: int | None, is_told: bool, is_refused: bool, is_tried_again: bool) -> None:
-    entry = Try("", "start", 1, status)
-    assert (entry.told, entry.refused, entry.pause_s > 0) == (is_told, is_refused, is_tried_again)
+@pytest.mark.parametrize(("status", "number", "result"), [
+    (200, 1, "told"), (204, 8, "told"), (302, 1, "failed"), (404, 7, "failed"), (410, 1, "refused"),
+    (410, 8, "refused"), (429, 1, "failed"), (500, 8, "given-up"), (None, 1, "failed"), (None, 8, "given-up")])
+def test_what_comes_of_a_try(status: int | None, number: int, result: str) -> None:
+    entry = Try("", "start", number, status)
+    assert (entry.result, entry.pause_s > 0) == (result, result == "failed")
 
 
 def test_a_receiver_who_says_410_hears_no_more(queue: JobQueue, redis: Redis, outbox: Outbox) -> None:
