@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote
 
+OWN = "punnet"  # the user agent of our own commands: who starts or looks after a machine sends nothing to it
 KEPT = 5  # times of each asker
 ENOUGH = 3  # of them tell how often he asks
 # Who asks more often waits for something; who asks less often guards the machine, as containers' health checks do.

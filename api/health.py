@@ -23,7 +23,8 @@ def readyz() -> Response:
     service.drain.check_ready()
     if not service.catalogue.is_ready:
         raise Starting("models are still being loaded; try again in a few seconds")
-    probes.note(service.settings.state.probes, request.remote_addr or "")  # who only waits for a start asks no more
+    if request.headers.get("User-Agent") != probes.OWN:
+        probes.note(service.settings.state.probes, request.remote_addr or "")  # who waits for a start asks no more
     return answers.json({"status": "ready"})
 
 

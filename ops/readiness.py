@@ -7,6 +7,7 @@ import socket
 import time
 from collections import defaultdict
 
+import probes
 from ops import processes, queue_server
 from ops.checks import StartError
 from ops.stop import stop
@@ -90,7 +91,8 @@ def _get(settings: Settings, path: str) -> tuple[int, bytes]:
     host = ANY_ADDRESS.get(settings.host, settings.host)
     with contextlib.closing(http.client.HTTPConnection(host, settings.port, timeout=5)) as connection:
         keys = settings.read_keys()
-        connection.request("GET", path, headers={"X-API-Key": keys[0]} if keys else {})
+        key = {"X-API-Key": keys[0]} if keys else {}
+        connection.request("GET", path, headers={"User-Agent": probes.OWN, **key})
         response = connection.getresponse()
         return response.status, response.read()
 

@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from redis import Redis
 from werkzeug.test import TestResponse
 
+import probes
 from api import answers
 from inference.cost import Work
 from inference.errors import NotDrawable, SlowToDecode, UnsupportedImage
@@ -143,6 +144,14 @@ def test_one_model_tells_all_that_is_known_of_it(client: FlaskClient) -> None:
 def test_health_is_told(client: FlaskClient) -> None:
     assert client.get("/livez").get_json() == {"status": "alive"}
     assert client.get("/readyz").get_json() == {"status": "ready"}
+
+
+def test_our_own_commands_are_no_proxy_that_a_stop_waits_for(client: FlaskClient) -> None:
+    folder = services_of(client).settings.state.probes
+    client.get("/readyz", headers={"User-Agent": probes.OWN})
+    assert probes.read(folder) == {}
+    client.get("/readyz")
+    assert len(probes.read(folder)) == 1
 
 
 def test_a_model_is_served_before_the_service_is_ready(client: FlaskClient) -> None:
