@@ -35,7 +35,7 @@ in each process; with its default of one, every slow image blocks the quick ones
 AGAIN = """\
 ## Again
 
-```
+```sh
 .venv/bin/python -m bench --peers            # all; --only flood,jobs for some, --rounds N
 .venv/bin/python -m bench --quickly          # a smoke run that writes nothing
 .venv/bin/python -m bench --report           # this page, from what was measured before

@@ -117,11 +117,6 @@ def test_literals_and_tables_are_found() -> None:
     assert list(tables(found["input", "size"].annotation)) == [SizeTable]
 
 
-@pytest.mark.parametrize("block", blocks("toml"))
-def test_no_key_is_documented_that_does_not_exist(block: str) -> None:
-    ModelToml.model_validate(tomllib.loads(block))
-
-
 # Tasks
 
 
@@ -167,11 +162,6 @@ def test_all_that_a_hook_is_told_is_documented(name: str) -> None:
 
 
 # Examples
-
-
-@pytest.mark.parametrize("block", blocks("python"))
-def test_the_documents_python_compiles(block: str) -> None:
-    compile(block, "docs/models.md", "exec")
 
 
 def save(folder: Path, nodes: list[onnx.NodeProto], weights: Mapping[str, NDArray], image: list[int | str],
