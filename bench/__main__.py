@@ -5,13 +5,28 @@ import argparse
 import gc
 from collections.abc import Callable, Collection
 
-from bench import against, drain, flood, jobs, loading, machine, report, servers, share, silent, throughput, waiting
+from bench import (
+    against,
+    command_line,
+    drain,
+    flood,
+    jobs,
+    loading,
+    machine,
+    report,
+    servers,
+    share,
+    silent,
+    throughput,
+    waiting,
+)
 from bench.page import check_table, markdown
 from bench.workload import Options, Workload
 
 # In the order of the page.
 WORKLOADS: dict[str, Workload] = {"flood": flood, "share": share, "throughput": throughput, "jobs": jobs,
-                                  "drain": drain, "silent": silent, "waiting": waiting, "loading": loading}
+                                  "drain": drain, "silent": silent, "waiting": waiting, "loading": loading,
+                                  "command_line": command_line}
 AGAINST = "against"
 ALL: dict[str, Workload] = WORKLOADS | {AGAINST: against}
 ROUNDS, ROUNDS_AGAINST = Options().rounds, 9

@@ -3,19 +3,16 @@
 import argparse
 import json
 import os
-import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from typing import Any, NoReturn
 
 from cli.client import Client, Refused, Unreachable
 from cli.files import NoImage, images
 from cli.journal import Journal
-from cli.predict import Wish, predict_all, shown
+from cli.predict import Done, Wish, predict_all
+from cli.tables import milliseconds, print_table, told
 from version import VERSION
 
 AT_A_TIME, CHECK = 8, "check"
@@ -43,10 +40,36 @@ def predict(options: argparse.Namespace, client: Client) -> int:
     call = {"url": options.url, "model": options.model, "parameters": parameters, "draws": options.draw is not None}
     journal = Journal.of(call, options.resume)
     wish = Wish(options.model, parameters, options.draw)
-    done = predict_all(client, files, wish, journal, options.at_a_time)
-    failed = shown(done, len(files), options.json)
+    done = _followed(predict_all(client, files, wish, journal, options.at_a_time), len(files))
+    failed = (_print_lines if options.json else _print_table)(done)
     journal.close()
     return _failed(f"{failed} of {len(files)} images were not answered") if failed else 0
+
+
+def _followed(done: Iterator[Done], count: int) -> Iterator[Done]:
+    """With a line that tells how far it is, where somebody looks."""
+    if not sys.stderr.isatty():
+        return done
+    from cli.progress import followed  # the server is busy with the first images meanwhile
+
+    return followed(done, count)
+
+
+def _print_lines(done: Iterable[Done]) -> int:
+    """JSON, as it comes. Returns how many images were not answered."""
+    failed = 0
+    for one in done:
+        failed += not one.is_answered
+        print(one.to_json(), flush=True)
+    return failed
+
+
+def _print_table(done: Iterable[Done]) -> int:
+    """At the end. Returns how many images were not answered."""
+    every = list(done)
+    print_table(("image", "ms", "answer"),
+                ((str(one.file), milliseconds(one.answer), told(one.answer)) for one in every))
+    return sum(not one.is_answered for one in every)
 
 
 def jobs(options: argparse.Namespace, client: Client) -> int:
@@ -54,12 +77,9 @@ def jobs(options: argparse.Namespace, client: Client) -> int:
         return _print(client.cancel(options.cancel))
     if options.id:
         return _print(client.job(options.id))
-    table = Table("id", "state", "model", "accepted", "done", box=None, header_style="bold")
-    for job in client.jobs(limit=options.limit):
-        progress = job["progress"]
-        table.add_row(job["id"], job["state"], job["model_type"], job["created_at"],
-                      f"{progress['done']}/{progress['total']}")
-    Console().print(table)
+    print_table(("id", "state", "model", "accepted", "done"), (
+        (job["id"], job["state"], job["model_type"], job["created_at"],
+         f"{job['progress']['done']}/{job['progress']['total']}") for job in client.jobs(limit=options.limit)))
     return 0
 
 
@@ -68,11 +88,9 @@ def models(options: argparse.Namespace, client: Client) -> int:
         return _own_program("ops.model_check", str(Path(options.name[1]).absolute()))
     if options.name:
         return _print(client.model(options.name[0]))
-    table = Table("model", "version", "state", "task", box=None, header_style="bold")
-    for model in client.models():
-        table.add_row(model["name"], model["version"], model["state"],
-                      Text(model.get("task") or model.get("reason", "")))
-    Console().print(table)
+    print_table(("model", "version", "state", "task"), (
+        (model["name"], model["version"], model["state"], model.get("task") or model.get("reason", ""))
+        for model in client.models()))
     return 0
 
 
@@ -80,9 +98,9 @@ def doctor(options: argparse.Namespace, client: Client) -> int:
     return _own_program("ops.doctor")
 
 
-def _own_program(module: str, *arguments: str) -> int:
+def _own_program(module: str, *arguments: str) -> NoReturn:
     """What looks at this machine and not at a server: the command line itself knows HTTP alone."""
-    return subprocess.run([sys.executable, "-P", "-m", module, *arguments], check=False).returncode
+    os.execv(sys.executable, [sys.executable, "-P", "-m", module, *arguments])
 
 
 def _print(document: dict[str, Any]) -> int:

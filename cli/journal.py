@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import secrets
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +20,7 @@ class Journal:
     def __init__(self, path: Path, resume: bool) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = path.read_text().splitlines() if resume and path.is_file() else []
-        self.run = json.loads(lines[0]) if lines else secrets.token_hex(8)
+        self.run = json.loads(lines[0]) if lines else os.urandom(8).hex()
         self._done = dict(filter(None, map(_entry, lines[1:])))
         self._file = path.open("a" if lines else "w")
         self._lock = threading.Lock()

@@ -1,8 +1,11 @@
 # Sourced by start.sh and test.sh: `ensure_venv FILE` makes .venv and installs FILE, unless the venv bears its hash.
 
 ensure_venv() {
-    local requirements=$1 python=${PYTHON:-python3} stamp wanted
+    local requirements=$1 python=${PYTHON:-python3} stamp
     stamp=.venv/.installed-$requirements
+    # Where no other is asked for, the python of the venv itself tells whether all is as it was: the one of the PATH may
+    # be a script that takes longer to find a python than the command line takes for ten images.
+    [ -z "${PYTHON:-}" ] && is_installed .venv/bin/python "$stamp" && return 0
     if ! command -v "$python" >/dev/null; then
         echo "punnet: no $python found: install Python 3.11 or newer, or set PYTHON" >&2
         return 1
@@ -11,11 +14,10 @@ ensure_venv() {
         echo "punnet: $("$python" --version) is too old: install Python 3.11 or newer, or set PYTHON" >&2
         return 1
     fi
-    wanted=$({ "$python" --version; cat requirements*.txt; } | sha256sum)
-    [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return 0
+    is_installed "$python" "$stamp" && return 0
     (
         flock 9  # two instances of one checkout may start at once
-        [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && exit 0
+        is_installed "$python" "$stamp" && exit 0
         echo "Installing $requirements into .venv (once, about half a minute) ..."
         if ! .venv/bin/python --version 2>/dev/null | grep -qxF "$("$python" --version)" ||
                 ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
@@ -24,8 +26,16 @@ ensure_venv() {
         fi
         install_requirements "$requirements" || {
             echo "punnet: pip could not install $requirements; its message is above" >&2; exit 1; }
-        echo "$wanted" > "$stamp"
+        digest_with "$python" > "$stamp"
     ) 9>.venv.lock
+}
+
+is_installed() {
+    [ -f "$2" ] && [ "$(<"$2")" = "$(digest_with "$1")" ]
+}
+
+digest_with() {
+    { "$1" --version 2>/dev/null; cat requirements*.txt; } | sha256sum
 }
 
 # Where no wheel of the queue server fits this machine, all the rest is installed: one of the PATH is used then.

