@@ -4,9 +4,8 @@ import hashlib
 import json
 import logging
 import re
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from flask import Response
@@ -16,7 +15,7 @@ from api.auth import caller
 from api.problems import BadRequest, KeyReused
 from api.services import Services
 from jobs.errors import JobExpired, JobNotFound, KeyInUse, QueueUnavailable
-from jobs.idempotency import RENEW_S, Claim, Known
+from jobs.idempotency import Claim, Known
 from jobs.job import JobRecord
 
 T = TypeVar("T")
@@ -61,7 +60,7 @@ def once(service: Services, given: str, asked: str, act: Callable[[Claim], T]) -
     claim = _claimed(service, given, asked)
     if not isinstance(claim, Claim):
         return claim
-    with _renewed(service, claim):
+    with service.claims.held(claim):
         answer = _tried(service, claim, act)
     if isinstance(answer, Response):
         _keep(service, claim, _written(answer))
@@ -141,22 +140,3 @@ def _keep(service: Services, claim: Claim, fields: Mapping[str, str | bytes]) ->
 def _free(service: Services, claim: Claim) -> None:
     with suppress(QueueUnavailable):  # it becomes free by itself
         service.claims.free(claim)
-
-
-@contextmanager
-def _renewed(service: Services, claim: Claim) -> Iterator[None]:
-    """Keep the claim for as long as the request is under way."""
-    ended = threading.Event()
-
-    def renew() -> None:
-        while not ended.wait(RENEW_S):
-            try:
-                service.claims.renew(claim)
-            except QueueUnavailable as error:
-                log.warning("an Idempotency-Key is not kept just now: %s", error)
-
-    threading.Thread(target=renew, name="idempotency-key", daemon=True).start()
-    try:
-        yield
-    finally:
-        ended.set()

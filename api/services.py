@@ -72,6 +72,7 @@ class Services:
         self.drain.start(is_staying)
         self.costs.start()
         self.poison.start()
+        self.claims.start()
 
     def count_open(self, more: int) -> None:
         """Count open requests: those that are answered, those that wait, and streams."""

@@ -6,18 +6,24 @@ very step that accepts it, and an inline answer when it is there.
 """
 
 import hashlib
+import logging
+import threading
+import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
 from redis import Redis
 
 from jobs.connection import unavailable
+from jobs.errors import QueueUnavailable
 from jobs.keys import key
 
 KEYS = "idempotency:"
 LEASE_S, RENEW_S = 15, 3
+log = logging.getLogger(__name__)
 # KEYS: what is known of an idempotency key. ARGV: what is asked for, a token, milliseconds, and the field and the value
 # of what is known that may be replaced. Returns what is known, nothing where the key is claimed now.
 CLAIM = """
@@ -71,6 +77,21 @@ class Claims:
 
     def __init__(self, client: Redis, queue_name: str, ttl_s: int) -> None:
         self._client, self._queue_name, self._ttl_s = client, queue_name, ttl_s
+        self._held: set[Claim] = set()
+
+    def start(self) -> None:
+        """Renew what is held; after a fork, never before. One thread does it for all: most requests are over before
+        they need it, and a thread of its own took a tenth of what their key costs."""
+        threading.Thread(target=self._keep_renewing, name="idempotency-keys", daemon=True).start()
+
+    @contextmanager
+    def held(self, claim: Claim) -> Iterator[None]:
+        """Keep a claim for as long as its request is under way."""
+        self._held.add(claim)
+        try:
+            yield
+        finally:
+            self._held.discard(claim)
 
     def claim(self, owner: str, given: str, asked: str, instead_of: tuple[str, str] = ("", "")) -> Claim | Known:
         """The key, or what is known of it. `instead_of`: the field and the value of what may be forgotten.
@@ -97,6 +118,15 @@ class Claims:
     def free(self, claim: Claim) -> None:
         """Nothing came of the request: another may have the key. Raises QueueUnavailable."""
         self._change(claim, 0)
+
+    def _keep_renewing(self) -> None:
+        while True:
+            time.sleep(RENEW_S)
+            try:
+                for claim in tuple(self._held):
+                    self.renew(claim)
+            except QueueUnavailable as error:
+                log.warning("the Idempotency-Keys of requests under way are not kept just now: %s", error)
 
     def _change(self, claim: Claim, seconds: int, *fields: str | bytes) -> None:
         with unavailable():

@@ -12,14 +12,14 @@ from flask.testing import FlaskClient
 from redis import Redis
 from werkzeug.test import TestResponse
 
-from api import idempotency
 from api.idempotency import MAX_KEPT_BYTES, key_of
 from api.problems import BadRequest
 from inference.errors import InferenceFailed, PoisonImage, PredictorsAway, UnsupportedImage
+from jobs import idempotency
 from jobs.errors import KeyInUse, QueueUnavailable
 from jobs.idempotency import LEASE_S, Claim, Claims, Known
 from jobs.queue import JobQueue
-from tests.unit.conftest import REQUEST, MakeClient, stored, work_off
+from tests.unit.conftest import REQUEST, MakeClient, services_of, stored, work_off
 from tests.unit.fake_predictors import PREDICTION, FakePredictors
 from tests.unit.images import photo, png_header
 
@@ -195,6 +195,7 @@ def test_who_lost_the_claim_changes_nothing(claims: Claims, redis: Redis, queue:
 def test_a_claim_is_renewed_while_its_request_is_under_way(client: FlaskClient, predictors: FakePredictors,
                                                            redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(idempotency, "RENEW_S", 0.01)
+    services_of(client).claims.start()
     predictors.answer = None
     thread = threading.Thread(target=post, args=(client,))
     thread.start()
@@ -204,6 +205,7 @@ def test_a_claim_is_renewed_while_its_request_is_under_way(client: FlaskClient, 
     until(lambda: redis.pttl(name) > 5000)
     predictors.runs[0].end(PREDICTION)
     thread.join(20)
+    assert services_of(client).claims._held == set()
 
 
 def test_a_job_whose_acceptance_was_not_heard_of_is_given_to_the_next(client: FlaskClient, redis: Redis,
