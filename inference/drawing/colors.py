@@ -14,8 +14,8 @@ PALETTE: tuple[Color, ...] = (
     (238, 136, 102), (187, 204, 51), (153, 221, 255), (51, 187, 238), (170, 68, 153), (136, 34, 85))
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 SAMPLES = 32  # the image is looked at in this many rows and columns
-DARK = 0.1  # relative luminance
-FAR = 0.3  # in Oklab: colours that are farther apart are not easier to tell
+FAR = 0.45  # in Oklab: colours that are farther apart are not easier to tell
+THIN = (2, 1, 1)  # times the parts of Oklab: of thin lines an eye sees the lightness better than the hue
 CLOSE = 10  # percent of the image that a colour may be closer to
 
 
@@ -23,7 +23,7 @@ def colors_of(labels: Iterable[str], image: Image.Image) -> dict[str, Color]:
     """A colour per label: each in turn takes the one that is farthest from the image and from those taken."""
     palette, taken = _lab(np.array(PALETTE, np.float64)), list[int]()
     seen = _lab(_sampled(image))
-    contrast = np.percentile(np.linalg.norm(palette[:, None] - seen[None], axis=2), CLOSE, axis=1)
+    contrast = np.percentile(np.linalg.norm((palette[:, None] - seen[None]) * THIN, axis=2), CLOSE, axis=1)
     colors = {}
     for label in sorted(set(labels)):
         if len(taken) == len(PALETTE):
@@ -34,13 +34,9 @@ def colors_of(labels: Iterable[str], image: Image.Image) -> dict[str, Color]:
 
 
 def readable_on(color: Color) -> Color:
-    """The colour of text: black or white, whichever contrasts more; at a luminance of 0.179 both contrast alike."""
+    """The colour of text on this one, and of a halo around it: black or white, whichever contrasts more; at a luminance
+    of 0.179 both contrast alike. Of a line and its halo one is then seen on a dark ground, the other on a light one."""
     return BLACK if _luminance(color) > 0.179 else WHITE
-
-
-def halo_on(color: Color) -> Color:
-    """Of a line: dark, as it draws the eye less, but light around the darkest colours."""
-    return BLACK if _luminance(color) > DARK else WHITE
 
 
 def _luminance(color: Color) -> float:

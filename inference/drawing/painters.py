@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from inference.bounded_reads import nothing
 from inference.depth_maps import colored, palette
 from inference.drawing.colors import Color, colors_of, readable_on
 from inference.drawing.fonts import TIMES, Fonts
+from inference.drawing.lettering import Lettering, Words
 from inference.drawing.panel import Line, beside, with_color_bar
 from inference.drawing.shapes import box_of, outline, paint_mask, paint_tiles, skeleton
 from inference.drawing.style import Sizes, Style, enlargement, sizes_for
@@ -172,14 +173,14 @@ def _with_labels(canvas: Canvas, colors: Mapping[str, Color]) -> Image.Image:
     labels = canvas.style.labels
     if labels == "none":
         return canvas.image
-    tags = place([_candidate(canvas, one) for one in canvas.found], canvas.image.size, _measure(canvas),
+    lettering = Lettering(canvas.fonts)
+    tags = place([_candidate(canvas, one) for one in canvas.found], canvas.image.size, _measure(lettering),
                  always=labels != "auto")
     for tag in reversed(tags):
         canvas.check()
-        _write(canvas, tag, colors[canvas.found[tag.number]["label"]])
-    told = {tag.number for tag in tags if labels != "score" and tag.text.startswith(canvas.found[tag.number]["label"])}
-    return canvas.image if len(told) == len(canvas.found) else beside(canvas.image, _counts(canvas, colors),
-                                                                      canvas.fonts)
+        _write(canvas, lettering, tag, colors[canvas.found[tag.number]["label"]])
+    told = sum(tag.words[0] == canvas.found[tag.number]["label"] for tag in tags)
+    return canvas.image if told == len(canvas.found) else beside(canvas.image, _counts(canvas, colors), canvas.fonts)
 
 
 def _counts(canvas: Canvas, colors: Mapping[str, Color]) -> list[Line]:
@@ -188,25 +189,26 @@ def _counts(canvas: Canvas, colors: Mapping[str, Color]) -> list[Line]:
 
 
 def _candidate(canvas: Canvas, one: Mapping[str, Any]) -> Candidate:
-    score = [] if one.get("score") is None else [f"{one['score']:.0%}"]
-    texts = score if canvas.style.labels == "score" else [_text(one), *(score if canvas.style.labels == "auto" else [])]
-    return Candidate(np.array(box_of(one)), texts, _sizes(canvas, one).font)
+    """What an object's tag may say: label and score, the score alone where the whole is too much."""
+    score = () if one.get("score") is None else (f"{one['score']:.0%}",)
+    whole = (one["label"], *(f" {text}" for text in score))
+    texts = {"score": (score,), "full": (whole,)}.get(canvas.style.labels, (whole, score))
+    return Candidate(box_of(one), [words for words in texts if words], _sizes(canvas, one).font)
 
 
-def _measure(canvas: Canvas) -> Callable[[str, int], tuple[int, int]]:
-    def measure(text: str, size: int) -> tuple[int, int]:
-        font, text = canvas.fonts.of(text, size)
+def _measure(lettering: Lettering) -> Callable[[Words, int], tuple[int, int]]:
+    def measure(words: Words, size: int) -> tuple[int, int]:
         pad = Sizes(0, size).pad
-        return round(font.getlength(text)) + 2 * pad, round(size * 1.1) + pad
+        return lettering.width(words, size) + 2 * pad, round(size * 1.1) + pad
     return measure
 
 
-def _write(canvas: Canvas, tag: Tag, color: Color) -> None:
+def _write(canvas: Canvas, lettering: Lettering, tag: Tag, color: Color) -> None:
     """A text on its object's colour."""
-    pen, size = ImageDraw.Draw(canvas.image), _sizes(canvas, canvas.found[tag.number]).font
-    font, text = canvas.fonts.of(tag.text, size)
-    pen.rectangle((tag.left, tag.top, tag.left + tag.width - 1, tag.top + tag.height - 1), fill=color)
-    pen.text((tag.left + Sizes(0, size).pad, tag.top + tag.height / 2), text, readable_on(color), font, anchor="lm")
+    canvas.image.paste(color, (tag.left, tag.top, tag.left + tag.width, tag.top + tag.height))
+    size = _sizes(canvas, canvas.found[tag.number]).font
+    lettering.write(canvas.image, tag.left + Sizes(0, size).pad, tag.top + tag.height // 2, tag.words, size,
+                    readable_on(color))
 
 
 def _sizes(canvas: Canvas, one: Mapping[str, Any]) -> Sizes:

@@ -32,8 +32,7 @@ def beside(image: Image.Image, lines: Sequence[Line], fonts: Fonts) -> Image.Ima
     texts = [fonts.of(_shortened(line.text), size) for line in shown]
     indent = round(size * 1.3) if any(line.color for line in shown) else 0
     width = 2 * gap + indent + round(max(font.getlength(text) for font, text in texts))
-    canvas = Image.new("RGB", (image.width + width, max(image.height, 2 * gap + row * len(shown))), GROUND)
-    canvas.paste(image)
+    canvas = _with_panel(image, width, 2 * gap + row * len(shown))
     pen, left = ImageDraw.Draw(canvas), image.width + gap
     for number, (line, (font, text)) in enumerate(zip(shown, texts, strict=True)):
         middle = gap + number * row + row // 2
@@ -52,8 +51,7 @@ def with_color_bar(image: Image.Image, colors: Sequence[Color], ends: tuple[floa
     size = font_size(image.size)
     (font, least), (_, most) = (fonts.of(f"{end:.4g}", size) for end in ends)
     width = 2 * size + round(size * 1.6) + round(max(font.getlength(least), font.getlength(most)))
-    canvas = Image.new("RGB", (image.width + width, max(image.height, 6 * size)), GROUND)
-    canvas.paste(image)
+    canvas = _with_panel(image, width, 6 * size)
     bar = Image.new("RGB", (1, len(colors)))
     bar.putdata(list(reversed(colors)))
     high = canvas.height - 2 * size
@@ -61,6 +59,16 @@ def with_color_bar(image: Image.Image, colors: Sequence[Color], ends: tuple[floa
     pen, left = ImageDraw.Draw(canvas), image.width + round(size * 2.6)
     pen.text((left, size), most, INK, font, anchor="lt")
     pen.text((left, size + high), least, INK, font, anchor="lb")
+    return canvas
+
+
+def _with_panel(image: Image.Image, width: int, height: int) -> Image.Image:
+    """The image, and right of it a panel; as high as the image, and at least `height`."""
+    canvas = Image.new("RGB", (image.width + width, max(image.height, height)), None)
+    canvas.paste(image)
+    canvas.paste(GROUND, (image.width, 0, *canvas.size))
+    if height > image.height:
+        canvas.paste(GROUND, (0, image.height, image.width, height))
     return canvas
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from inference.drawing.colors import Color, halo_on
+from inference.drawing.colors import Color, readable_on
 from inference.skeleton import COCO_KEYPOINTS, COCO_LIMBS
 
 Box = tuple[float, float, float, float]
@@ -14,6 +14,7 @@ Points = Sequence[tuple[float, float]]
 MASK_OPACITY = 0.4
 TILE_OPACITY = (0.1, 0.55)  # of a tile with score 0 and 1
 SEEN = 0.5  # score from which a keypoint is drawn
+SMALL = 5  # lines wide or high
 THICK = 4  # pixels: a thinner line of a box has its halo outside only, else little of its colour would be seen
 
 
@@ -23,14 +24,17 @@ def box_of(found: Mapping) -> Box:
 
 
 def outline(image: Image.Image, found: Mapping, color: Color, width: int) -> None:
-    """A box, or the polygon of a turned one, along the pixels that it holds."""
+    """A box, or the polygon of a turned one, along the pixels that it holds; a small box around them, as within them
+    its line would hide what is in it."""
     if "polygon" in found:
         corners = [(corner["x"], corner["y"]) for corner in found["polygon"]]
         _line(image, [*corners, *corners[:2]], color, width)
         return
     pen, (left, top, right, bottom) = ImageDraw.Draw(image), box_of(found)
     right, bottom = max(left, right - 1), max(top, bottom - 1)
-    halo, edge = halo_on(color), halo_of(width)
+    if min(right - left, bottom - top) < SMALL * width:
+        left, top, right, bottom = left - width, top - width, right + width, bottom + width
+    halo, edge = readable_on(color), halo_of(width)
     pen.rectangle((left - edge, top - edge, right + edge, bottom + edge), outline=halo, width=edge)
     if width >= THICK:
         inner = (left + width, top + width, right - width, bottom - width)
@@ -53,7 +57,7 @@ def skeleton(image: Image.Image, keypoints: Sequence[Mapping], color: Color, wid
     pen, radius, edge = ImageDraw.Draw(image), width + 1, halo_of(width)
     for x, y in seen.values():
         pen.ellipse((x - radius - edge, y - radius - edge, x + radius + edge, y + radius + edge),
-                    fill=halo_on(color))
+                    fill=readable_on(color))
         pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=color)
 
 
@@ -68,7 +72,7 @@ def paint_mask(image: Image.Image, mask: NDArray[np.bool_], color: Color, width:
     opacity[_rim(inside, width)] = 255
     image.paste(color, (left, top), Image.fromarray(opacity))
     halo = _rim(~inside, halo_of(width)).view(np.uint8) * np.uint8(255)
-    image.paste(halo_on(color), (left, top), Image.fromarray(halo))
+    image.paste(readable_on(color), (left, top), Image.fromarray(halo))
 
 
 def paint_tiles(image: Image.Image, tiles: Sequence[Mapping], colors: Mapping[str, Color]) -> None:
@@ -84,7 +88,7 @@ def paint_tiles(image: Image.Image, tiles: Sequence[Mapping], colors: Mapping[st
 
 def _line(image: Image.Image, points: Points, color: Color, width: int) -> None:
     pen = ImageDraw.Draw(image)
-    pen.line(points, fill=halo_on(color), width=width + 2 * halo_of(width), joint="curve")
+    pen.line(points, fill=readable_on(color), width=width + 2 * halo_of(width), joint="curve")
     pen.line(points, fill=color, width=width, joint="curve")
 
 

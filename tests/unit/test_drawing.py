@@ -55,10 +55,10 @@ def of_masks(*predictions: dict) -> dict:
     return {"task": "image-segmentation", "predictions": list(predictions)}
 
 
-def crowd(count: int) -> dict:
-    """Objects of 12 pixels a side, in rows."""
-    return of_boxes(*(found("ripe strawberry", box=box(left, top, left + 12, top + 12)) for left, top in
-                      ((4 + 14 * (number % 20), 4 + 14 * (number // 20)) for number in range(count))))
+def crowd(count: int, side: int = 12, in_a_row: int = 20) -> dict:
+    """Objects of so many pixels a side, in rows."""
+    corners = ((4 + (side + 2) * (number % in_a_row), 4 + (side + 2) * (number // in_a_row)) for number in range(count))
+    return of_boxes(*(found("ripe strawberry", box=box(left, top, left + side, top + side)) for left, top in corners))
 
 
 def translucent(color: tuple[int, int, int], opacity: float) -> Any:
@@ -85,16 +85,15 @@ def test_a_tag_stands_above_its_object_or_below_where_the_image_ends(
 
 
 def test_tags_say_less_where_objects_are_smaller_and_a_legend_counts_what_is_not_said() -> None:
-    large, small = (of_boxes(found("ripe strawberry", box=box(20, 40, 20 + side, 40 + side))) for side in (140, 60))
-    results = (large, small, crowd(280))
-    tags = [np.argwhere((drawn(result)[:, :300] != drawn(result, labels="none")).any(axis=2)) for result in results]
-    widths = [np.ptp(tag[:, 1]) if len(tag) else 0 for tag in tags]
-    assert widths[0] > widths[1] > widths[2] == 0
+    results = [crowd(2, 140, 2), crowd(12, 60, 4), crowd(280)]
+    tagged = [(drawn(result)[:, :300] != drawn(result, labels="none")).any(axis=2).sum() for result in results]
+    assert tagged[0] / 2 > 800 > tagged[1] / 12 > 100 > tagged[2] == 0
     assert [drawn(result).shape[1] > 300 for result in results] == [False, True, True]
 
 
-def test_a_small_object_that_stands_alone_is_told_in_full() -> None:
-    alone = of_boxes(found("leaf", box=box(700, 500, 712, 512)))
+@pytest.mark.parametrize("top", [500, 500.3, 500.7])
+def test_a_small_object_that_stands_alone_is_told_in_full(top: float) -> None:
+    alone = of_boxes(found("leaf", box=box(700, top, 712, top + 12)))
     assert drawn(alone, plain(1500, 1000)).shape == (1000, 1500, 3)
     assert (drawn(alone, plain(1500, 1000)) != drawn(alone, plain(1500, 1000), "none")).any(axis=2).sum() > 500
 
@@ -120,6 +119,12 @@ def test_the_best_box_lies_on_top() -> None:
     same = box(50, 80, 250, 180)
     pixels = drawn(of_boxes(found("leaf", 0.9, box=same), found("berry", 0.5, box=same)), labels="none")
     assert tuple(pixels[179, 150]) == color_of("leaf", "berry")
+
+
+def test_the_outline_of_a_small_box_hides_nothing_that_is_in_it() -> None:
+    pixels = drawn(of_boxes(found("leaf", box=box(50, 80, 58, 88))), labels="none")
+    assert (pixels[80:88, 50:58] == GREY).all()
+    assert tuple(pixels[79, 54]) == tuple(pixels[84, 58]) == color_of("leaf")
 
 
 def test_boxes_that_are_thin_or_at_the_rim_can_be_drawn() -> None:
