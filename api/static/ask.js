@@ -1,16 +1,17 @@
 // Asks the server: with the key, where one is needed, and below the path that a proxy serves it at.
 
 import { key } from "./store.js"
-import { say } from "./words.js"
+import { problemTitle, say } from "./words.js"
 
 export const root = document.documentElement.dataset.root
 
-/** The server refused; `message` is what its problem document says. */
+/** The server refused; `message` is what its problem document says in detail, which is in English. */
 export class Refused extends Error {
   constructor(status, problem) {
     super(problem.detail || problem.title || `HTTP ${status}`)
     this.status = status
-    this.title = problem.title || say("trouble")
+    this.title = problemTitle(problem)
+    this.language = "en"
     this.requestId = problem.request_id || ""
   }
 }

@@ -1,6 +1,6 @@
 // The page to try a model: an image in, its answer drawn on it. The other files here are its parts.
 
-import { ask, post, root } from "./ask.js"
+import { ask, post, Refused, root } from "./ask.js"
 import { showCalls, wireCalls } from "./calls.js"
 import { element, find } from "./dom.js"
 import { Figure } from "./figure.js"
@@ -82,7 +82,7 @@ async function end(job, signal) {
   const ended = await follow(job, (news) => !signal.aborted && !hasEnded(news) && showJob(news, fail), signal)
   hideJob()
   listJobs(reopen)
-  if (ended.state === "failed") throw Object.assign(new Error(ended.error.detail), { title: ended.error.title, requestId: ended.error.request_id })
+  if (ended.state === "failed") throw new Refused(ended.status, ended.error)
   if (ended.state === "canceled") tell(say("canceled"))
   return ended.state === "canceled" ? null : ended
 }
@@ -196,7 +196,7 @@ function fail(error) {
   const isTold = "title" in error
   find("problem").replaceChildren(
     element("h3", {}, error.title ?? say("trouble")),
-    element("p", {}, isTold ? error.message : say("unexpected", { reason: error.message })),
+    element("p", { lang: error.language }, isTold ? error.message : say("unexpected", { reason: error.message })),
     error.requestId ? element("p", { class: "quiet" }, say("request_id", { id: error.requestId })) : "")
   find("problem").hidden = false
 }

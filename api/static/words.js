@@ -11,6 +11,12 @@ export function say(name, values = {}) {
 /** Whether there is such a text: tasks and phases that the server has and this page does not know keep their names. */
 export const has = (name) => name in texts
 
+/** What went wrong, by a problem document: in the page's own words where it knows the type, else in the server's. */
+export function problemTitle({ type = "", title }) {
+  const name = `problem_${type.split("/").pop()}`
+  return has(name) ? say(name) : title || say("trouble")
+}
+
 export const number = (value, digits = 0) =>
   new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(value)
 

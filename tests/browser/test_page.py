@@ -174,9 +174,12 @@ def test_the_threshold_acts_at_once_and_hovering_tells_label_and_score(opened: O
 
 
 def test_it_speaks_korean(opened: Opened) -> None:
-    with opened(locale="ko-KR") as page:
+    with opened(locale="ko-KR", refusals=1) as page:
         assert page.locator("html").get_attribute("lang") == "ko"
         assert page.locator("h1").inner_text() == texts("ko")["headline"]
+        choose(page, "leaf.jpg", b"no image at all")
+        expect(page.locator("#problem h3")).to_have_text(texts("ko")["problem_unsupported-image"])
+        assert "served are JPEG" in page.locator("#problem [lang=en]").inner_text()
         page.locator(".sample").first.click()
         has_told(page, "healthy")
         assert page.locator("#timings h2").inner_text() == texts("ko")["timings"]

@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from api import languages, page
+from api.problems import PROBLEMS
 from inference.registry import Entry
 from predictors import catalogue
 from predictors.catalogue import Listing
@@ -91,9 +92,14 @@ def test_every_text_that_is_used_is_there_and_each_is_used() -> None:
     sources = "".join(file.read_text("utf-8") for file in (*STATIC.glob("*.js"), *TEMPLATES.glob("*.html")))
     known = languages.texts("en").keys()
     assert {*re.findall(r'say\("(\w+)"', sources), *re.findall(r"texts\.(\w+)", sources)} <= known
-    put_together = ("task_", "phase_", "job_", "state_", "sample_")
+    put_together = ("task_", "phase_", "job_", "state_", "sample_", "problem_")
     simple = [name for name in known if not name.startswith(put_together)]
     assert [name for name in simple if not re.search(rf"\b{name}\b", sources)] == []
+
+
+def test_every_problem_that_a_caller_may_see_has_words_of_the_page() -> None:
+    slugs = {problem.slug for problem in PROBLEMS.values() if problem.slug != "caller-gone"}
+    assert {name.removeprefix("problem_") for name in languages.texts("en") if name.startswith("problem_")} == slugs
 
 
 @pytest.mark.parametrize("path", ["/", "/ui/models/leaf"])
