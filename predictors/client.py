@@ -113,6 +113,7 @@ class Run(Generic[T]):
         self._unsent: list[memoryview] = []
         self._predictor = ""  # the one that works on it
         self._blamed = self._lost = 0
+        self._broke_off_at: float | None = None
         self._listened_at = time.monotonic()  # when anybody was last seen to listen
         self._is_called_off = False
         self._answer: Message | None = None
@@ -125,6 +126,10 @@ class Run(Generic[T]):
     def begun(self) -> bool:
         """Whether a predictor works on it."""
         return bool(self._predictor)
+
+    @property
+    def _request_id(self) -> str:
+        return self._question.head.get("request_id") or "-"
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Whether the run has ended, after at most `timeout_s`."""
@@ -211,6 +216,10 @@ class Run(Generic[T]):
 
     def _has_begun(self, message: Message) -> None:
         self._predictor = message.head["predictor"]
+        if self._broke_off_at is not None:
+            log.warning("predictor %s goes on with request %s after %.0f ms", self._predictor, self._request_id,
+                        (time.monotonic() - self._broke_off_at) * 1000)
+            self._broke_off_at = None
 
     def _has_progressed(self, message: Message) -> None:
         self.progress = message.head["done"], message.head["total"]
@@ -245,7 +254,8 @@ class Run(Generic[T]):
             time.sleep(PAUSE_S)
 
     def _blame(self, predictor: str) -> None:
-        log.warning("predictor %s broke off while it worked on an image", predictor)
+        self._broke_off_at = time.monotonic()
+        log.warning("predictor %s broke off while it worked on request %s", predictor, self._request_id)
         how = self._deaths.how(predictor)
         if how is None:
             return

@@ -1,6 +1,7 @@
 """`python -m bench.chaos --seed N`: 1,000 mixed jobs while processes of every kind are killed; prints a table."""
 
 import argparse
+import statistics
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -35,12 +36,17 @@ def table(found: Found, seed: int) -> str:
     rows = [("seed", seed), ("jobs accepted", found.jobs.total()), ("how they ended", _listed(found.jobs)),
             ("promoted", found.promoted), ("with a webhook", found.webhooks),
             ("killed", f"{found.killed.total()}: {_listed(found.killed)}"), ("answers", _listed(found.answers)),
-            ("interrupted executions", len(found.recoveries_s)),
+            *(_recovered(*one) for one in sorted(found.recoveries_s.items())),
             (f"median recovery, below {MEDIAN_LIMIT_S:g} s", f"{found.median_s:.2f} s"),
             (f"worst recovery, below {WORST_LIMIT_S:g} s", f"{found.worst_s:.2f} s"),
             ("wrong", len(found.wrong))]
     return "\n".join(("| what | figure |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows),
                       *found.wrong))
+
+
+def _recovered(role: str, took_s: list[float]) -> tuple[str, str]:
+    median = f", median {statistics.median(took_s):.2f} s, worst {max(took_s):.2f} s" if took_s else ""
+    return f"interrupted by the death of: {role}", f"{len(took_s)}{median}"
 
 
 def _listed(counts: Mapping[Any, int]) -> str:

@@ -1,9 +1,10 @@
 """Kills processes with -9 at random, and watches how soon the jobs that they interrupted go on."""
 
 import random
+import re
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,9 +18,10 @@ EVERY_S = (0.5, 2.0)
 SPARED = ("other",)  # trials, and what starts just now
 SUPERVISOR = "supervisord"
 SUPERVISOR_SHARE = 0.05  # of the kills: it takes seconds to start all again
-# Whose jobs die with which role: of web processes (promoted ones), of workers, or all.
-OF_WEB = ("web process", "gunicorn", "quick predictor", "long predictor")
-OF_ALL = ("valkey", SUPERVISOR)
+# Whose executions end with a process of a role: those of web processes (promoted jobs), of workers, or all. The death
+# of a process that computes, and that of the queue server, ends none: whoever executes asks again.
+OF_WEB, OF_WORKERS, OF_ALL = ("web process", "gunicorn"), ("worker", "worker pool"), ("supervisord",)
+GOES_ON = re.compile(r"predictor (?:job|long|device)\S* goes on with request \S+ after (\d+) ms")
 ENDED = (b"finished", b"failed", b"canceled")
 LOOK_S = 0.02
 
@@ -64,8 +66,14 @@ class Killer:
             time.sleep(LOOK_S)
 
     @property
-    def recoveries_s(self) -> list[float]:
-        return [one.took_s if one.took_s is not None else float("inf") for one in self.interruptions]
+    def recoveries_s(self) -> dict[str, list[float]]:
+        """By what was killed: until a job runs again, or until another predictor computes for it."""
+        found: dict[str, list[float]] = defaultdict(list)
+        for one in self.interruptions:
+            found[one.role].append(one.took_s if one.took_s is not None else float("inf"))
+        logs = self.server.log("worker.log") + self.server.log("error.log")
+        found["what computes"] = [int(ms) / 1000 for ms in GOES_ON.findall(logs)]
+        return found
 
     def _open(self) -> list[Interruption]:
         return [one for one in self.interruptions if one.took_s is None]
@@ -104,11 +112,9 @@ class Killer:
 
     def _dies(self, client: Redis, entry: bytes, role: str, pid: int) -> bool:
         owner: Any = client.hget(b"rq:execution:" + entry, "worker_name") or b""
-        if role in OF_ALL:
-            return True
         if role == "worker":
             return client.hget(b"rq:worker:" + owner, "pid") == str(pid).encode()
-        return owner.startswith(b"web.") == (role in OF_WEB)
+        return role in OF_ALL or role in (OF_WEB if owner.startswith(b"web.") else OF_WORKERS)
 
     def _look(self, interruption: Interruption) -> None:
         try:

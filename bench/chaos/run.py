@@ -30,16 +30,20 @@ class Found:
     webhooks: int
     answers: Counter[int | str]
     killed: Counter[str]
-    recoveries_s: list[float]
+    recoveries_s: dict[str, list[float]]
     wrong: list[str] = field(default_factory=list)
 
     @property
     def median_s(self) -> float:
-        return statistics.median(self.recoveries_s) if self.recoveries_s else 0.0
+        return statistics.median(self._all_s) if self._all_s else 0.0
 
     @property
     def worst_s(self) -> float:
-        return max(self.recoveries_s, default=0.0)
+        return max(self._all_s, default=0.0)
+
+    @property
+    def _all_s(self) -> list[float]:
+        return [one for found in self.recoveries_s.values() for one in found]
 
     @property
     def holds(self) -> bool:
