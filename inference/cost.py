@@ -151,6 +151,15 @@ class CostModel:
             self._fits[part] = fit(samples[part], seeds)
 
 
+def snapshot_of(samples: Iterable[tuple[str, Amounts, float]], at: float) -> Snapshot:
+    """Parts, amounts and milliseconds, all measured at this time, by bin: for who learns nothing from them."""
+    found: Snapshot = {}
+    for part, amounts, ms in samples:
+        if ms > 0:
+            found.setdefault(f"{part} {_size_class(amounts)}", []).append([at, list(amounts), ms])
+    return found
+
+
 def fit(samples: Sequence[Sample], seeds: Sequence[Sample]) -> Fit:
     """The rates, none below zero, that make the sum of absolute errors least, each relative to what was predicted or
     what it took, whichever is more: ten times too much is as wrong as ten times too little."""

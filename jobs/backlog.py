@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import cast
 
+from redis import Redis
+from redis.client import Pipeline
 from rq import Queue
 
 from jobs.errors import NotInTime, QueueFull
@@ -92,10 +94,10 @@ class Backlog:
         return max(1.0, self.ms() / 1000 / max(1, waiting) / self.machines.workers())
 
 
-def note_pace(queue: Queue, predicted_ms: float, took_ms: float) -> None:
+def note_pace(client: Redis | Pipeline, queue: Queue, predicted_ms: float, took_ms: float) -> None:
     """Remember what a job really took: workers compute in the background, beside other work, and a tiled image on
     several cores. The sums forget by and by."""
-    queue.connection.eval(NOTE_PACE, 1, key(queue.name, PACE), FORGETTING, "took", took_ms,
+    client.eval(NOTE_PACE, 1, key(queue.name, PACE), FORGETTING, "took", took_ms,
                           "predicted", predicted_ms)  # any value is sent as its text
 
 

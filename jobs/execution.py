@@ -18,6 +18,7 @@ from rq.results import Result
 from rq.utils import utcformat
 
 from jobs import computation, webhooks
+from jobs.backlog import note_pace
 from jobs.clock import moment
 from jobs.events import announce
 from jobs.job import CANCELED, DEADLINE, Outcome, State
@@ -76,9 +77,11 @@ def begin(queue: Queue, job_id: str, register_it: Callable[[Pipeline, Job], obje
     return False
 
 
-def end(queue: Queue, job_id: str, execution_id: str, outcome: Outcome, result: bytes = b"") -> bool:
-    """End a job with what came of its execution; False where the job is not that execution's any more."""
-    if _end(queue, job_id, lambda standing: execution_id in standing.executions, outcome, result):
+def end(queue: Queue, job_id: str, execution_id: str, outcome: Outcome, result: bytes = b"",
+        took_ms: float | None = None) -> bool:
+    """End a job with what came of its execution; False where the job is not that execution's any more. `took_ms` is
+    what a worker took for it."""
+    if _end(queue, job_id, lambda standing: execution_id in standing.executions, outcome, result, took_ms):
         return True
     # It went on for others after its own job had been canceled.
     change(queue, job_id, lambda standing: _forget(execution_id) if execution_id in standing.executions else None)
@@ -134,7 +137,7 @@ def _forget(*executions: str) -> Move:
 
 
 def _end(queue: Queue, job_id: str, may: Callable[[Standing], bool], outcome: Outcome, result: bytes = b"",
-         begins: bool = False) -> bool:
+         took_ms: float | None = None, begins: bool = False) -> bool:
     if len(result) > MAX_RESULT_BYTES:
         outcome, result = _too_large(result), b""
 
@@ -143,6 +146,8 @@ def _end(queue: Queue, job_id: str, may: Callable[[Standing], bool], outcome: Ou
             webhooks.note_start(pipeline, standing.job)
             note_begun(pipeline, standing.job, standing.time_s)
         write_end(pipeline, standing, outcome, result)
+        if took_ms is not None and outcome.succeeded:
+            note_pace(pipeline, queue, standing.job.meta["predicted_ms"], took_ms)
 
     return change(queue, job_id, lambda standing: move if standing.can_run and may(standing) else None)
 

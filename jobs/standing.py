@@ -29,13 +29,15 @@ ACCEPTED = "punnet_accepted_ms"  # the sum of turns.py with this job, less what 
 ENDED = (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED)
 # All that is known of a job, at one moment. KEYS: its hash, the registry of running jobs, the queue, the list of jobs
 # that were just taken, the clock of lifetimes.py, and the registry of deferred jobs. ARGV: the job, and
-# the field of its hash that names its execution.
+# the field of its hash that names its execution. The queue may be long: it is looked through only for who can be in it.
 LOOK = """
 local executions, execution = {}, redis.call('HGET', KEYS[1], ARGV[2])
 if execution and redis.call('ZSCORE', KEYS[2], ARGV[1] .. ':' .. execution) then executions = {execution} end
-local waits = redis.call('LPOS', KEYS[3], ARGV[1]) or redis.call('ZSCORE', KEYS[6], ARGV[1])
-return {redis.call('HGETALL', KEYS[1]), executions, waits and 1 or 0,
-        redis.call('LPOS', KEYS[4], ARGV[1]) and 1 or 0, redis.call('GET', KEYS[5]) or '0', redis.call('TIME')}
+local status, taken = redis.call('HGET', KEYS[1], 'status'), redis.call('LPOS', KEYS[4], ARGV[1])
+local waits = not taken and status ~= 'started' and redis.call('LPOS', KEYS[3], ARGV[1])
+  or redis.call('ZSCORE', KEYS[6], ARGV[1])
+return {redis.call('HGETALL', KEYS[1]), executions, waits and 1 or 0, taken and 1 or 0,
+        redis.call('GET', KEYS[5]) or '0', redis.call('TIME')}
 """
 
 
@@ -64,8 +66,10 @@ class Standing:
     def forget(self, pipeline: Pipeline, *executions: str) -> None:
         """Take the job from the queue's lists, and these executions from the registry."""
         queue = Queue(self.job.origin, connection=self.job.connection)
-        for waiting in (queue.key, queue.intermediate_queue_key):
-            pipeline.lrem(waiting, 0, self.job.id)
+        if self.waits:
+            pipeline.lrem(queue.key, 0, self.job.id)
+        if self.waits or self.taken:  # a worker may take it just now
+            pipeline.lrem(queue.intermediate_queue_key, 0, self.job.id)
         for execution_id in executions:
             owner = self.job.worker_name or ""
             Execution(execution_id, self.job.id, self.job.connection, owner).delete(self.job, pipeline)

@@ -3,13 +3,13 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rq.job import Job
 
-from inference.cost import Amounts, CostModel, Snapshot, Work
+from inference.cost import Snapshot, snapshot_of
 from inference.errors import CalledOff, InferenceError, ModelLoading, ModelNotFound, Overdue, PredictorsAway
 from jobs.errors import ImageLost
 from jobs.images import Images
@@ -169,7 +169,7 @@ class Tasks:
                 noted = done
                 self.note_progress(task.job_id, done)
         prediction = run.result()
-        self.give_costs(_snapshot(prediction.samples))
+        self.give_costs(snapshot_of(prediction.samples, time.time()))
         core_ms = sum(ms for _, _, ms in prediction.samples)
         count_cost(self.numbers, task.model_type.partition(":")[0], "job", core_ms, task.predicted_ms)
         return prediction
@@ -188,11 +188,3 @@ def _patiently(call: Callable[[], bytes], task: Task, limit: Limit, switch: OffS
 
 def _success(prediction: Prediction) -> Outcome:
     return Outcome(model_version=prediction.model_version, image=prediction.image, timings_ms=prediction.timings_ms)
-
-
-def _snapshot(samples: Iterable[tuple[str, Amounts, float]]) -> Snapshot:
-    """What was measured, by bin: a model of costs that lives no longer than this knows the bins."""
-    costs = CostModel()
-    for part, amounts, ms in samples:
-        costs.observe(Work(part, amounts), ms, time.time())
-    return costs.snapshot(costs.learn())

@@ -1,15 +1,13 @@
 """One worker: takes a job, has it run, and writes down its end.
 
 RQ's own worker forks a process for each job; its SimpleWorker does not, but sends no heartbeat while a job runs and
-cannot stop it. Here a thread sends the heartbeats, and RQ's stop commands call the run off.
+cannot stop it. Here a thread sends them (heartbeats.py), and RQ's stop commands call the run off.
 """
 
 import logging
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TypeVar
 
 from redis import Redis
@@ -22,7 +20,6 @@ from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
 from jobs import computation
-from jobs.backlog import note_pace
 from jobs.deferral import awaited, take
 from jobs.execution import HEARTBEAT_S, HEARTBEAT_TTL_S, begin, end, end_joined, register
 from jobs.job import Outcome
@@ -31,6 +28,7 @@ from jobs.leaving import leave
 from jobs.recovery import requeue
 from jobs.trouble import is_full, will_pass
 from metrics.predictions import count_prediction
+from worker.heartbeats import Heartbeats
 from worker.tasks import NotHere, OffSwitch, Task, Tasks
 
 T = TypeVar("T")
@@ -53,6 +51,7 @@ class Worker(SimpleWorker):
         self._queue, self._tasks, self._has_awaited = queue, tasks, has_awaited
         self._beaten_at = self._asked_at = float("-inf")
         self._switches: dict[str, OffSwitch] = {}  # by execution
+        self._heartbeats = Heartbeats(self._send_heartbeat, HEARTBEAT_S)
 
     def execute_job(self, job: Job, queue: Queue) -> None:
         if not _patiently(lambda: self._tasks.may_run(job.meta["model_type"], job.meta["fingerprint"])):
@@ -63,18 +62,18 @@ class Worker(SimpleWorker):
         if execution is None:
             return
         try:
-            with self._heartbeats(execution, switch):
+            with self._heartbeats.of((execution, switch)):
                 self._run(execution, switch, began)
         finally:
             self._forget_executions()
 
     def dequeue_job_and_maintain_ttl(self, timeout: int | None,
                                      max_idle_time: int | None = None) -> tuple[Job, Queue] | None:
-        """What other machines left to this one comes first; who idles looks for it again and again. RQ's own waits
-        while the queue server is away; one whose disk is full is waited for here."""
+        """What other machines left to this one comes first; who idles looks for it again and again. RQ's own says that
+        the worker idles, and waits, also for a queue server that is away; one whose disk is full is waited for here."""
         idle_s = None if timeout is None else IDLE_S
         while True:
-            found = _patiently(self._left_by_others) or _patiently(
+            found = _patiently(self._left_by_others) or _patiently(self._at_hand) or _patiently(
                 lambda: super(Worker, self).dequeue_job_and_maintain_ttl(idle_s, idle_s), is_full)
             if found is not None or timeout is None:
                 return found
@@ -132,6 +131,11 @@ class Worker(SimpleWorker):
         job = None if job_id is None else self._queue.fetch_job(job_id)
         return None if job is None else (job, self._queue)
 
+    def _at_hand(self) -> tuple[Job, Queue] | None:
+        """The next job, if any waits."""
+        self.heartbeat()
+        return self.queue_class.dequeue_any([self._queue], None, self.connection, self.job_class, self.serializer)
+
     def _begin(self, job_id: str, switch: OffSwitch, asked: str = "") -> Execution | None:
         """Register the job as this worker's; None where there is nothing to run any more, or another computes it."""
         def register_it(pipeline: Pipeline, job: Job) -> None:
@@ -181,12 +185,11 @@ class Worker(SimpleWorker):
         tidy(job_id)
 
     def _end(self, execution: Execution, outcome: Outcome, result: bytes, took_ms: float) -> None:
-        if not end(self._queue, execution.job_id, execution.id, outcome, result):
+        if not end(self._queue, execution.job_id, execution.id, outcome, result, took_ms):
             self._tasks.results.drop(result)
             return
         if outcome.succeeded:
             self._count(execution.job, outcome, took_ms)  # at once: whoever is killed before has not counted it
-            note_pace(self._queue, execution.job.meta["predicted_ms"], took_ms)
         self._tidy(execution.job_id, outcome)
 
     def _count(self, job: Job, outcome: Outcome, took_ms: float) -> None:
@@ -198,26 +201,15 @@ class Worker(SimpleWorker):
     def _requeue(self, execution: Execution, blame: bool) -> None:
         _patiently(lambda: requeue(self._queue, execution.job_id, execution.id, blame))
 
-    @contextmanager
-    def _heartbeats(self, execution: Execution, switch: OffSwitch) -> Iterator[None]:
-        ended = threading.Event()
-        thread = threading.Thread(target=self._send_heartbeats, args=(execution, switch, ended), daemon=True)
-        thread.start()
+    def _send_heartbeat(self, running: tuple[Execution, OffSwitch]) -> None:
+        execution, switch = running
         try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
-
-    def _send_heartbeats(self, execution: Execution, switch: OffSwitch, ended: threading.Event) -> None:
-        while not ended.wait(HEARTBEAT_S):
-            try:
-                if not is_wanted(self._queue, execution):
-                    switch.off()  # canceled, or given to another while this worker was not heard
-                    return
+            if is_wanted(self._queue, execution):
                 self.maintain_heartbeats(execution.job, execution)
-            except RedisError as error:
-                log.warning("heartbeat of job %s not sent: %s", execution.job_id, error)
+            else:
+                switch.off()  # canceled, or given to another while this worker was not heard
+        except RedisError as error:
+            log.warning("heartbeat of job %s not sent: %s", execution.job_id, error)
 
 
 def _patiently(call: Callable[[], T], passes: Callable[[RedisError], bool] = will_pass) -> T:

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from inference.cost import KEPT, KEPT_S, RENEWED_S, CostModel, Work, fit
+from inference.cost import KEPT, KEPT_S, RENEWED_S, CostModel, Work, fit, snapshot_of
 
 NOW = 1_000_000.0
 RATES = (2.0, 5.0, 0.5)
@@ -100,6 +100,14 @@ def test_processes_that_exchange_their_samples_predict_the_same_in_whatever_orde
         model.learn()
     assert predicted(one, 10) == pytest.approx(predicted(other, 10))
     assert one.fits()["run"].samples == 4
+
+
+def test_who_learns_nothing_tells_the_same_samples_as_who_does() -> None:
+    measured = [("run", amounts(1), 8.0), ("run", amounts(40), 90.0), ("decode", (1.0,), 3.0), ("decode", (1.0,), 0.0)]
+    model = CostModel()
+    for part, size, ms in measured:
+        model.observe(Work(part, size), ms, NOW)
+    assert snapshot_of(measured, NOW) == model.snapshot(model.learn())
 
 
 def test_what_is_merged_again_is_no_news() -> None:

@@ -206,7 +206,7 @@ def test_eta_goes_by_the_pace_that_the_workers_keep(queue: JobQueue, redis: Redi
                                                     eta_s: float) -> None:
     """With tiles on several cores it is less than predicted."""
     for _ in range(20):
-        note_pace(make_queue(redis), predicted_ms=100, took_ms=took_ms)
+        note_pace(redis, make_queue(redis), predicted_ms=100, took_ms=took_ms)
     assert queue.submit(REQUEST, photo()).eta_s == pytest.approx(eta_s, rel=0.02)
 
 

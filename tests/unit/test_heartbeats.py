@@ -1,0 +1,29 @@
+import threading
+import time
+
+from worker.heartbeats import Heartbeats
+
+
+def test_what_runs_has_heartbeats_until_it_ends() -> None:
+    beaten: list[str] = []
+    beats = threading.Semaphore(0)
+
+    def beat(running: str) -> None:
+        beaten.append(running)
+        beats.release()
+
+    heartbeats = Heartbeats(beat, 0.001)
+    for name in ("one", "another"):
+        with heartbeats.of(name):
+            assert beats.acquire(timeout=10) and beats.acquire(timeout=10)
+        seen = len(beaten)
+        time.sleep(0.02)
+        assert len(beaten) == seen and beaten[-1] == name
+
+
+def test_one_thread_does_for_all() -> None:
+    before = threading.active_count()
+    heartbeats = Heartbeats[int](lambda running: None, 100)
+    for number in range(5):
+        with heartbeats.of(number):
+            assert threading.active_count() == before + 1
