@@ -1,15 +1,13 @@
 """`python -m bench.soak --minutes 30`: mixed jobs with short times, and what is left of them.
 
-Jobs succeed, fail, are canceled, miss their deadline, are drawn, have large results, or are never asked for again. What
-the queue server, the store and the processes hold is printed at intervals. A short load comes first, whose end is what
-the end of the long one is compared with. Tombstones stay for a day, and are counted apart.
+Jobs succeed, fail, are canceled, miss their deadline, are drawn, have large results, are joined, are told of by
+webhooks, bear keys of idempotency, or are never asked for again. What the queue server, the store and the processes
+hold is printed at intervals. A short load comes first, whose end is what the end of the long one is compared with.
+Tombstones stay for a day, and are counted apart.
 """
 
 import argparse
 import contextlib
-import http.client
-import json
-import random
 import re
 import sys
 import tempfile
@@ -17,24 +15,24 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 from onnx import TensorProto, helper
 from redis import Redis
 
-from bench import images, machine
-from bench.client import Address
+from bench import machine
+from bench.chaos.sink import Sink, listening
 from bench.many_models import IR_VERSION, OPSET
 from bench.servers import Service, running_punnet
+from bench.soak.clients import LARGE, QUICK, Clients
 from ops import processes
 from settings import ROOT
 
-QUICK, LARGE, LARGE_SIDE = "strawberry", "large", 160  # pixels; its result has three numbers for each
+LARGE_SIDE = 160  # pixels of the model; its result has three numbers for each
 TTL_S = 20
 WARM_UP_S, SETTLE_S = 60.0, 90.0
-CLIENTS = 4
 FOLDERS = ("spool", "ended", "results")
 KNOWN = "punnet:known:*"
 LEAST_GROWTH_BYTES = 1_000_000  # what buffers and the allocator make of nothing
@@ -54,105 +52,31 @@ class Sample:
     pss_mb: dict[str, float]
 
 
-@dataclass
-class Clients:
-    """What callers do until `ended` is set, and what they were answered."""
-
-    address: Address
-    seed: int
-    ended: threading.Event = field(default_factory=threading.Event)
-    answers: Counter[str] = field(default_factory=Counter)
-    asked: int = 0
-
-    def run(self) -> None:
-        threads = [threading.Thread(target=self._work, args=(random.Random(self.seed + number),))
-                   for number in range(CLIENTS)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-    def _work(self, drawn: random.Random) -> None:
-        kinds = (self._succeeds, self._succeeds, self._is_drawn, self._is_large, self._is_large, self._fails,
-                 self._is_canceled, self._is_late, self._is_abandoned)
-        while not self.ended.is_set():
-            drawn.choice(kinds)(drawn)
-            self.asked += 1
-
-    def _succeeds(self, drawn: random.Random) -> None:
-        self._result("succeeded", self._submit(QUICK, drawn.choice(PHOTOS)))
-
-    def _is_drawn(self, drawn: random.Random) -> None:
-        self._result("drawn", self._submit(QUICK, drawn.choice(PHOTOS)), accept="image/png")
-
-    def _is_large(self, drawn: random.Random) -> None:
-        self._result("large", self._submit(LARGE, drawn.choice(PHOTOS)))
-
-    def _fails(self, drawn: random.Random) -> None:
-        image = drawn.choice(PHOTOS)
-        self._result("failed", self._submit(QUICK, image[:len(image) * 2 // 3]))
-
-    def _is_canceled(self, drawn: random.Random) -> None:
-        if url := self._submit(LARGE, drawn.choice(PHOTOS)):
-            self.answers[f"canceled {self._ask('DELETE', url)[0]}"] += 1
-
-    def _is_late(self, drawn: random.Random) -> None:
-        self._result("late", self._submit(LARGE, drawn.choice(PHOTOS), "&timeout=20ms"))
-
-    def _is_abandoned(self, drawn: random.Random) -> None:
-        self._submit(drawn.choice((QUICK, LARGE)), drawn.choice(PHOTOS))
-
-    def _submit(self, model: str, image: bytes, more: str = "") -> str:
-        """Where to ask for the job; "" where there is none."""
-        status, body = self._ask("POST", f"/models/{model}/predict?mode=async{more}", image)
-        self.answers[f"submitted {status}"] += 1
-        return json.loads(body)["urls"]["get"] if status == 202 else ""
-
-    def _result(self, kind: str, url: str, accept: str = "application/json") -> None:
-        if url:
-            status, _ = self._ask("GET", f"{url}/result?wait=30", headers={"Accept": accept})
-            self.answers[f"{kind} {status}"] += 1
-
-    def _ask(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
-             ) -> tuple[int, bytes]:
-        with contextlib.closing(http.client.HTTPConnection(*self.address, timeout=60)) as connection:
-            connection.request(method, path, body, {"Content-Type": "image/jpeg"} | (headers or {}))
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-
-
-def _photos() -> list[bytes]:
-    """Leaves, and one larger photograph."""
-    return [*images.leaves()[:4], images.photograph((1600, 1200))]
-
-
-PHOTOS = _photos()
-
-
 def main() -> None:
     arguments = _arguments()
     with tempfile.TemporaryDirectory(prefix="punnet-soak-") as folder:
         _make_models(Path(folder))
-        with running_punnet(models_dir=folder, result_ttl_s=TTL_S, quick_ms=1, log_level="warning") as service:
-            sys.exit(_soak(service, arguments.minutes * 60, arguments.seed))
+        with (running_punnet(models_dir=folder, result_ttl_s=TTL_S, quick_ms=1, log_level="warning",
+                             webhook_private=1) as service, listening() as sink):
+            sys.exit(_soak(service, sink, arguments.minutes * 60, arguments.seed))
 
 
-def _soak(service: Service, seconds: float, seed: int) -> int:
+def _soak(service: Service, sink: Sink, seconds: float, seed: int) -> int:
     began = time.monotonic()
     look = Look(service, began)
-    _load(service, seed, WARM_UP_S, lambda: None)
+    _load(service, sink, seed, WARM_UP_S, lambda: None)
     before = look.settled(None)
     print(HEAD)
     look.show("before", before)
-    clients = _load(service, seed + 1, seconds, lambda: look.show("during", look.sample()))
+    clients = _load(service, sink, seed + 1, seconds, lambda: look.show("during", look.sample()))
     look.show("at the end", look.sample())
     after = look.settled(before)
     look.show("after", after)
     return _report(clients, look, before, after)
 
 
-def _load(service: Service, seed: int, seconds: float, show: Callable[[], None]) -> Clients:
-    clients = Clients(service.address, seed)
+def _load(service: Service, sink: Sink, seed: int, seconds: float, show: Callable[[], None]) -> Clients:
+    clients = Clients(service.address, seed, sink.url)
     thread = threading.Thread(target=clients.run)
     thread.start()
     for _ in range(10):

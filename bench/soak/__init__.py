@@ -1,0 +1,1 @@
+"""Mixed jobs for half an hour, and what is left of them."""
