@@ -132,9 +132,12 @@ class Worker(SimpleWorker):
         return None if job is None else (job, self._queue)
 
     def _at_hand(self) -> tuple[Job, Queue] | None:
-        """The next job, if any waits."""
+        """The next job, if any waits. It is logged as RQ logs one that was waited for."""
         self.heartbeat()
-        return self.queue_class.dequeue_any([self._queue], None, self.connection, self.job_class, self.serializer)
+        found = self.queue_class.dequeue_any([self._queue], None, self.connection, self.job_class, self.serializer)
+        if found is not None:
+            self.log.info("Worker %s: %s: %s", self.name, found[1].name, found[0].id)
+        return found
 
     def _begin(self, job_id: str, switch: OffSwitch, asked: str = "") -> Execution | None:
         """Register the job as this worker's; None where there is nothing to run any more, or another computes it."""
