@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from tests.integration.server import Server, kill
 
-EVERY_S = (0.5, 2.0)
+EVERY_S = (1.0, 5.0)
 SPARED = ("other",)  # trials, and what starts just now
 SUPERVISOR = "supervisord"
 SUPERVISOR_SHARE = 0.05  # of the kills: it takes seconds to start all again
