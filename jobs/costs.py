@@ -27,6 +27,7 @@ class SharedCosts:
         self._client, self._key = client, key(queue_name, KEY)
         self._ahead_s, self._compared_at = 0, float("-inf")
         self._seen: dict[bytes, bytes] = {}
+        self._full_until: dict[str, float] = {}  # by bin, of time.monotonic
 
     def exchange(self, news: Snapshot) -> Snapshot:
         """Give what is new here, take what is new elsewhere; nothing while the queue server is away."""
@@ -46,15 +47,27 @@ class SharedCosts:
 
     def give(self, news: Snapshot) -> None:
         """Add new samples to those of their bins, for who learns nothing; not while the queue server is away."""
+        now = time.monotonic()
         try:
-            found = cast(list[bytes | None], self._client.hmget(self._key, list(news))) if news else []
-            dated = _dated(news, self._server_is_ahead_s()) if news else {}
-            merged = {name: _merged(json.loads(kept or b"[]"), samples)
-                      for (name, samples), kept in zip(dated.items(), found, strict=True)}
-            if wanted := {name: samples for name, samples in merged.items() if samples}:
-                self._write(wanted)
+            self._add({name: rows for name, rows in news.items() if now >= self._full_until.get(name, now)})
         except RedisError as error:
             log.debug("costs are not shared just now: %s", error)
+
+    def _add(self, news: Snapshot) -> None:
+        if not news:
+            return
+        found = cast(list[bytes | None], self._client.hmget(self._key, list(news)))
+        dated = _dated(news, self._server_is_ahead_s())
+        for (name, samples), kept in zip(dated.items(), found, strict=True):
+            self._add_to_bin(name, json.loads(kept or b"[]"), samples)
+
+    def _add_to_bin(self, name: str, kept: list[list[Any]], samples: list[list[Any]]) -> None:
+        """A full bin that has a new sample is left alone for a while, without being looked at."""
+        merged = _merged(kept, samples)
+        if merged:
+            self._write({name: merged})
+        elif kept:
+            self._full_until[name] = time.monotonic() + RENEWED_S - (samples[0][0] - kept[0][0])
 
     def _write(self, news: Snapshot) -> None:
         self._client.hset(self._key, mapping={name: json.dumps(samples) for name, samples in news.items()})

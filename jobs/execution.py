@@ -68,10 +68,10 @@ def begin(queue: Queue, job_id: str, register_it: Callable[[Pipeline, Job], obje
 
     def decide(standing: Standing) -> Move | None:
         nonlocal deferred
-        deferred = computation.is_computed(queue, asked)
+        deferred = standing.is_computed
         return move if standing.can_run and not standing.waits and not standing.executions else None
 
-    if change(queue, job_id, decide, *([computation.computing_key(queue, asked)] if asked else [])):
+    if change(queue, job_id, decide, asked):
         return not deferred
     change(queue, job_id, lambda standing: None if standing.can_run else _forget())
     return False

@@ -1,4 +1,5 @@
 import time
+from unittest.mock import Mock
 
 import fakeredis
 import pytest
@@ -59,3 +60,13 @@ def test_a_full_bin_takes_a_sample_only_each_few_seconds(redis: Redis) -> None:
     costs.give({"decode PNG 3": rows})
     costs.give({"decode PNG 3": [row()]})
     assert SharedCosts(redis).exchange({})["decode PNG 3"] == rows
+
+
+def test_a_full_bin_is_not_looked_at_again_and_again(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    costs = SharedCosts(redis)
+    costs.give({"decode PNG 3": [row(age_s) for age_s in range(KEPT)]})
+    looks = Mock(side_effect=redis.hmget)
+    monkeypatch.setattr(redis, "hmget", looks)
+    for _ in range(5):
+        costs.give({"decode PNG 3": [row()]})
+    assert looks.call_count == 1
