@@ -86,7 +86,7 @@ def test_a_stop_waits_for_what_goes_on_as_a_job(own_server: Server) -> None:
 def test_running_inline_work_is_stopped_at_its_deadline(patient: Server, fields: dict, headers: dict) -> None:
     began = time.monotonic()
     assert patient.predict(white(), "sleep5", headers, **fields).is_problem(504, "deadline")
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 3  # the sleeper's five seconds were not waited for
     assert patient.predict(leaf()).json["timings_ms"]["queue"] < 1000  # its predictor is free again
 
 
@@ -96,7 +96,7 @@ def test_a_job_that_cannot_begin_in_time_is_not_begun(patient: Server) -> None:
     began = time.monotonic()
     late = patient.predict(leaf(), "strawberry", {"Prefer": "respond-async, wait=20"}, timeout="1")
     assert late.is_problem(504, "deadline")
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 4  # the job before it was not waited for
     assert patient.job(running, wait_s=30)["state"] == "succeeded"
 
 
@@ -114,7 +114,7 @@ def test_a_caller_who_hangs_up_stops_the_run(patient: Server) -> None:
     connection.close()
     began = time.monotonic()
     assert patient.predict(leaf()).status == 200
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 3  # of five seconds
     wait_until(lambda: " 499 " in (patient.home / "logs" / "access.log").read_text(), 5)
 
 
