@@ -62,7 +62,7 @@ def note_start(pipeline: Pipeline, job: Job) -> None:
             _make_due(pipeline, job)
 
 
-def note_progress(client: Redis | Pipeline, queue_name: str, job_id: str, tiles_done: int) -> None:
+def note_progress(client: Redis, queue_name: str, job_id: str, tiles_done: int) -> None:
     """Tiles of a job are done, which it may not have any webhook to tell to. What was not told yet of earlier ones is
     not told any more."""
     client.eval(PROGRESS, 2, key(queue_name, HOOK + job_id), key(queue_name, DUE), job_id, str(tiles_done))

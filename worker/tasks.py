@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rq.job import Job
+from rq.executions import Execution
 
 from inference.cost import Snapshot, snapshot_of
 from inference.errors import CalledOff, InferenceError, ModelLoading, ModelNotFound, Overdue, PredictorsAway
@@ -42,15 +42,17 @@ class Task:
     timeout_s: float
     predicted_ms: float = 0.0
     request_id: str = "-"
+    execution_id: str = ""
 
     @classmethod
-    def of(cls, job: Job) -> "Task":
-        """Of a job that begins now."""
+    def of(cls, execution: Execution) -> "Task":
+        """Of a job's execution that begins now."""
+        job = execution.job
         given, deadline_at = job.kwargs, job.kwargs["deadline_at"]
         assert job.started_at is not None, "it has begun"
         left_s = None if deadline_at is None else deadline_at - job.started_at.timestamp()
         return cls(job.id, given["model_type"], given["parameters"], left_s, float(job.timeout or 0),
-                   job.meta["predicted_ms"], job.meta["request_id"])
+                   job.meta["predicted_ms"], job.meta["request_id"], execution.id)
 
 
 class OffSwitch:
@@ -109,7 +111,7 @@ class Tasks:
     catalogue: Catalogue
     images: Images
     results: Results
-    note_progress: Callable[[str, int], None]
+    note_progress: Callable[[str, str, int], None]
     give_costs: Callable[[Snapshot], None]
     exchange_poison: Callable[[], None]
     numbers: Numbers
@@ -167,7 +169,7 @@ class Tasks:
             done, _ = run.progress
             if done > noted:
                 noted = done
-                self.note_progress(task.job_id, done)
+                self.note_progress(task.job_id, task.execution_id, done)
         prediction = run.result()
         self.give_costs(snapshot_of(prediction.samples, time.time()))
         core_ms = sum(ms for _, _, ms in prediction.samples)

@@ -160,7 +160,7 @@ class Worker(SimpleWorker):
 
     def _run(self, execution: Execution, switch: OffSwitch, began: float) -> None:
         try:
-            outcome, result = self._tasks.run(Task.of(execution.job), switch)
+            outcome, result = self._tasks.run(Task.of(execution), switch)
         except NotHere:
             self._requeue(execution, blame=False)
         except RedisError as error:

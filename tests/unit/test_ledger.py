@@ -189,7 +189,7 @@ def test_why_a_job_failed_is_told_by_rqs_tools_too(queue: JobQueue, redis: Redis
 
 def test_a_late_note_of_progress_makes_no_job(queue: JobQueue, redis: Redis) -> None:
     job_id = queue.submit(REQUEST, photo()).id
-    start_running(redis, job_id)
+    execution = start_running(redis, job_id)
     fetched(redis, job_id).delete()
-    note_progress(make_queue(redis), job_id, 3)
+    note_progress(make_queue(redis), job_id, execution.id, 3)
     assert redis.keys(f"rq:job:{job_id}") == []

@@ -62,24 +62,24 @@ def test_events_are_told_in_their_order(queue: JobQueue, redis: Redis, outbox: O
     job_id = queue.submit(ASKED, photo()).id
     assert outbox.is_empty()
     execution = start_running(redis, job_id)
-    note_progress(make_queue(redis), job_id, 1)
+    note_progress(make_queue(redis), job_id, execution.id, 1)
     assert [told(outbox), told(outbox)] == ["start", "progress"]
     assert outbox.claim(10) == []
-    note_progress(make_queue(redis), job_id, 2)
+    note_progress(make_queue(redis), job_id, execution.id, 2)
     end(make_queue(redis), job_id, execution.id, Outcome())
-    note_progress(make_queue(redis), job_id, 3)  # a zombie's
+    note_progress(make_queue(redis), job_id, execution.id, 3)  # a zombie's
     assert told(outbox) == "completed"
     assert outbox.is_empty()
 
 
 def test_of_progress_the_newest_is_told(queue: JobQueue, redis: Redis, outbox: Outbox) -> None:
     job_id = queue.submit(replace(ASKED, webhook=Webhook(URL, ("progress",))), photo()).id
-    start_running(redis, job_id)
+    execution = start_running(redis, job_id)
     for done in (1, 2):
-        note_progress(make_queue(redis), job_id, done)
+        note_progress(make_queue(redis), job_id, execution.id, done)
     delivery = claimed(outbox)
     assert (delivery.tiles_done, delivery.message_id) == (2, f"msg_{job_id}_progress_2")
-    note_progress(make_queue(redis), job_id, 3)  # while it is told
+    note_progress(make_queue(redis), job_id, execution.id, 3)  # while it is told
     outbox.settle(delivery, made(delivery, 204))
     assert claimed(outbox).tiles_done == 3
 
@@ -143,10 +143,10 @@ def test_what_comes_of_a_try(status: int | None, number: int, result: str) -> No
 
 def test_a_receiver_who_says_410_hears_no_more(queue: JobQueue, redis: Redis, outbox: Outbox) -> None:
     job_id = queue.submit(ASKED, photo()).id
-    start_running(redis, job_id)
+    execution = start_running(redis, job_id)
     delivery = claimed(outbox)
     outbox.settle(delivery, made(delivery, 410))
-    note_progress(make_queue(redis), job_id, 1)
+    note_progress(make_queue(redis), job_id, execution.id, 1)
     assert outbox.is_empty()
     cancel(make_queue(redis), job_id)
     [claimed_id] = outbox.claim(10)

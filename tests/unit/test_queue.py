@@ -234,10 +234,11 @@ def test_what_runs_already_is_not_refused_for_those_in_line(queue: JobQueue) -> 
 def test_progress_is_that_of_the_current_execution(queue: JobQueue, redis: Redis) -> None:
     record = queue.submit(replace(REQUEST, tiles=24), photo())
     execution = start_running(redis, record.id)
-    note_progress(make_queue(redis), record.id, 7)
+    note_progress(make_queue(redis), record.id, execution.id, 7)
     assert (queue.read(record.id).tiles_done, queue.read(record.id).tiles) == (7, 24)
     requeue(make_queue(redis), record.id, execution.id, blame=True)
     start_running(redis, record.id)
+    note_progress(make_queue(redis), record.id, execution.id, 8)  # a zombie's
     assert queue.read(record.id).tiles_done == 0
 
 

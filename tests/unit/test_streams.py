@@ -192,9 +192,8 @@ def test_a_stream_follows_a_job(client: FlaskClient, redis: Redis) -> None:
     assert next(events).data["queue_position"] == 1
     execution = start_running(redis, job_id)
     assert next(events).data["state"] == "processing"
-    note_progress(make_queue(redis), job_id, 1)
+    note_progress(make_queue(redis), job_id, execution.id, 1)
     assert next(events).data["progress"] == {"done": 1, "total": 1}
-    assert execution
     client.delete(f"/jobs/{job_id}")
     done = next(events)
     assert (done.name, done.data["state"], list(events)) == ("done", "canceled", [])

@@ -160,7 +160,7 @@ def test_progress_is_noted_when_it_grows(redis: Redis, predictors: FakePredictor
                                          monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks_module, "PROGRESS_S", 0.001)
     tasks, noted = tasks_of(redis, predictors), []
-    object.__setattr__(tasks, "note_progress", lambda job_id, done: noted.append((job_id, done)))
+    object.__setattr__(tasks, "note_progress", lambda job_id, execution_id, done: noted.append((job_id, done)))
     predictors.answer = None
     thread = threading.Thread(target=lambda: outcome(tasks))
     thread.start()
@@ -220,4 +220,4 @@ def test_an_outcome_survives_json() -> None:
 
 def test_progress_that_cannot_be_noted_hinders_nobody(redis: Redis, server: Any) -> None:
     server.connected = False
-    note_progress(make_queue(redis), "a", 3)
+    note_progress(make_queue(redis), "a", "its", 3)
