@@ -5,22 +5,23 @@
     print(answer["result"]["predictions"][0])
 """
 
-import http.client
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 Document = dict[str, Any]
-Answer = tuple[int, http.client.HTTPMessage, bytes]
+Answer = tuple[int, dict[str, str], bytes]  # status, headers by their names in small letters, body
 JSON, BYTES = "application/json", "application/octet-stream"
 WAIT_S = 30.0  # of one question how a job stands
 TIMEOUT_S = 120.0  # of one answer
 ONCE = "Idempotency-Key"
 COME_AGAIN, UNDER_WAY = (429, 503), 409  # nothing was done; Retry-After says when to ask again
 LONGEST_PAUSE_S = 30.0
+LINE_BYTES = 1 << 16
 
 
 class Refused(Exception):
@@ -103,48 +104,138 @@ class Client:
         again = (*COME_AGAIN, UNDER_WAY) if ONCE in given else COME_AGAIN
         for pause_s in _pauses():
             status, told, data = self._answer(method, path, body, given)
-            document = json.loads(data) if "json" in told.get("Content-Type", "") else {}
+            document = json.loads(data) if "json" in told.get("content-type", "") else {}
             if status < 400:
                 return data, document
             if status not in again or time.monotonic() + pause_s > until:
                 raise Refused(status, document)
-            time.sleep(min(float(told.get("Retry-After", pause_s)), LONGEST_PAUSE_S))
+            time.sleep(min(float(told.get("retry-after", pause_s)), LONGEST_PAUSE_S))
         raise AssertionError("there is always another pause")
 
     def close(self) -> None:
         """Close this thread's connection."""
-        if self._is_open:
-            self._own.connection.close()
-            self._own.connection = None
+        self._connection.close()
 
     def _answer(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
         """One answer. A server may close an open connection between two requests, so what got no answer on one is sent
         again on another, where that cannot do it twice."""
-        may_repeat = self._is_open and (method != "POST" or ONCE in headers)
+        may_repeat = self._connection.is_open and (method != "POST" or ONCE in headers)
+        own = {"Accept": JSON, **({"Authorization": f"Bearer {self._key}"} if self._key else {}), **headers}
         try:
-            return self._sent(method, path, body, headers)
-        except (OSError, http.client.HTTPException) as error:
-            self.close()
+            return self._connection.ask(method, self._url.path.rstrip("/") + path, body, own)
+        except OSError as error:
             if not may_repeat:
                 raise Unreachable(f"{self._url.geturl()} does not answer: {error or type(error).__name__}") from error
         return self._answer(method, path, body, headers)
 
-    def _sent(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
-        own = {"Accept": JSON, **({"Authorization": f"Bearer {self._key}"} if self._key else {}), **headers}
-        connection = self._connection()
-        connection.request(method, self._url.path.rstrip("/") + path, body, own)
-        response = connection.getresponse()
-        return response.status, response.headers, response.read()
+    @property
+    def _connection(self) -> "_Connection":
+        """This thread's."""
+        if not hasattr(self._own, "connection"):
+            self._own.connection = _Connection(self._url)
+        return self._own.connection
+
+
+class _Connection:
+    """HTTP/1.1, one request after the other. What http.client loads, and how it reads headers, takes as much time as a
+    server takes for one in thirty small images."""
+
+    def __init__(self, url: SplitResult) -> None:
+        self._url = url
+        self._socket: socket.socket | None = None
 
     @property
-    def _is_open(self) -> bool:
-        return getattr(self._own, "connection", None) is not None
+    def is_open(self) -> bool:
+        return self._socket is not None
 
-    def _connection(self) -> http.client.HTTPConnection:
-        if not self._is_open:
-            kind = http.client.HTTPSConnection if self._url.scheme == "https" else http.client.HTTPConnection
-            self._own.connection = kind(self._url.hostname or "127.0.0.1", self._url.port, timeout=TIMEOUT_S)
-        return self._own.connection
+    def close(self) -> None:
+        if self._socket is not None:
+            self._reader.close()
+            self._socket.close()
+        self._socket = None
+
+    def ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
+        """Raises OSError: there is no answer, or it is no HTTP."""
+        length = {} if body is None else {"Content-Length": str(len(body))}
+        head = {"Host": self._url.netloc.rpartition("@")[2], "Accept-Encoding": "identity", **headers, **length}
+        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items())]
+        if any(set(line) & {"\r", "\n"} for line in lines):
+            raise ValueError("a header has a line break in it")
+        try:
+            self._opened().sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b""))
+            return self._answer()
+        except BaseException:  # what comes of it later is no answer to the next request
+            self.close()
+            raise
+
+    def _opened(self) -> socket.socket:
+        if self._socket is None:
+            port = self._url.port or (443 if self._url.scheme == "https" else 80)
+            made = socket.create_connection((self._url.hostname or "127.0.0.1", port), TIMEOUT_S)
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._socket = _secured(made, self._url.hostname) if self._url.scheme == "https" else made
+            self._reader = self._socket.makefile("rb")
+        return self._socket
+
+    def _answer(self) -> Answer:
+        try:
+            version, status, headers = self._head()
+            while status < 200:  # the server only says that it goes on
+                version, status, headers = self._head()
+            data = self._body(status, headers)
+        except ValueError as error:
+            raise ConnectionError("its answer is no HTTP") from error
+        if version == "HTTP/1.0" or headers.get("connection", "").lower() == "close":
+            self.close()
+        return status, headers, data
+
+    def _head(self) -> tuple[str, int, dict[str, str]]:
+        version, status = self._line().split()[:2]
+        if not version.startswith("HTTP/1."):
+            raise ValueError(version)
+        return version, int(status), self._headers()
+
+    def _headers(self) -> dict[str, str]:
+        found = {}
+        while line := self._line():
+            name, _, value = line.partition(":")
+            found[name.lower()] = value.strip()
+        return found
+
+    def _body(self, status: int, headers: dict[str, str]) -> bytes:
+        if status in (204, 304):
+            return b""
+        if headers.get("transfer-encoding", "").lower() == "chunked":
+            return b"".join(self._chunks())
+        if "content-length" in headers:
+            return self._read(int(headers["content-length"]))
+        headers["connection"] = "close"
+        return self._reader.read()
+
+    def _chunks(self) -> Iterator[bytes]:
+        while size := int(self._line().partition(";")[0], 16):
+            yield self._read(size)
+            self._line()
+        self._headers()
+
+    def _line(self) -> str:
+        """Raises ConnectionError where the connection ends, or the line does not."""
+        line = self._reader.readline(LINE_BYTES)
+        if not line.endswith(b"\n"):
+            raise ConnectionError("the connection ended before the answer did")
+        return line.decode("latin-1").rstrip("\r\n")
+
+    def _read(self, size: int) -> bytes:
+        data = self._reader.read(size)
+        if len(data) < size:
+            raise ConnectionError("the connection ended before the answer did")
+        return data
+
+
+def _secured(connection: socket.socket, host: str | None) -> socket.socket:
+    import ssl  # of use for https alone, and slow to load
+
+    return ssl.create_default_context().wrap_socket(connection, server_hostname=host)
 
 
 def _pauses() -> Iterator[float]:

@@ -5,9 +5,12 @@ dataclasses are made of.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from cli.client import Client, Refused, Unreachable
@@ -38,21 +41,48 @@ class Done(NamedTuple):
         return json.dumps({"file": str(self.file), **self.answer}, ensure_ascii=False)
 
 
+Ended = SimpleQueue[Done | Exception]
+
+
 def predict_all(client: Client, files: Iterable[Path], wish: Wish, journal: Journal, at_a_time: int) -> Iterator[Done]:
     """Each image as it is done. The first are under way when this returns."""
-    pool = ThreadPoolExecutor(at_a_time)
-    return _as_they_end(pool, [pool.submit(_predict, client, file, wish, journal) for file in files])
+    waiting, ended = deque(files), Ended()
+    predict, count = partial(_predict, client, wish, journal), len(waiting)
+    threads = [threading.Thread(target=_work, args=(predict, waiting, ended), daemon=True) for _ in range(at_a_time)]
+    for thread in threads:
+        thread.start()
+    return _as_they_end(waiting, ended, count, threads)
 
 
-def _as_they_end(pool: ThreadPoolExecutor, asked: Sequence["Future[Done]"]) -> Iterator[Done]:
+def _as_they_end(waiting: "deque[Path]", ended: "Ended", count: int,
+                 threads: Sequence[threading.Thread]) -> Iterator[Done]:
     """Whoever stops looking waits for those alone that are under way."""
     try:
-        yield from (future.result() for future in as_completed(asked))
+        for _ in range(count):
+            one = ended.get()
+            if isinstance(one, Exception):
+                raise one
+            yield one
     finally:
-        pool.shutdown(cancel_futures=True)
+        waiting.clear()
+        for thread in threads:
+            thread.join()
 
 
-def _predict(client: Client, file: Path, wish: Wish, journal: Journal) -> Done:
+def _work(predict: Callable[[Path], Done], waiting: "deque[Path]", ended: "Ended") -> None:
+    """A thread's life. A fault of ours is raised where the answers are looked at."""
+    while True:
+        try:
+            file = waiting.popleft()
+        except IndexError:
+            return
+        try:
+            ended.put(predict(file))
+        except Exception as error:
+            ended.put(error)
+
+
+def _predict(client: Client, wish: Wish, journal: Journal, file: Path) -> Done:
     try:
         image = file.read_bytes()
         name = digest(image)

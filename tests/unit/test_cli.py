@@ -4,6 +4,7 @@ import http.server
 import json
 import os
 import pty
+import select
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -131,7 +132,10 @@ def test_lines_go_to_their_file_while_a_terminal_is_told_how_far_it_is(
         monkeypatch.setattr("sys.stderr", shown)
         assert run(script, monkeypatch, "predict", str(folder), "--model", "leaf", "--json") == 0
         assert {json.loads(line)["status"] for line in capsys.readouterr().out.splitlines()} == {200}
-        assert b"predicting" in os.read(screen, 1 << 16)
+        seen = b""
+        while select.select([screen], [], [], 0.1)[0]:
+            seen += os.read(screen, 1 << 16)
+        assert b"predicting" in seen
     os.close(screen)
 
 
