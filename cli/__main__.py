@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from cli.client import Client, Refused, Unreachable
-from cli.files import NoImage, images
+from cli.files import NoImage, drawings, images
 from cli.journal import Journal
 from cli.predict import Done, Wish, predict_all
 from cli.tables import milliseconds, print_table, told
@@ -39,7 +39,7 @@ def predict(options: argparse.Namespace, client: Client) -> int:
     files, parameters = images(options.files), dict(options.parameter)
     call = {"url": options.url, "model": options.model, "parameters": parameters, "draws": options.draw is not None}
     journal = Journal.of(call, options.resume)
-    wish = Wish(options.model, parameters, options.draw)
+    wish = Wish(options.model, parameters, drawings(files, options.draw) if options.draw else None)
     done = _followed(predict_all(client, files, wish, journal, options.at_a_time), len(files))
     failed = (_print_lines if options.json else _print_table)(done)
     journal.close()

@@ -1,6 +1,8 @@
 """Which images are meant: files as they are named, and of folders all images in them."""
 
-from collections.abc import Iterable, Iterator
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 IMAGES = frozenset((".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".jfif", ".mpo", ".png", ".tif",
@@ -18,6 +20,14 @@ def images(named: Iterable[str]) -> list[Path]:
         NoImage: a name stands for nothing, or a folder holds no image.
     """
     return list(dict.fromkeys(path for name in named for path in _of(Path(name))))
+
+
+def drawings(files: Sequence[Path], folder: Path) -> dict[Path, Path]:
+    """Where the drawing of each is saved: under its own name where no other has it, else in folders as theirs are."""
+    above = os.path.commonpath([file.parent.absolute() for file in files])
+    count = Counter(file.stem for file in files)
+    return {file: folder / (f"{file.stem}.png" if count[file.stem] == 1 else
+                            f"{file.absolute().relative_to(above)}.png") for file in files}
 
 
 def _of(path: Path) -> Iterator[Path]:

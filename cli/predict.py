@@ -24,7 +24,7 @@ class Wish(NamedTuple):
 
     model: str
     parameters: Mapping[str, Any]
-    drawings: Path | None = None
+    drawings: Mapping[Path, Path] | None = None  # where each is saved
 
 
 class Done(NamedTuple):
@@ -90,7 +90,7 @@ def _predict(client: Client, wish: Wish, journal: Journal, file: Path) -> Done:
         if answer is None:
             answer = _asked(client, image, wish, journal.key(name))
             if wish.drawings is not None:
-                _draw(client, answer["id"], wish.drawings / f"{file.stem}.png")
+                _draw(client, answer["id"], wish.drawings[file])
             journal.note(name, answer)
         return Done(file, answer)
     except Refused as refused:

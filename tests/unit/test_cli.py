@@ -17,7 +17,7 @@ import pytest
 
 from cli import __main__ as program
 from cli.client import Client, Refused, Unreachable
-from cli.files import NoImage, images
+from cli.files import NoImage, drawings, images
 from cli.journal import Journal
 from cli.predict import Wish, predict_all
 from cli.tables import lines, told
@@ -110,6 +110,12 @@ def test_images_are_found_in_folders_once(folder: Path) -> None:
     for name in ("missing.jpg", "."):
         with pytest.raises(NoImage):
             images([str(folder.parent / "empty" if name == "." else folder / name)])
+
+
+def test_no_drawing_takes_anothers_place(tmp_path: Path) -> None:
+    files = [Path("a/1.jpg"), Path("b/1.jpg"), Path("b/1.png"), Path("b/2.jpg")]
+    assert [str(path.relative_to(tmp_path)) for path in drawings(files, tmp_path).values()] == [
+        "a/1.jpg.png", "b/1.jpg.png", "b/1.png.png", "2.png"]
 
 
 def test_answers_are_a_table_or_lines_of_json(script: Any, folder: Path, monkeypatch: pytest.MonkeyPatch,
