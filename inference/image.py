@@ -54,21 +54,25 @@ def open_image(data: bytes, max_pixels: int) -> OpenedImage:
     return OpenedImage(data, info, load)
 
 
-def decode(opened: OpenedImage, wanted: tuple[int, int] | None, check: Callable[[], None] = nothing) -> Pixels:
+def decode(opened: OpenedImage, wanted: tuple[int, int] | None, check: Callable[[], None] = nothing,
+           canvas: Image.Image | None = None) -> Pixels:
     """Decode to an upright RGB image, at a reduced scale where the format can and `wanted` allows.
 
     Args:
         opened: the image; it is used up.
         wanted: (width, height) in pixels that the whole image will be shrunk to, or None for full size.
         check: is called between two pieces of the file, and may end the decoding by raising an InferenceError.
+        canvas: an RGB image that is no smaller. Its upper left corner gets the pixels, and `Pixels.image` is the
+            canvas: a copy of a large image costs as much as half of its decoding.
 
     Raises:
         UnsupportedImage: truncated or damaged. What `check` raises.
     """
     info, scale = opened.info, jpeg_scale(opened.info, wanted)
     try:
-        image, orientation = opened.load(scale, check)
-        return _pixels(_turned(_to_rgb(image), orientation), info, orientation, 1 / scale)
+        image, orientation = opened.load(scale, check, canvas)
+        upright = _turned(_to_rgb(image), orientation)
+        return _pixels(upright if canvas is None else _onto(canvas, upright), info, orientation, 1 / scale)
     except (MemoryError, InferenceError):
         raise  # the machine's trouble, not the image's; or told already
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, …
@@ -95,6 +99,12 @@ def _pixels(image: Image.Image, info: ImageInfo, orientation: int, scale: float)
 
 def _turned(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(TURNS[orientation]) if orientation in TURNS else image
+
+
+def _onto(canvas: Image.Image, image: Image.Image) -> Image.Image:
+    if image is not canvas:
+        canvas.paste(image)
+    return canvas
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

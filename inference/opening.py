@@ -22,8 +22,9 @@ from inference.formats.orientation import of_xmp, orientation
 FORMATS = ("JPEG", "PNG", "WebP", "AVIF", "HEIC", "BMP", "GIF", "TIFF")
 STARTS = ((JPEG_START, "JPEG"), (b"GIF8", "GIF"), (b"BM", "BMP"))
 Check = Callable[[], None]
-# Decodes at 1, 1/2, 1/4 or 1/8, which only a JPEG can; gives the image, and the orientation that it still has.
-Load = Callable[[int, Check], tuple[Image.Image, int]]
+# Decodes at 1, 1/2, 1/4 or 1/8, which only a JPEG can; gives the image, and the orientation that it still has. It
+# gives the canvas itself, if there is one, where it could decode into its upper left corner: an upright RGB JPEG.
+Load = Callable[[int, Check, Image.Image | None], tuple[Image.Image, int]]
 RLE = (1, 2)  # Windows bitmaps' compressions
 ORIENTATION, STRIP_OFFSETS, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS = 0x0112, 273, 322, 323, 324  # tags of TIFF
 SMALL_TILE = 1 << 20  # pixels, which one tile may have however small the image is
@@ -124,7 +125,8 @@ _HEADERS: dict[str, Callable[[Any, bytes], Header]] = {"JPEG": _jpeg, "TIFF": _t
 # Pixels
 
 
-def _load(image: Any, file: BoundedReads, header: Header, scale: int, check: Check) -> tuple[Image.Image, int]:
+def _load(image: Any, file: BoundedReads, header: Header, scale: int, check: Check,
+          canvas: Image.Image | None) -> tuple[Image.Image, int]:
     """Pillow has turned a TIFF when it is decoded; no BMP and no GIF tells an orientation."""
     file.allow_pixels(_most_bytes(header, file.size_bytes), check)
     image.load()  # here, where its errors are told, not when a pixel is first asked for
@@ -138,8 +140,12 @@ def _most_bytes(header: Header, size_bytes: int) -> int:
     return 2 * size_bytes + PIECE_BYTES * header.pieces + SPARE_BYTES
 
 
-def _load_jpeg(image: Any, file: BoundedReads, header: Header, data: bytes, scale: int,
-               check: Check) -> tuple[Image.Image, int]:
+def _load_jpeg(image: Any, file: BoundedReads, header: Header, data: bytes, scale: int, check: Check,
+               canvas: Image.Image | None) -> tuple[Image.Image, int]:
+    if canvas is not None and has_end(data) and (header.mode, header.orientation, scale) == ("RGB", 1, 1):
+        image.im = canvas.im
+        _drafted(image, file, scale, check)
+        return canvas, header.orientation
     if has_end(data):
         return _drafted(image, file, scale, check), header.orientation
     return _load_unended(image, file, data, scale, check), header.orientation
@@ -171,7 +177,8 @@ def _checksums(image: Image.Image) -> Iterator[int]:
         yield zlib.crc32(image.crop((0, top, image.width, min(top + BAND, image.height))).tobytes())
 
 
-def _load_later(file_of: Callable[[], bytes], header: Header, scale: int, check: Check) -> tuple[Image.Image, int]:
+def _load_later(file_of: Callable[[], bytes], header: Header, scale: int, check: Check,
+                canvas: Image.Image | None) -> tuple[Image.Image, int]:
     """A format whose header Pillow did not read."""
     file = BoundedReads(file_of())
     file.allow_pixels(_most_bytes(header, file.size_bytes), check)
@@ -182,7 +189,8 @@ def _load_later(file_of: Callable[[], bytes], header: Header, scale: int, check:
     return image, header.orientation
 
 
-def _load_heic(file_of: Callable[[], bytes], header: Header, scale: int, check: Check) -> tuple[Image.Image, int]:
+def _load_heic(file_of: Callable[[], bytes], header: Header, scale: int, check: Check,
+               canvas: Image.Image | None) -> tuple[Image.Image, int]:
     from inference.heic_pixels import decoded  # a native library that web processes, which read headers, do without
 
     return decoded(file_of(), header), 1

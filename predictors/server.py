@@ -17,7 +17,8 @@ from inference.call_off import CallOff
 from inference.cost import Amounts, Work
 from inference.drawing.files import Kind, encode, extra_bytes
 from inference.drawing.fonts import Fonts
-from inference.drawing.painters import draw, drawn_size
+from inference.drawing.painters import paint, plan_of
+from inference.drawing.plan import drawn_size
 from inference.drawing.style import Style
 from inference.errors import InferenceError, InferenceFailed, Overdue, SlowToDecode, UnsupportedImage
 from inference.image import OpenedImage, decode, open_image
@@ -163,9 +164,10 @@ class Predictor:
         return packed({"kind": "answer", "samples": [_sample(work, began)]}, [drawn])
 
     def _drawn(self, image: OpenedImage, result: Mapping[str, Any], style: Style, kind: Kind, check: Check) -> bytes:
+        plan = plan_of(image.info.size, result, style, self.fonts)
         with self.decode_limit(check) as limited:
-            pixels = decode(image, None, limited)
-        return encode(draw(pixels.image, result, style, self.fonts, check), kind, check)
+            pixels = decode(image, None, limited, plan.canvas())
+        return encode(paint(plan, pixels.image, check), kind, check)
 
     def _room(self, size_bytes: int, call_off: CallOff) -> AbstractContextManager[None]:
         return self.decoded.reserved(size_bytes, call_off.check) if size_bytes else nullcontext()

@@ -19,10 +19,11 @@ THIN = (2, 1, 1)  # times the parts of Oklab: of thin lines an eye sees the ligh
 CLOSE = 10  # percent of the image that a colour may be closer to
 
 
-def colors_of(labels: Iterable[str], image: Image.Image) -> dict[str, Color]:
-    """A colour per label: each in turn takes the one that is farthest from the image and from those taken."""
+def colors_of(labels: Iterable[str], image: Image.Image, size: tuple[int, int] | None = None) -> dict[str, Color]:
+    """A colour per label: each in turn takes the one that is farthest from the image and from those taken. Of a canvas
+    `size` is the part that is looked at, from its upper left corner on."""
     palette, taken = _lab(np.array(PALETTE, np.float64)), list[int]()
-    seen = _lab(_sampled(image))
+    seen = _lab(_sampled(image, size or image.size))
     contrast = np.percentile(np.linalg.norm((palette[:, None] - seen[None]) * THIN, axis=2), CLOSE, axis=1)
     colors = {}
     for label in sorted(set(labels)):
@@ -53,8 +54,8 @@ def _farthest(palette: NDArray, contrast: NDArray, taken: Sequence[int]) -> int:
     return int(np.argmax(np.minimum(apart, FAR) + contrast))
 
 
-def _sampled(image: Image.Image) -> NDArray[np.float64]:
-    small = image.resize((SAMPLES, SAMPLES), Image.Resampling.NEAREST)
+def _sampled(image: Image.Image, size: tuple[int, int]) -> NDArray[np.float64]:
+    small = image.resize((SAMPLES, SAMPLES), Image.Resampling.NEAREST, box=(0, 0, *size))
     return np.asarray(small, np.float64).reshape(-1, 3)
 
 

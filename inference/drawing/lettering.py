@@ -29,7 +29,7 @@ class Lettering:
         """Words around the row `middle`, from the column `left` on."""
         font, texts = self._texts(words, size)
         for text in texts:
-            image.paste(color, (left - size, middle - size), self._mask(font, text, size))
+            image.paste(color, (left - size // 4, middle - size * 3 // 4), self._mask(font, text, size))
             left += self._width(font, text)
 
     def _texts(self, words: Words, size: int) -> tuple[Font, list[str]]:
@@ -46,6 +46,7 @@ class Lettering:
     def _mask(self, font: Font, text: str, size: int) -> Image.Image:
         """The letters in white; around them is room for those that reach out of their place."""
         if (mask := self._masks.get((font, text))) is None:
-            mask = self._masks[font, text] = Image.new("L", (self._width(font, text) + 2 * size, 2 * size))
-            ImageDraw.Draw(mask).text((size, size), text, 255, font, anchor="lm")
+            sides = self._width(font, text) + size // 4 * 2, size * 3 // 2
+            mask = self._masks[font, text] = Image.new("L", sides)
+            ImageDraw.Draw(mask).text((size // 4, size * 3 // 4), text, 255, font, anchor="lm")
         return mask

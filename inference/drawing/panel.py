@@ -1,48 +1,64 @@
 """What is written beside an image: predictions, a legend with counts, or the colour bar of depths."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
 from inference.drawing.colors import Color
-from inference.drawing.fonts import Fonts
+from inference.drawing.fonts import Font, Fonts
 
-GROUND, INK, PALE = (24, 25, 28), (245, 245, 245), (150, 152, 158)
-SMALLEST_FONT, LARGEST_FONT, FONT_SHARE = 13, 120, 0.024  # pixels; of the image's shorter side
+GROUND, INK, PALE, EMPTY = (24, 25, 28), (245, 245, 245), (150, 152, 158), (60, 62, 68)
+SMALLEST_FONT, LARGEST_FONT, FONT_SHARE = 13, 120, 0.02  # pixels; of the image's shorter side
 MOST_LETTERS = 40
+Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Line:
-    """`color` is what the text stands for; `share` (0..1), if there is one, is drawn as a bar."""
+    """`label` is whose colour stands before the text; `share` (0..1), if there is one, is drawn as a bar."""
 
     text: str
-    color: Color | None = None
+    label: str | None = None
     share: float | None = None
 
 
-def beside(image: Image.Image, lines: Sequence[Line], fonts: Fonts) -> Image.Image:
-    """The image, and right of it a panel with as many lines as there is room for."""
-    if not lines:
-        return image
-    size = font_size(image.size)
-    row, gap = round(size * 1.6), size
-    shown = _fitting(lines, max(3, (image.height - 2 * gap) // row))
-    texts = [fonts.of(_shortened(line.text), size) for line in shown]
-    indent = round(size * 1.3) if any(line.color for line in shown) else 0
-    width = 2 * gap + indent + round(max(font.getlength(text) for font, text in texts))
-    canvas = _with_panel(image, width, 2 * gap + row * len(shown))
-    pen, left = ImageDraw.Draw(canvas), image.width + gap
-    for number, (line, (font, text)) in enumerate(zip(shown, texts, strict=True)):
-        middle = gap + number * row + row // 2
-        if line.color:
-            pen.rounded_rectangle((left, middle - size // 2, left + size - 1, middle + size // 2 - 1), size // 5,
-                                  fill=line.color)
-        pen.text((left + indent, middle), text, INK, font, anchor="lm")
-        if line.share is not None:
-            _bar(pen, (left + indent, middle + round(size * 0.6)), image.width + width - gap, line, size)
-    return canvas
+@dataclass(frozen=True)
+class Panel:
+    """What stands right of an image, as large as it needs to be; `font` is in pixels, and so are the sides."""
+
+    lines: Sequence[Line]
+    texts: Sequence[tuple[Font, str]]
+    font: int
+    width: int
+    height: int
+
+    @classmethod
+    def of(cls, lines: Sequence[Line], image: Size, fonts: Fonts) -> "Panel":
+        """As many lines as there is room for beside an image of this size."""
+        font = font_size(image)
+        shown = _fitting(lines, max(3, (image[1] - 2 * font) // _row(font)))
+        texts = [fonts.of(_shortened(line.text), font) for line in shown]
+        width = 2 * font + _indent(shown, font) + round(max(used.getlength(text) for used, text in texts))
+        return cls(shown, texts, font, width, 2 * font + _row(font) * len(shown))
+
+    def canvas(self, image: Size) -> Image.Image:
+        """An empty image for that image and this panel."""
+        return _empty(image, self.width, self.height)
+
+    def paint(self, canvas: Image.Image, image: Size, colors: Mapping[str, Color]) -> None:
+        """Onto such a canvas."""
+        _paint_ground(canvas, image)
+        pen, left, indent = ImageDraw.Draw(canvas), image[0] + self.font, _indent(self.lines, self.font)
+        for number, (line, (font, text)) in enumerate(zip(self.lines, self.texts, strict=True)):
+            middle = self.font + number * _row(self.font) + _row(self.font) // 2
+            color = None if line.label is None else colors[line.label]
+            if color:
+                _swatch(pen, (left, middle - self.font // 2), self.font, color)
+            pen.text((left + indent, middle), text, INK, font, anchor="lm")
+            if line.share is not None:
+                place = (left + indent, middle + round(self.font * 0.6), image[0] + self.width - self.font)
+                _bar(pen, place, max(2, self.font // 8), line.share, color or PALE)
 
 
 def with_color_bar(image: Image.Image, colors: Sequence[Color], ends: tuple[float, float], fonts: Fonts) -> Image.Image:
@@ -51,7 +67,9 @@ def with_color_bar(image: Image.Image, colors: Sequence[Color], ends: tuple[floa
     size = font_size(image.size)
     (font, least), (_, most) = (fonts.of(f"{end:.4g}", size) for end in ends)
     width = 2 * size + round(size * 1.6) + round(max(font.getlength(least), font.getlength(most)))
-    canvas = _with_panel(image, width, 6 * size)
+    canvas = _empty(image.size, width, 6 * size)
+    canvas.paste(image)
+    _paint_ground(canvas, image.size)
     bar = Image.new("RGB", (1, len(colors)))
     bar.putdata(list(reversed(colors)))
     high = canvas.height - 2 * size
@@ -62,27 +80,42 @@ def with_color_bar(image: Image.Image, colors: Sequence[Color], ends: tuple[floa
     return canvas
 
 
-def _with_panel(image: Image.Image, width: int, height: int) -> Image.Image:
-    """The image, and right of it a panel; as high as the image, and at least `height`."""
-    canvas = Image.new("RGB", (image.width + width, max(image.height, height)), None)
-    canvas.paste(image)
-    canvas.paste(GROUND, (image.width, 0, *canvas.size))
-    if height > image.height:
-        canvas.paste(GROUND, (0, image.height, image.width, height))
-    return canvas
+def _empty(image: Size, width: int, height: int) -> Image.Image:
+    """Room for an image, and right of it for a panel of this width and of at least this height."""
+    return Image.new("RGB", (image[0] + width, max(image[1], height)), None)
 
 
-def font_size(image: tuple[int, int]) -> int:
+def _paint_ground(canvas: Image.Image, image: Size) -> None:
+    """All but the image in the upper left corner."""
+    canvas.paste(GROUND, (image[0], 0, *canvas.size))
+    if canvas.height > image[1]:
+        canvas.paste(GROUND, (0, image[1], image[0], canvas.height))
+
+
+def font_size(image: Size) -> int:
     return max(SMALLEST_FONT, min(LARGEST_FONT, round(min(image) * FONT_SHARE)))
 
 
-def _bar(pen: ImageDraw.ImageDraw, corner: tuple[int, int], right: int, line: Line, size: int) -> None:
-    thick, left, top = max(2, size // 8), corner[0], corner[1]
-    assert line.share is not None
-    pen.rectangle((left, top, right, top + thick - 1), fill=(60, 62, 68))
-    if line.share > 0:
-        end = left + round((right - left) * min(1.0, line.share))
-        pen.rectangle((left, top, end, top + thick - 1), fill=line.color or PALE)
+def _row(font: int) -> int:
+    return round(font * 1.6)
+
+
+def _indent(lines: Sequence[Line], font: int) -> int:
+    """The room for colours before the texts."""
+    return round(font * 1.3) if any(line.label is not None for line in lines) else 0
+
+
+def _swatch(pen: ImageDraw.ImageDraw, corner: tuple[int, int], side: int, color: Color) -> None:
+    left, top = corner
+    pen.rounded_rectangle((left, top, left + side - 1, top + side - 1), side // 5, fill=color)
+
+
+def _bar(pen: ImageDraw.ImageDraw, place: tuple[int, int, int], thick: int, share: float, color: Color) -> None:
+    """`place` is left, top and right of the whole bar."""
+    left, top, right = place
+    pen.rectangle((left, top, right, top + thick - 1), fill=EMPTY)
+    if share > 0:
+        pen.rectangle((left, top, left + round((right - left) * min(1.0, share)), top + thick - 1), fill=color)
 
 
 def _fitting(lines: Sequence[Line], room: int) -> Sequence[Line]:

@@ -19,18 +19,18 @@ THICK = 4  # pixels: a thinner line of a box has its halo outside only, else lit
 
 
 def box_of(found: Mapping) -> Box:
-    left, top, right, bottom = (found["box"][key] for key in ("xmin", "ymin", "xmax", "ymax"))
-    return left, top, right, bottom
+    box = found["box"]
+    return box["xmin"], box["ymin"], box["xmax"], box["ymax"]
 
 
-def outline(image: Image.Image, found: Mapping, color: Color, width: int) -> None:
+def outline(pen: ImageDraw.ImageDraw, found: Mapping, color: Color, width: int) -> None:
     """A box, or the polygon of a turned one, along the pixels that it holds; a small box around them, as within them
     its line would hide what is in it."""
     if "polygon" in found:
         corners = [(corner["x"], corner["y"]) for corner in found["polygon"]]
-        _line(image, [*corners, *corners[:2]], color, width)
+        _line(pen, [*corners, *corners[:2]], color, width)
         return
-    pen, (left, top, right, bottom) = ImageDraw.Draw(image), box_of(found)
+    left, top, right, bottom = box_of(found)
     right, bottom = max(left, right - 1), max(top, bottom - 1)
     if min(right - left, bottom - top) < SMALL * width:
         left, top, right, bottom = left - width, top - width, right + width, bottom + width
@@ -47,14 +47,14 @@ def halo_of(width: int) -> int:
     return max(1, width // 3)
 
 
-def skeleton(image: Image.Image, keypoints: Sequence[Mapping], color: Color, width: int) -> None:
+def skeleton(pen: ImageDraw.ImageDraw, keypoints: Sequence[Mapping], color: Color, width: int) -> None:
     """Dots, and lines between those that belong together; a keypoint that the model does not see is left out."""
     seen = {number: (point["x"], point["y"]) for number, point in enumerate(keypoints)
             if point["score"] is None or point["score"] >= SEEN}
     for start, end in COCO_LIMBS if len(keypoints) == len(COCO_KEYPOINTS) else ():
         if start in seen and end in seen:
-            _line(image, (seen[start], seen[end]), color, width)
-    pen, radius, edge = ImageDraw.Draw(image), width + 1, halo_of(width)
+            _line(pen, (seen[start], seen[end]), color, width)
+    radius, edge = width + 1, halo_of(width)
     for x, y in seen.values():
         pen.ellipse((x - radius - edge, y - radius - edge, x + radius + edge, y + radius + edge),
                     fill=readable_on(color))
@@ -75,19 +75,19 @@ def paint_mask(image: Image.Image, mask: NDArray[np.bool_], color: Color, width:
     image.paste(readable_on(color), (left, top), Image.fromarray(halo))
 
 
-def paint_tiles(image: Image.Image, tiles: Sequence[Mapping], colors: Mapping[str, Color]) -> None:
+def paint_tiles(image: Image.Image, size: tuple[int, int], tiles: Sequence[Mapping],
+                colors: Mapping[str, Color]) -> None:
     """Each tile in its label's colour, the more opaque the higher its score; later tiles hide what they overlap."""
-    paint, opacity = Image.new("RGB", image.size), Image.new("L", image.size)
+    paint, opacity = Image.new("RGB", size), Image.new("L", size)
     low, high = TILE_OPACITY
     for tile in tiles:
         left, top, right, bottom = map(round, box_of(tile))
         paint.paste(colors[tile["label"]], (left, top, right, bottom))
         opacity.paste(round(255 * (low + (high - low) * tile["score"])), (left, top, right, bottom))
-    image.paste(paint, mask=opacity)
+    image.paste(paint, (0, 0), opacity)
 
 
-def _line(image: Image.Image, points: Points, color: Color, width: int) -> None:
-    pen = ImageDraw.Draw(image)
+def _line(pen: ImageDraw.ImageDraw, points: Points, color: Color, width: int) -> None:
     pen.line(points, fill=readable_on(color), width=width + 2 * halo_of(width), joint="curve")
     pen.line(points, fill=color, width=width, joint="curve")
 

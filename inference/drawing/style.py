@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import log
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,6 +16,7 @@ OBJECT_FONT, OBJECT_LINE = 1 / 7, 1 / 40  # shares of an object's side
 # the whole image is looked at on a screen.
 LARGEST_FONT, THICKEST_LINE = 0.028, 0.004
 READABLE_FONT, VISIBLE_LINE = 0.009, 0.0008
+FONT_STEP = 1.25  # from one size of texts to the next
 SHORT_IMAGE, SHORT_OBJECT, LONGEST_ENLARGED = 640, 40, 1600  # pixels
 MOST_ENLARGED = 10
 
@@ -57,9 +59,15 @@ def sizes_for(side: float, image: tuple[int, int]) -> Sizes:
     """For an object whose box has this side (the root of its area), or for the image itself with `side` of its own."""
     shorter = min(image)
     line = min(side * OBJECT_LINE, shorter * THICKEST_LINE)
-    font = min(side * OBJECT_FONT, shorter * LARGEST_FONT)
+    font = _stepped(min(side * OBJECT_FONT, shorter * LARGEST_FONT))
     return Sizes(round(max(THINNEST_LINE, line, shorter * VISIBLE_LINE)),
                  round(max(SMALLEST_FONT, font, shorter * READABLE_FONT)))
+
+
+def _stepped(font: float) -> float:
+    """The next smaller one of few sizes: many that hardly differ look untidy, and their letters are rendered anew."""
+    steps = int(log(max(font, SMALLEST_FONT) / SMALLEST_FONT, FONT_STEP))
+    return SMALLEST_FONT * FONT_STEP ** steps
 
 
 def enlargement(image: tuple[int, int], sides: list[float]) -> int:

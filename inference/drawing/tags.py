@@ -1,6 +1,7 @@
 """Which objects get a tag, what it says, and where it stands. Pure: boxes and sizes of texts in, places out."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, inf
 
@@ -11,6 +12,7 @@ from inference.drawing.lettering import Words
 
 Box = tuple[float, float, float, float]  # xyxy in pixels
 Size = tuple[int, int]
+Sign = tuple[Size, bool]  # of one text of an object: its tag's size, and whether that explains more than it covers
 Measure = Callable[[Words, int], Size]  # of words in a font size: width and height with their padding
 MOST_COVERED, MOST_COVERED_BY_LESS = 0.35, 0.12  # of its object's area a tag may take: the whole text, and a part of it
 MOST_WIDE = 1.3  # times its object's width
@@ -50,25 +52,28 @@ def place(candidates: Sequence[Candidate], image: Size, measure: Measure, always
 
     `always` places each tag somewhere, whatever it hides.
     """
-    sizes = [[measure(words, one.font) for words in one.texts] for one in candidates]
-    ground, spares = _Ground(candidates, image), _spares(candidates, sizes, image)
-    tags = (_tag(number, one, sizes[number], ground, spares, always) for number, one in enumerate(candidates))
+    signs = [_signs(one, measure) for one in candidates]
+    ground, spares = _Ground(candidates, image), _spares(signs, image)
+    tags = (_tag(number, one, signs[number], ground, spares, always) for number, one in enumerate(candidates))
     return [tag for tag in tags if tag is not None]
 
 
-def _spares(candidates: Sequence[Candidate], sizes: Sequence[Sequence[Size]], image: Size) -> set[int]:
+def _signs(one: Candidate, measure: Measure) -> list[Sign]:
+    sizes = (measure(words, one.font) for words in one.texts)
+    return [(size, one.explains(text, size)) for text, size in enumerate(sizes)]
+
+
+def _spares(signs: Iterable[Sequence[Sign]], image: Size) -> set[int]:
     """The texts, as numbers, that objects may bear though they are too small for them: there are few of these."""
-    taken: dict[int, int] = {}
-    for one, of_one in zip(candidates, sizes, strict=True):
-        for text, size in enumerate(of_one):
-            taken[text] = taken.get(text, 0) + (0 if one.explains(text, size) else size[0] * size[1])
+    taken = Counter[int]()
+    for of_one in signs:
+        taken.update({text: 0 if explains else size[0] * size[1] for text, (size, explains) in enumerate(of_one)})
     return {text for text, pixels in taken.items() if pixels <= SPARE * image[0] * image[1]}
 
 
-def _tag(number: int, one: Candidate, sizes: Sequence[Size], ground: "_Ground", spares: set[int],
+def _tag(number: int, one: Candidate, signs: Sequence[Sign], ground: "_Ground", spares: set[int],
          always: bool) -> Tag | None:
-    for text, size in enumerate(sizes):
-        explains = one.explains(text, size)
+    for text, (size, explains) in enumerate(signs):
         if always or explains or text in spares:
             left, top, hidden = ground.spot(one.box, size, number if explains else None)
             if always or hidden <= MOST_OVER_OTHERS * size[0] * size[1] * explains:

@@ -10,7 +10,8 @@ from PIL import Image
 from inference.depth_maps import encode_depth
 from inference.drawing.colors import PALETTE, colors_of, readable_on
 from inference.drawing.files import Kind, encode
-from inference.drawing.painters import draw, drawn_size
+from inference.drawing.painters import draw, paint, plan_of
+from inference.drawing.plan import drawn_size
 from inference.drawing.shapes import MASK_OPACITY, TILE_OPACITY
 from inference.drawing.style import Labels, Style, enlargement, style_of
 from inference.errors import BadParameter, CalledOff, NotDrawable
@@ -113,6 +114,22 @@ def test_a_caller_chooses_what_tags_say(labels: Labels, is_wide: bool) -> None:
     pixels = drawn(few, labels=labels)
     assert (pixels[:, :300] != drawn(few, labels="none")).any(axis=2).sum() > 300
     assert (pixels.shape[1] > 300) == is_wide  # the legend says which colour is which
+
+
+@pytest.mark.parametrize("result", [crowd(200), {
+    "task": "image-classification", "predictions": [found("healthy")],
+    "tiles": [found("healthy", box=box(0, 0, 150, 200))]}])
+def test_a_drawing_on_the_plans_canvas_is_the_same(result: dict) -> None:
+    plan = plan_of((300, 200), result, Style(scale=1))
+    canvas = plan.canvas()
+    assert canvas is not None
+    canvas.paste(plain())
+    assert (np.asarray(paint(plan, canvas)) == drawn(result)).all()
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_there_is_no_canvas_where_an_image_stands_alone_or_is_resized(scale: float) -> None:
+    assert plan_of((300, 200), crowd(200 if scale > 1 else 1), Style(scale=scale)).canvas() is None
 
 
 def test_the_best_box_lies_on_top() -> None:

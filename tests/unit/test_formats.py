@@ -59,7 +59,7 @@ def test_a_header_tells_what_is_decoded(mode: str, file_format: str, options: di
                                         size: tuple[int, int]) -> None:
     image = Image.new(mode, size) if mode == "I;16" else quadrants(size).convert(mode)
     opened = open_image(encode(image, file_format, **options), MAX_PIXELS)
-    loaded, _ = opened.load(1, lambda: None)
+    loaded, _ = opened.load(1, lambda: None, None)
     assert (opened.info.size, opened.info.format, opened.info.coding) == (size, file_format, coding)
     assert (loaded.size, loaded.mode) == (size, opened.info.mode)
 

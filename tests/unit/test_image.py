@@ -49,6 +49,25 @@ def test_images_are_decoded_as_a_person_sees_them(orientation: int, file_format:
         assert np.abs(seen - expected).max() < LOSSY_ERROR
 
 
+@pytest.mark.parametrize("data", [
+    photo(), photo(file_format="PNG"), encode(quadrants().convert("L")), oriented(quadrants(), 6, "JPEG"),
+    photo(progressive=True), photo().removesuffix(b"\xff\xd9")])
+def test_an_image_is_decoded_into_the_corner_of_a_canvas(data: bytes) -> None:
+    expected, canvas = pixels_of(data), Image.new("RGB", (100, 90), "white")
+    assert module.decode(open_image(data, MAX_PIXELS), None, canvas=canvas).image is canvas
+    found = np.asarray(canvas).astype(int)
+    assert (found[:expected.shape[0], :expected.shape[1]] == expected).all()
+    assert (found[expected.shape[0]:] == 255).all()
+    assert (found[:, expected.shape[1]:] == 255).all()
+
+
+def test_an_upright_jpeg_is_not_copied_into_its_canvas(monkeypatch: pytest.MonkeyPatch) -> None:
+    canvas = Image.new("RGB", (100, 90))
+    monkeypatch.setattr(canvas, "paste", None)
+    module.decode(open_image(photo(), MAX_PIXELS), None, canvas=canvas)
+    assert canvas.getbbox() == (0, 0, 64, 48)
+
+
 @pytest.mark.parametrize("orientation", [3, 6])
 def test_probe_and_decode_agree_on_size_and_rotation(orientation: int) -> None:
     data = oriented(quadrants((640, 480)), orientation, "JPEG")
