@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from inference.bounded_reads import nothing
 from inference.depth_maps import colored, palette
+from inference.drawing.brush import Brush
 from inference.drawing.colors import Color, colors_of, readable_on
 from inference.drawing.fonts import Fonts
 from inference.drawing.panel import with_color_bar
@@ -111,10 +112,10 @@ def _draw_labels(canvas: Canvas) -> None:
 
 
 def _draw_boxes(canvas: Canvas) -> None:
-    pen = ImageDraw.Draw(canvas.image)
+    brush = Brush(canvas.image)
     for one in reversed(canvas.plan.found):  # the best come first and are drawn last, on top
         canvas.check()
-        outline(pen, one, canvas.colors[one["label"]], canvas.plan.sizes(one).line)
+        outline(brush, one, canvas.colors[one["label"]], canvas.plan.sizes(one).line)
     for tag in reversed(canvas.plan.tags):
         canvas.check()
         _write(canvas, tag)
@@ -122,10 +123,10 @@ def _draw_boxes(canvas: Canvas) -> None:
 
 def _draw_keypoints(canvas: Canvas) -> None:
     """Boxes, in each its limbs and keypoints; those of people as COCO counts them are joined."""
-    pen = ImageDraw.Draw(canvas.image)
+    brush = Brush(canvas.image)
     for one in reversed(canvas.plan.found):
         canvas.check()
-        skeleton(pen, one["keypoints"], canvas.colors[one["label"]], canvas.plan.sizes(one).line)
+        skeleton(brush, one["keypoints"], canvas.colors[one["label"]], canvas.plan.sizes(one).line)
     _draw_boxes(canvas)
 
 

@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
+from inference.drawing.brush import Box, Brush, Point
 from inference.drawing.colors import Color, readable_on
 from inference.skeleton import COCO_KEYPOINTS, COCO_LIMBS
 
-Box = tuple[float, float, float, float]
-Points = Sequence[tuple[float, float]]
 MASK_OPACITY = 0.4
 TILE_OPACITY = (0.1, 0.55)  # of a tile with score 0 and 1
 SEEN = 0.5  # score from which a keypoint is drawn
@@ -23,23 +22,22 @@ def box_of(found: Mapping) -> Box:
     return box["xmin"], box["ymin"], box["xmax"], box["ymax"]
 
 
-def outline(pen: ImageDraw.ImageDraw, found: Mapping, color: Color, width: int) -> None:
+def outline(brush: Brush, found: Mapping, color: Color, width: int) -> None:
     """A box, or the polygon of a turned one, along the pixels that it holds; a small box around them, as within them
     its line would hide what is in it."""
     if "polygon" in found:
         corners = [(corner["x"], corner["y"]) for corner in found["polygon"]]
-        _line(pen, [*corners, *corners[:2]], color, width)
+        _line(brush, [*corners, *corners[:2]], color, width)
         return
     left, top, right, bottom = box_of(found)
     right, bottom = max(left, right - 1), max(top, bottom - 1)
     if min(right - left, bottom - top) < SMALL * width:
         left, top, right, bottom = left - width, top - width, right + width, bottom + width
     halo, edge = readable_on(color), halo_of(width)
-    pen.rectangle((left - edge, top - edge, right + edge, bottom + edge), outline=halo, width=edge)
+    brush.box((left - edge, top - edge, right + edge, bottom + edge), halo, edge)
     if width >= THICK:
-        inner = (left + width, top + width, right - width, bottom - width)
-        pen.rectangle(inner, outline=halo, width=edge)
-    pen.rectangle((left, top, right, bottom), outline=color, width=width)
+        brush.box((left + width, top + width, right - width, bottom - width), halo, edge)
+    brush.box((left, top, right, bottom), color, width)
 
 
 def halo_of(width: int) -> int:
@@ -47,18 +45,16 @@ def halo_of(width: int) -> int:
     return max(1, width // 3)
 
 
-def skeleton(pen: ImageDraw.ImageDraw, keypoints: Sequence[Mapping], color: Color, width: int) -> None:
+def skeleton(brush: Brush, keypoints: Sequence[Mapping], color: Color, width: int) -> None:
     """Dots, and lines between those that belong together; a keypoint that the model does not see is left out."""
     seen = {number: (point["x"], point["y"]) for number, point in enumerate(keypoints)
             if point["score"] is None or point["score"] >= SEEN}
     for start, end in COCO_LIMBS if len(keypoints) == len(COCO_KEYPOINTS) else ():
         if start in seen and end in seen:
-            _line(pen, (seen[start], seen[end]), color, width)
-    radius, edge = width + 1, halo_of(width)
-    for x, y in seen.values():
-        pen.ellipse((x - radius - edge, y - radius - edge, x + radius + edge, y + radius + edge),
-                    fill=readable_on(color))
-        pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=color)
+            _line(brush, (seen[start], seen[end]), color, width)
+    for point in seen.values():
+        brush.dot(point, width + 1 + halo_of(width), readable_on(color))
+        brush.dot(point, width + 1, color)
 
 
 def paint_mask(image: Image.Image, mask: NDArray[np.bool_], color: Color, width: int) -> None:
@@ -87,9 +83,9 @@ def paint_tiles(image: Image.Image, size: tuple[int, int], tiles: Sequence[Mappi
     image.paste(paint, (0, 0), opacity)
 
 
-def _line(pen: ImageDraw.ImageDraw, points: Points, color: Color, width: int) -> None:
-    pen.line(points, fill=readable_on(color), width=width + 2 * halo_of(width), joint="curve")
-    pen.line(points, fill=color, width=width, joint="curve")
+def _line(brush: Brush, points: Sequence[Point], color: Color, width: int) -> None:
+    brush.line(points, readable_on(color), width + 2 * halo_of(width))
+    brush.line(points, color, width)
 
 
 def _part(mask: NDArray[np.bool_], width: int) -> tuple[int, int, int, int] | None:
