@@ -96,6 +96,11 @@ class StateDir:
         return self.root / "drained"
 
     @property
+    def address(self) -> Path:
+        """The URL that a running instance was started with, for a start with another one."""
+        return self.root / "address"
+
+    @property
     def patience(self) -> Path:
         """The patience that a running instance was started with, for a stop from another shell."""
         return self.root / "stop-timeout-s"

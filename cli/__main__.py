@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+from cli.address import own_url
 from cli.client import Client, Refused, Unreachable
 from cli.files import NoImage, drawings, images
 from cli.journal import Journal
@@ -16,6 +17,7 @@ from cli.tables import milliseconds, print_table, told
 from version import VERSION
 
 AT_A_TIME, CHECK = 8, "check"
+NEEDS_KEY = 401
 
 
 def main() -> int:
@@ -23,7 +25,8 @@ def main() -> int:
     try:
         return options.run(options, Client(options.url, options.key))
     except Refused as error:
-        return _failed(f"{error} (status {error.status})")
+        advice = "; give one with: ./punnet --key KEY …" if error.status == NEEDS_KEY else ""
+        return _failed(f"{error} (status {error.status}){advice}")
     except (Unreachable, NoImage, OSError) as error:
         return _failed(str(error))
     except KeyboardInterrupt:
@@ -111,7 +114,7 @@ def _print(document: dict[str, Any]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("punnet", description="Predict images on a Punnet server, and look after it.")
     parser.add_argument("--version", action="version", version=VERSION)
-    parser.add_argument("--url", default=_own_url(), help="of the server (%(default)s)")
+    parser.add_argument("--url", default=own_url(), help="of the server (%(default)s)")
     parser.add_argument("--key", default="", help="an API key of it")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("predict", help="predict images, and those in folders")
@@ -134,12 +137,6 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=models)
     commands.add_parser("doctor", help="whether this machine is fit to serve").set_defaults(run=doctor)
     return parser
-
-
-def _own_url() -> str:
-    """Of a server on this machine."""
-    host, _, port = os.environ.get("PUNNET_BIND", "127.0.0.1:4958").rpartition(":")
-    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '[::]') else host}:{port}"  # noqa: S104
 
 
 def _pair(text: str) -> tuple[str, str]:

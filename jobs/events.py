@@ -46,7 +46,7 @@ class JobEvents:
         self._client, self._channel = client, channel(queue_name, "")
         self._hearing: defaultdict[str, set[Hear]] = defaultdict(set)
         self._subscription: PubSub | None = None
-        self._has_heard = False
+        self._has_heard = self._is_away = False
 
     def start(self) -> None:
         """Subscribe; after a fork, never before."""
@@ -77,7 +77,9 @@ class JobEvents:
             try:
                 self._follow()
             except (RedisError, OSError) as error:
-                log.info("subscription lost, trying again: %s", error)
+                if not self._is_away:  # once, and not ten times a second
+                    log.warning("no news of jobs until the queue server is back: %s", error)
+                self._is_away = True
                 time.sleep(RECONNECT_PAUSE_S)
 
     def _follow(self) -> None:
@@ -87,9 +89,16 @@ class JobEvents:
             for message in self._subscription.listen():
                 self._has_heard = True
                 if message["type"] == "psubscribe":
-                    self._tell_all()  # what happened before was missed: all look again
+                    self._begin()
                 elif message["type"] == "pmessage":
                     self._tell(message["channel"].decode().removeprefix(self._channel))
+
+    def _begin(self) -> None:
+        """What happened before was missed: all look again."""
+        if self._is_away:
+            log.warning("the queue server is back: there is news of jobs again")
+        self._is_away = False
+        self._tell_all()
 
     def _doubt(self) -> None:
         """Ask a server that says nothing whether it is there, and cut one off that does not answer."""

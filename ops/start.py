@@ -82,12 +82,21 @@ def _start_and_wait(settings: Settings, foreground: bool) -> int:
 
 def _already_running(settings: Settings) -> int:
     """A start that was killed may have left it half begun: it is only called running once it is ready."""
+    _check_address(settings)
     if not readiness.is_ready(settings):
         print("Punnet is being started already, and is not ready yet: waiting for it ...", flush=True)
         readiness.wait_ready(settings)
     place = f"at {readiness.url(settings)}" if settings.is_web else "as a worker machine"
     print(f"Punnet is running already {place}; nothing was started.")
     return 0
+
+
+def _check_address(settings: Settings) -> None:
+    """Raises StartError where it runs at another address than the settings tell by now."""
+    file, wanted = settings.state.address, readiness.url(settings)
+    address = file.read_text() if file.is_file() else wanted
+    if settings.is_web and address != wanted:
+        raise StartError(f"Punnet runs already, at {address}; to have it at {wanted}, run ./stop.sh first")
 
 
 def _start(settings: Settings, foreground: bool) -> subprocess.Popen[bytes]:
@@ -138,6 +147,7 @@ def _launch(settings: Settings, foreground: bool) -> subprocess.Popen[bytes]:
                  "WEB": str(settings.is_web).lower(), "JOBS": str(settings.runs_jobs).lower(),
                  "STOP_WAIT_S": settings.stop_timeout_s + 10, "MINFDS": checks.open_files()}
     settings.state.patience.write_text(str(settings.stop_timeout_s))
+    settings.state.address.write_text(readiness.url(settings))
     environment = os.environ | {PREFIX + name: str(value) for name, value in variables.items()}
     with os.fdopen(os.memfd_create("supervisord"), "w+b") as said:  # its tracebacks are not for the operator
         # Its own group: a terminal's Ctrl-C reaches this process, which stops all in order. It dies with this process

@@ -53,6 +53,10 @@ def test_started_twice_says_so_and_starts_nothing(own_server: Server) -> None:
     before = own_server.pids()
     again = own_server.start()
     assert "running already" in again.stdout
+    own_server.settings["BIND"] = "127.0.0.1:1"
+    elsewhere = own_server.start(check=False)
+    assert elsewhere.returncode == 1
+    assert f"runs already, at http://127.0.0.1:{own_server.port}; to have it at" in elsewhere.stdout
     assert own_server.pids() == before
 
 

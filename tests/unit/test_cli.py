@@ -16,6 +16,7 @@ from unicodedata import normalize
 import pytest
 
 from cli import __main__ as program
+from cli.address import own_url
 from cli.client import Client, Refused, Unreachable
 from cli.files import NoImage, drawings, images
 from cli.journal import Journal
@@ -102,6 +103,19 @@ def test_a_problem_is_told(script: Any) -> None:
     assert raised.value.status == 415
     with pytest.raises(Unreachable, match="does not answer"):
         Client("http://127.0.0.1:1").models()
+
+
+@pytest.mark.parametrize(("variable", "file", "url"), [
+    (None, None, "http://127.0.0.1:4958"), (None, "PUNNET_BIND=0.0.0.0:80\n", "http://127.0.0.1:80"),
+    (None, "PUNNET_WORKERS=2\n", "http://127.0.0.1:4958"), ("[::1]:81", "PUNNET_BIND=0.0.0.0:80\n", "http://[::1]:81")])
+def test_the_server_of_this_machine_is_found_by_its_settings(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str | None, file: str | None, url: str) -> None:
+    monkeypatch.delenv("PUNNET_BIND", raising=False)
+    if variable:
+        monkeypatch.setenv("PUNNET_BIND", variable)
+    if file:
+        (tmp_path / ".env").write_text(file, "utf-8-sig")
+    assert own_url(tmp_path / ".env") == url
 
 
 def test_images_are_found_in_folders_once(folder: Path) -> None:

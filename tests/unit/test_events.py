@@ -75,8 +75,9 @@ def test_everything_that_happens_to_a_job_is_counted(redis: Redis) -> None:
     assert redis.hget("rq:job:a", events_module.CHANGES) == b"3"
 
 
-def test_a_subscription_that_comes_back_has_all_look_again(server: fakeredis.FakeServer) -> None:
-    """What was announced while it was away was missed."""
+def test_a_subscription_that_comes_back_has_all_look_again(server: fakeredis.FakeServer,
+                                                           caplog: pytest.LogCaptureFixture) -> None:
+    """What was announced while it was away was missed. It is said once that it is away, and once that it is back."""
     server.connected = False
     client = Counting(server=server, max_connections=2)
     events = JobEvents(client)
@@ -86,6 +87,8 @@ def test_a_subscription_that_comes_back_has_all_look_again(server: fakeredis.Fak
         assert not news.is_set()
         server.connected = True
         assert news.wait(PATIENCE_S)
+    assert [record.message.split(":")[0] for record in caplog.records] == [
+        "no news of jobs until the queue server is back", "the queue server is back"]
 
 
 class Silent(socketserver.StreamRequestHandler):

