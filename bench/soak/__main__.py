@@ -35,6 +35,7 @@ TTL_S = 20
 WARM_UP_S, SETTLE_S = 60.0, 90.0
 FOLDERS = ("spool", "ended", "results")
 KNOWN = "punnet:known:*"
+PASSING = (b"punnet:known:", b"punnet:swept:")  # tombstones, and what names a pool that tidies up, for seconds
 LEAST_GROWTH_BYTES = 1_000_000  # what buffers and the allocator make of nothing
 GROWTH = 1.15  # of a process's memory
 
@@ -132,7 +133,7 @@ class Look:
               flush=True)
 
     def _names(self) -> set[str]:
-        return {name.decode() for name in self._client.scan_iter(count=1000) if not name.startswith(b"punnet:known:")}
+        return {name.decode() for name in self._client.scan_iter(count=1000) if not name.startswith(PASSING)}
 
     def _files(self) -> tuple[int, int]:
         sizes = []
