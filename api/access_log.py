@@ -16,7 +16,7 @@ import logs
 from api.webhooks import URL_FIELD
 from logs import Format
 
-TOLD = ("model", "route", "predicted_ms", "job", "trace")  # in this order
+TOLD = ("model", "route", "predicted_ms", "job", "problem", "trace")  # in this order
 ARRIVED_KEY, TOLD_KEY = "punnet.arrived", "punnet.told"
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,8 @@ class AccessLog:
 
 
 def tell(environ: dict[str, Any], **facts: str | float) -> None:
-    """Add to the line of a request: `model`, `route`, `predicted_ms`, the id of its `job`, its `trace`."""
+    """Add to the line of a request: `model`, `route`, `predicted_ms`, the id of its `job`, the slug of the
+    `problem` that it was answered with, its `trace`."""
     environ.setdefault(TOLD_KEY, {}).update(facts)
 
 

@@ -10,6 +10,7 @@ import orjson
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
+from api.access_log import tell
 from inference import errors as inference_errors
 from jobs import errors as job_errors
 from jobs.job import DEADLINE, WORKER_LOST
@@ -164,6 +165,7 @@ def render(problem: Problem, detail: str) -> Response:
     """The problem document as an answer."""
     body = orjson.dumps(document(problem, detail)) + b"\n"
     g.problem = problem.slug  # to be counted
+    tell(request.environ, problem=problem.slug)
     return Response(body, problem.status, content_type="application/problem+json")
 
 

@@ -3,11 +3,15 @@ import json
 import re
 import time
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
+from flask.testing import FlaskClient
 
-from api.access_log import ARRIVED_KEY, AccessLog, tell, without_webhook
+from api.access_log import ARRIVED_KEY, TOLD_KEY, AccessLog, tell, without_webhook
+from logs import Format
 
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 ENVIRON = {"REMOTE_ADDR": "127.0.0.1", "REQUEST_METHOD": "POST", "RAW_URI": "/predict", "SERVER_PROTOCOL": "HTTP/1.1",
            "HTTP_USER_AGENT": 'a "quoted" client', ARRIVED_KEY: 0.0}
 
@@ -25,6 +29,15 @@ def test_what_was_decided_stands_behind_it(tmp_path: Path) -> None:
     tell(environ, job="7")
     AccessLog(tmp_path / "access.log").write(environ, "202 Accepted", 457, "abc")
     assert (tmp_path / "access.log").read_text().endswith(" abc model=leaf route=job predicted_ms=612.5 job=7\n")
+
+
+def test_a_refusal_is_logged_with_its_problem(client: FlaskClient, tmp_path: Path) -> None:
+    environ: dict[str, Any] = {**ENVIRON, TOLD_KEY: {}}
+    client.get("/models/moon", headers={"traceparent": TRACEPARENT}, environ_overrides={TOLD_KEY: environ[TOLD_KEY]})
+    for kind in get_args(Format):
+        AccessLog(tmp_path / kind, kind).write(environ, "404 NOT FOUND", 9, "abc")
+    assert " abc problem=model-not-found trace=" in (tmp_path / "text").read_text()
+    assert json.loads((tmp_path / "json").read_text())["problem"] == "model-not-found"
 
 
 def test_a_request_is_an_object_where_that_is_wanted(tmp_path: Path) -> None:
