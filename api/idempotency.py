@@ -24,7 +24,8 @@ MAX_CHARACTERS = 255
 # key's: it stands between two headers.
 QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])+)"')
 BARE = re.compile(r"[!#-+\--~]+")
-# Problems that the same request would have again. All others are not remembered, so that it may be tried again.
+# Problems that the same request would have again. All others are not remembered, so that it may be tried again. A job
+# that was accepted is the answer, however it ends.
 REMEMBERED = (406, 413, 415, 422)
 # A larger answer is not kept: the same request is computed anew.
 MAX_KEPT_BYTES = 1 << 16
@@ -84,8 +85,8 @@ def _claimed(service: Services, given: str, asked: str) -> Claim | Response | Jo
 
 
 def _known(service: Services, found: Known) -> Response | JobRecord | None:
-    """None where the request may be tried again: its job failed for reasons that may be gone, or its answer was too
-    large to be kept. Raises KeyInUse."""
+    """None where the request is done again: its job cannot be read any more, or its answer was too large to be kept.
+    Raises KeyInUse."""
     if found.under_way:
         raise KeyInUse()
     if "kind" in found.fields:
@@ -98,10 +99,7 @@ def _known(service: Services, found: Known) -> Response | JobRecord | None:
 
 def _job(service: Services, job_id: str) -> JobRecord | None:
     with suppress(JobNotFound, JobExpired):
-        record = service.queue.read(job_id, caller().owner)
-        failure = record.outcome if record.state == "failed" else None
-        if failure is None or problems.problem_of(failure.kind).status in REMEMBERED:
-            return record
+        return service.queue.read(job_id, caller().owner)
     return None
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,16 @@ def folder() -> Path:
 
 class Journal:
     """A file of one kind of call: the same server, model and parameters. Its first line is the run's name, from which
-    each image's Idempotency-Key is made: what was under way when a run was killed is known to the server by it."""
+    each image's Idempotency-Key is made: what was under way when a run was killed is known to the server by it. A try
+    that failed is noted too, with null for its answer, for a job stays its key's: the next try has another key."""
 
     def __init__(self, path: Path, resume: bool) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = path.read_text().splitlines() if resume and path.is_file() else []
         self.run = json.loads(lines[0]) if lines else os.urandom(8).hex()
-        self._done = dict(filter(None, map(_entry, lines[1:])))
+        entries = [entry for entry in map(_entry, lines[1:]) if entry]
+        self._done = {digest: answer for digest, answer in entries if answer is not None}
+        self._failed = Counter(digest for digest, answer in entries if answer is None)
         self._file = path.open("a" if lines else "w")
         self._lock = threading.Lock()
         if lines:
@@ -38,11 +42,13 @@ class Journal:
         """What was answered for the image with this digest."""
         return self._done.get(digest)
 
-    def note(self, digest: str, answer: Mapping[str, Any]) -> None:
+    def note(self, digest: str, answer: Mapping[str, Any] | None) -> None:
+        """What was answered; None for a try that failed."""
         self._write([digest, answer])
 
     def key(self, digest: str) -> str:
-        return f"{self.run}-{digest[:32]}"
+        failed = self._failed[digest]
+        return f"{self.run}-{digest[:32]}" + (f"-{failed}" if failed else "")
 
     def close(self) -> None:
         self._file.close()
@@ -57,7 +63,7 @@ def digest(image: bytes) -> str:
     return hashlib.sha256(image).hexdigest()
 
 
-def _entry(line: str) -> tuple[str, dict[str, Any]] | None:
+def _entry(line: str) -> tuple[str, dict[str, Any] | None] | None:
     """None for a line that a kill cut short."""
     try:
         found, answer = json.loads(line)

@@ -17,6 +17,8 @@ from cli.client import Client, Refused, Unreachable
 from cli.journal import Journal, digest
 
 NOT_DRAWN = 406
+# Of a problem that tells how a try ended. A proxy's own 504 is no problem document: the try may still be under way.
+FAILED = (500, 504)
 
 
 class Wish(NamedTuple):
@@ -88,7 +90,7 @@ def _predict(client: Client, wish: Wish, journal: Journal, file: Path) -> Done:
         name = digest(image)
         answer = journal.answer(name)
         if answer is None:
-            answer = _asked(client, image, wish, journal.key(name))
+            answer = _asked(client, image, wish, journal, name)
             if wish.drawings is not None:
                 _draw(client, answer["id"], wish.drawings[file])
             journal.note(name, answer)
@@ -99,10 +101,15 @@ def _predict(client: Client, wish: Wish, journal: Journal, file: Path) -> Done:
         return Done(file, {"status": 0, "error": {"detail": str(error)}})
 
 
-def _asked(client: Client, image: bytes, wish: Wish, key: str) -> dict[str, Any]:
+def _asked(client: Client, image: bytes, wish: Wish, journal: Journal, name: str) -> dict[str, Any]:
     """As a job where a drawing is wanted too, so that it is computed once."""
     mode = {} if wish.drawings is None else {"mode": "async"}
-    return client.predict(image, wish.model, key, **wish.parameters, **mode)
+    try:
+        return client.predict(image, wish.model, journal.key(name), **wish.parameters, **mode)
+    except Refused as refused:
+        if refused.status in FAILED and "type" in refused.problem:
+            journal.note(name, None)
+        raise
 
 
 def _draw(client: Client, job_id: str, file: Path) -> None:

@@ -176,7 +176,7 @@ def test_an_answer_is_told_in_a_line(answer: dict, text: str) -> None:
 
 def test_a_second_call_does_no_image_twice(script: Any, folder: Path, monkeypatch: pytest.MonkeyPatch,
                                            capsys: pytest.CaptureFixture) -> None:
-    script.replies += [(500, {}, {"detail": "lost"})]
+    script.replies += [(504, {}, {"detail": "a proxy's own"})]
     call = ("predict", str(folder), "--model", "leaf", "--json", "--at-a-time", "1")
     assert run(script, monkeypatch, *call) == 1
     keys = [headers["Idempotency-Key"] for _, _, headers, _ in script.asked]
@@ -186,6 +186,18 @@ def test_a_second_call_does_no_image_twice(script: Any, folder: Path, monkeypatc
     assert len(capsys.readouterr().out.splitlines()) == 3
     assert run(script, monkeypatch, *call) == 0  # without --resume all are asked again, under other keys
     assert len({headers["Idempotency-Key"] for _, _, headers, _ in script.asked}) == 6
+
+
+def test_an_image_that_failed_is_tried_again_under_another_key(script: Any, folder: Path, capsys: Any,
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job stays its key's, however it ended."""
+    script.replies += [(500, {}, {"type": "/problems/worker-lost", "detail": "lost"})]
+    call = ("predict", str(folder), "--model", "leaf", "--json", "--at-a-time", "1")
+    assert run(script, monkeypatch, *call) == 1
+    failed = script.asked[0][2]["Idempotency-Key"]
+    asked = len(script.asked)
+    assert run(script, monkeypatch, *call, "--resume") == 0
+    assert [headers["Idempotency-Key"] for _, _, headers, _ in script.asked[asked:]] == [f"{failed}-1"]
 
 
 def test_who_stops_looking_waits_for_those_alone_that_are_under_way(folder: Path, tmp_path: Path) -> None:

@@ -17,9 +17,12 @@ from api.problems import BadRequest
 from inference.errors import InferenceFailed, PoisonImage, PredictorsAway, UnsupportedImage
 from jobs import idempotency
 from jobs.errors import KeyInUse, QueueUnavailable
+from jobs.execution import end
 from jobs.idempotency import LEASE_S, Claim, Claims, Known
+from jobs.job import Outcome
 from jobs.queue import JobQueue
-from tests.unit.conftest import REQUEST, MakeClient, services_of, stored, work_off
+from jobs.turns import make_queue
+from tests.unit.conftest import REQUEST, MakeClient, services_of, start_running, stored, work_off
 from tests.unit.fake_predictors import PREDICTION, FakePredictors
 from tests.unit.images import photo, png_header
 
@@ -133,16 +136,30 @@ def test_what_is_refused_before_anything_runs_takes_no_key(client: FlaskClient) 
     assert post(client).status_code == 200
 
 
-@pytest.mark.parametrize(("error", "asked"), [(InferenceFailed("no memory"), 2), (UnsupportedImage("no image"), 1)])
-def test_a_job_that_failed_for_trouble_may_be_tried_again(client: FlaskClient, redis: Redis, error: Exception,
-                                                          predictors: FakePredictors, asked: int) -> None:
-    predictors.answer = error
+@pytest.mark.parametrize(("kind", "status"), [
+    ("InferenceFailed", 500), ("WorkerLost", 500), ("PoisonImage", 500), ("Deadline", 504), ("UnsupportedImage", 415)])
+def test_a_job_is_given_again_however_it_ended(client: FlaskClient, redis: Redis, kind: str, status: int) -> None:
     first = post(client, "mode=async").get_json()["id"]
-    work_off(redis, predictors)
-    again = post(client, "mode=async").get_json()["id"]
-    assert (again == first) == (asked == 1)
-    work_off(redis, predictors)
-    assert len(predictors.asked) == asked
+    end(make_queue(redis), first, start_running(redis, first).id, Outcome(kind=kind, detail="as the worker said"))
+    again, waited = post(client, "mode=async"), post(client, "mode=sync")
+    assert (again.status_code, again.get_json()["id"], again.get_json()["status"]) == (202, first, status)
+    assert (waited.status_code, waited.get_json()["detail"]) == (status, "as the worker said")
+    assert redis.llen("rq:queue:punnet") == 0
+
+
+def test_a_canceled_job_is_given_again(client: FlaskClient) -> None:
+    url = post(client, "mode=async").headers["Location"]
+    client.delete(url)
+    assert post(client, "mode=async").headers["Location"] == url
+    assert post(client, "mode=sync").status_code == 410
+
+
+def test_a_job_that_ended_at_its_callers_timeout_is_given_again(make_client: MakeClient, redis: Redis) -> None:
+    client = make_client(quick_ms=0, inline_budget_ms=0)
+    late = post(client, "mode=sync&timeout=50ms")
+    first = post(client, "mode=async").get_json()
+    assert (late.status_code, first["status"]) == (504, 504)
+    assert redis.llen("rq:queue:punnet") == 0
 
 
 def test_a_large_answer_is_computed_again(client: FlaskClient, predictors: FakePredictors, redis: Redis) -> None:
