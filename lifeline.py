@@ -1,4 +1,5 @@
-"""A process that ends with its parent, so that a killed parent leaves nothing that holds a port, a file or a job."""
+"""A process that ends with its parent, so that a killed parent leaves nothing that holds a port, a file or a job; and
+what an end is called in the logs."""
 
 import ctypes
 import os
@@ -17,3 +18,15 @@ def die_with_parent(parent_pid: int) -> None:
 def show_as(name: str) -> None:
     """What `ps -o comm` shows of this process: at most 15 bytes."""
     ctypes.CDLL(None).prctl(PR_SET_NAME, name.encode())
+
+
+def end_in_words(status: int) -> str:
+    """How a process ended: its exit code, or below 0 the signal that killed it."""
+    if status >= 0:
+        return f"ended with exit code {status}"
+    return f"was killed by {signal_name(-status)}"
+
+
+def signal_name(number: int) -> str:
+    """Some of the real-time signals have no name."""
+    return next((one.name for one in signal.Signals if one == number), f"signal {number}")

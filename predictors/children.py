@@ -70,7 +70,7 @@ class Children:
                 child.output.log_for(f"predictor {child.name}", LAST_WORDS_BYTES)
                 child.output.close()
             if child is not None and not (self.are_ending and status == 0):
-                self._deaths.note(child.name, status)
+                self._deaths.note(child.name, status, pid, is_replaced=not self.are_ending)
                 if pid in self._unready:
                     self._not_before[child.group] = time.monotonic() + PAUSE_S
             self._unready.discard(pid)

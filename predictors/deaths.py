@@ -6,11 +6,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from lifeline import end_in_words, signal_name
+
 KEPT_S = 60.0
 TOLD_WITHIN_S = 1.0  # after an asker lost its predictor
 LOOK_S = 0.01
 DECODED_TOO_LONG = "it decoded an image for longer than its route may be kept"  # by SIGPROF, see decode_limit.py
 FROM_OUTSIDE = "from outside"  # killed by a person or a test; nothing says that the image is at fault
+REPLACED = "; another takes its place"
 log = logging.getLogger(__name__)
 
 
@@ -21,12 +24,14 @@ class Deaths:
         self._folder = folder
         self._killed_for_memory = _killed_for_memory()
 
-    def note(self, predictor: str, status: int) -> None:
+    def note(self, predictor: str, status: int, pid: int, is_replaced: bool) -> None:
         """A predictor ended with this status of `os.waitstatus_to_exitcode`."""
         killed, self._killed_for_memory = self._killed_for_memory, _killed_for_memory()
         by_kernel = self._killed_for_memory > killed
         how = FROM_OUTSIDE if status == -signal.SIGKILL and not by_kernel else _told(status)
-        log.log(logging.INFO if how == DECODED_TOO_LONG else logging.ERROR, "predictor %s died: %s", predictor, how)
+        level = logging.INFO if how == DECODED_TOO_LONG else logging.ERROR
+        log.log(level, "predictor %s (pid %d) %s%s", predictor, pid, _in_words(status, how),
+                REPLACED if is_replaced else "")
         try:
             self._tell(predictor, how)
         except OSError as error:  # a full disk: who asked for it will not blame the image
@@ -61,7 +66,14 @@ class Deaths:
 def _told(status: int) -> str:
     if status == -signal.SIGPROF:
         return DECODED_TOO_LONG
-    return signal.Signals(-status).name if status < 0 else f"exit code {status}"
+    return signal_name(-status) if status < 0 else f"exit code {status}"
+
+
+def _in_words(status: int, how: str) -> str:
+    """For the log."""
+    for_want_of_memory = status == -signal.SIGKILL and how != FROM_OUTSIDE
+    why = {FROM_OUTSIDE: " from outside", DECODED_TOO_LONG: f": {DECODED_TOO_LONG}"}.get(how, "")
+    return end_in_words(status) + (" for want of memory" if for_want_of_memory else why)
 
 
 def _killed_for_memory() -> int:

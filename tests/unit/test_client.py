@@ -81,7 +81,7 @@ class Scripted:
         def act(connection: socket.socket, question: Message) -> None:
             name = f"quick-{len(self.asked)}"
             tell(connection, {"kind": "begun", "predictor": name})
-            Deaths(self.path.parent / "deaths").note(name, status)
+            Deaths(self.path.parent / "deaths").note(name, status, 7, is_replaced=True)
 
         return act
 
