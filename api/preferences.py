@@ -25,14 +25,20 @@ class Preference:
 
 
 def parse(mode: str | None, prefer: str | None, wait_max_s: float) -> Preference:
-    """`mode` beats the header; a malformed header is ignored, as RFC 7240 wants it.
+    """`mode` beats the header, whose `wait` still says how long a call with `mode=sync` waits; a malformed header is
+    ignored, as RFC 7240 wants it.
 
     Raises:
         BadRequest: an unknown mode.
     """
-    if mode is not None:
-        return _of_mode(mode, wait_max_s)
-    return _of_header(prefer or "", wait_max_s)
+    respond_async, wait_s = _of_header(prefer or "", wait_max_s)
+    if mode is None:
+        return _preferred(respond_async, wait_s)
+    if mode not in MODES:
+        raise BadRequest(f"mode={mode}: it is one of {', '.join(MODES)}")
+    if mode == "sync":
+        return Preference("sync", wait_max_s) if wait_s is None else _preferred(False, wait_s)
+    return Preference(cast(Mode, mode))
 
 
 def wait_seconds(text: str | None, wait_max_s: float) -> float:
@@ -52,26 +58,21 @@ def wait_seconds(text: str | None, wait_max_s: float) -> float:
     return min(seconds, wait_max_s)
 
 
-def _of_mode(mode: str, wait_max_s: float) -> Preference:
-    if mode not in MODES:
-        raise BadRequest(f"mode={mode}: it is one of {', '.join(MODES)}")
-    return Preference(cast(Mode, mode), wait_max_s if mode == "sync" else 0.0)
+def _preferred(respond_async: bool, wait_s: int | None) -> Preference:
+    mode: Mode = "async" if respond_async else "auto" if wait_s is None else "sync"
+    applied = ["respond-async"] * respond_async + ([] if wait_s is None else [f"wait={wait_s}"])
+    return Preference(mode, float(wait_s or 0), ", ".join(applied))
 
 
-def _of_header(header: str, wait_max_s: float) -> Preference:
-    """Of a preference given twice the first counts (RFC 7240, section 2)."""
+def _of_header(header: str, wait_max_s: float) -> tuple[bool, int | None]:
+    """Whether `respond-async` is preferred, and the seconds of `wait`, clamped. Of a preference given twice the first
+    counts (RFC 7240, section 2)."""
     given: dict[str, str] = {}
     for part in PREFERENCE.findall(header):
         name, _, value = part.partition("=")
         given.setdefault(name.strip().lower(), value.strip().strip('"'))
-    respond_async = given.get("respond-async") == ""
     wait_s = _whole_seconds(given.get("wait"))
-    applied = ["respond-async"] if respond_async else []
-    if wait_s is not None:
-        wait_s = min(wait_s, int(wait_max_s))
-        applied.append(f"wait={wait_s}")
-    mode: Mode = "async" if respond_async else "auto" if wait_s is None else "sync"
-    return Preference(mode, float(wait_s or 0), ", ".join(applied))
+    return given.get("respond-async") == "", None if wait_s is None else min(wait_s, int(wait_max_s))
 
 
 def _whole_seconds(text: str | None) -> int | None:

@@ -107,7 +107,7 @@ WAIT = {"name": "wait", "in": "query", "schema": {"type": "number", "minimum": 0
         "Answer when the job has ended, or after so many seconds, at most PUNNET_WAIT_MAX_S."}
 REQUEST_ID = header("X-Request-ID", "What the request is called in its answer and in the logs, if it is of at most 128 "
                     "plain characters.")
-PREFER = header("Prefer", "`respond-async`, `wait=N`, or both (RFC 7240); `mode` beats it.")
+PREFER = header("Prefer", "`respond-async`, `wait=N`, or both (RFC 7240). `mode` beats it; with `sync`, N counts.")
 CANCEL_AFTER = header("Cancel-After", "As `timeout`, which beats it.",
                       {"type": "string", "pattern": DURATION, "minLength": 1})
 IDEMPOTENCY_KEY = header("Idempotency-Key", "The same request with the same key gets the same job or answer.",

@@ -159,6 +159,13 @@ def test_who_waits_in_vain_gets_202(make_client: MakeClient, query: str) -> None
     assert (answer.status_code, answer.get_json()["state"]) == (202, "queued")
 
 
+def test_with_mode_sync_the_header_limits_the_wait(make_client: MakeClient) -> None:
+    client, began = make_client(quick_ms=0, inline_budget_ms=0), time.monotonic()
+    answer = submit(client, "mode=sync", Prefer="wait=0")
+    assert (answer.status_code, answer.headers["Preference-Applied"]) == (202, "wait=0")
+    assert time.monotonic() - began < PATIENCE_S
+
+
 @pytest.mark.parametrize("path", ["", "/result"])
 def test_a_caller_waits_until_his_time_is_up(client: FlaskClient, path: str) -> None:
     url, began = submit(client).headers["Location"], time.monotonic()

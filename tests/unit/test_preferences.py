@@ -1,16 +1,26 @@
+from typing import cast
+
 import pytest
 
-from api.preferences import Preference, cancel_after_s, parse, wait_seconds
+from api.preferences import Mode, Preference, cancel_after_s, parse, wait_seconds
 from api.problems import BadRequest
 
 WAIT_MAX_S = 60
 
 
-@pytest.mark.parametrize(("mode", "expected"), [
-    ("auto", Preference("auto")), ("async", Preference("async")), ("sync", Preference("sync", WAIT_MAX_S))])
+@pytest.mark.parametrize("mode", ["auto", "async"])
 @pytest.mark.parametrize("prefer", [None, "respond-async", "wait=7", "respond-async, wait=7"])
-def test_mode_beats_the_header(mode: str, expected: Preference, prefer: str | None) -> None:
-    assert parse(mode, prefer, WAIT_MAX_S) == expected
+def test_mode_beats_the_header(mode: str, prefer: str | None) -> None:
+    assert parse(mode, prefer, WAIT_MAX_S) == Preference(cast(Mode, mode))
+
+
+@pytest.mark.parametrize(("prefer", "expected"), [
+    (None, Preference("sync", WAIT_MAX_S)), ("respond-async", Preference("sync", WAIT_MAX_S)),
+    ("wait=soon", Preference("sync", WAIT_MAX_S)), ("wait=7", Preference("sync", 7, "wait=7")),
+    ("wait=0", Preference("sync", 0, "wait=0")), ("wait=600", Preference("sync", 60, "wait=60")),
+    ("respond-async, wait=7", Preference("sync", 7, "wait=7"))])
+def test_with_mode_sync_the_header_says_how_long(prefer: str | None, expected: Preference) -> None:
+    assert parse("sync", prefer, WAIT_MAX_S) == expected
 
 
 @pytest.mark.parametrize("mode", ["", "SYNC", "later", 5, [], {}])
