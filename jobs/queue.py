@@ -103,7 +103,7 @@ class JobQueue:
             QueueUnavailable.
         """
         with unavailable():
-            requeue(self._queue, execution.job_id, execution.id, blame=False)
+            requeue(self._queue, execution.job_id, execution.id, False, "its image was slow to decode")
 
     def read(self, job_id: str, owner: str = "") -> JobRecord:
         """Where a job stands. For another than its owner there is no such job.

@@ -29,7 +29,7 @@ WATCHERS, DECIDED_S = 3, 5
 log = logging.getLogger(__name__)
 
 
-def requeue(queue: Queue, job_id: str, execution_id: str | None, blame: bool) -> None:
+def requeue(queue: Queue, job_id: str, execution_id: str | None, blame: bool, why: str = "its worker died") -> None:
     """Return a job that nobody executes any more to the head of the queue.
 
     Args:
@@ -37,6 +37,7 @@ def requeue(queue: Queue, job_id: str, execution_id: str | None, blame: bool) ->
         job_id: the job.
         execution_id: the dead worker's execution of it; None where it had registered none.
         blame: count the death against the job; after `MAX_DEATHS` it fails.
+        why: for the log.
     """
     def decide(standing: Standing) -> Move | None:
         if execution_id is None:
@@ -44,12 +45,13 @@ def requeue(queue: Queue, job_id: str, execution_id: str | None, blame: bool) ->
         return move if execution_id in standing.executions or not standing.exists else None
 
     def move(pipeline: Pipeline, standing: Standing) -> None:
-        _give_up(pipeline, queue, standing, execution_id, blame)
+        _give_up(pipeline, queue, standing, execution_id, blame, why)
 
     change(queue, job_id, decide)
 
 
-def _give_up(pipeline: Pipeline, queue: Queue, standing: Standing, execution_id: str | None, blame: bool) -> None:
+def _give_up(pipeline: Pipeline, queue: Queue, standing: Standing, execution_id: str | None, blame: bool,
+             why: str) -> None:
     job, deaths = standing.job, standing.deaths + blame
     standing.forget(pipeline, *filter(None, [execution_id]))
     if not standing.can_run or set(standing.executions) - {execution_id}:
@@ -59,7 +61,7 @@ def _give_up(pipeline: Pipeline, queue: Queue, standing: Standing, execution_id:
         write_end(pipeline, standing, Outcome(kind=WORKER_LOST, detail=(
             f"{deaths} workers died or failed while they ran the job; the worker's log tells why")))
         return
-    log.warning("job %s is requeued", job.id)
+    log.warning("job %s is requeued: %s", job.id, why)
     job.set_status(JobStatus.QUEUED, pipeline=pipeline)
     queue.push_job_id(job.id, pipeline=pipeline, at_front=True)
     count_requeue(pipeline, queue.name)
@@ -125,8 +127,8 @@ class Recovery:
         started = self._started()
         self._hear(started)
         for entry in started:
-            if self._is_abandoned(entry, children):
-                requeue(self._queue, entry.job_id, entry.execution_id, blame)
+            if why := self._abandoned(entry, children, blame):
+                requeue(self._queue, entry.job_id, entry.execution_id, blame, why)
 
     def _note_gap(self) -> None:
         """A heartbeat that could not be sent, or not be looked at, is no sign of a death."""
@@ -141,11 +143,13 @@ class Recovery:
         self._heard = {execution_id: known if (known := self._heard.get(execution_id, news))[0] == news[0] else news
                        for execution_id, news in last.items()}
 
-    def _is_abandoned(self, entry: Started, children: Collection[str]) -> bool:
+    def _abandoned(self, entry: Started, children: Collection[str], blame: bool) -> str:
+        """Why nobody executes the job any more; "" where somebody does."""
         pool, _, child = entry.worker.rpartition(".")
         if pool == self._pool_name:
-            return child not in children
-        return time.monotonic() - self._heard[entry.execution_id][1] > HEARTBEAT_TTL_S
+            return "" if child in children else f"its worker {entry.worker} {'died' if blame else 'was stopped'}"
+        silent = time.monotonic() - self._heard[entry.execution_id][1] > HEARTBEAT_TTL_S
+        return f"nothing was heard of {entry.worker} for {HEARTBEAT_TTL_S} s" if silent else ""
 
     def _started(self) -> list[Started]:
         entries: Any = self._queue.connection.zrange(self._queue.started_job_registry.key, 0, -1, withscores=True)
@@ -169,4 +173,4 @@ class Recovery:
         self._unowned_since = {job_id: self._unowned_since.get(job_id, now) for job_id in unowned}
         for job_id, since in self._unowned_since.items():
             if now - since >= UNOWNED_S:
-                requeue(self._queue, job_id, None, blame)
+                requeue(self._queue, job_id, None, blame, "its worker died before it began")

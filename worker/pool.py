@@ -24,7 +24,7 @@ from jobs.lifetimes import Lifetimes
 from jobs.recovery import Recovery
 from jobs.trouble import is_out_of_memory
 from jobs.turns import Turns
-from lifeline import die_with_parent, show_as
+from lifeline import die_with_parent, end_in_words, show_as
 from worker.deliverer import DelivererProcess
 from worker.machine import OwnMachine
 from worker.tasks import Tasks
@@ -133,7 +133,8 @@ class Pool(WorkerPool):
         super().handle_dead_worker(worker_data)
         self._recovery.note_dead_worker()
         if worker_data.process.exitcode and self.status != self.Status.STOPPED:
-            log.error("worker %d died with exit code %d", worker_data.pid, worker_data.process.exitcode)
+            log.error("worker %s.%s (pid %d) %s; another takes its place", self.name, worker_data.name, worker_data.pid,
+                      end_in_words(worker_data.process.exitcode))
 
     def _run_worker(self, name: str, pool_pid: int) -> None:
         """The child's life, from fork to exit."""

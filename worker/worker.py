@@ -162,13 +162,13 @@ class Worker(SimpleWorker):
         try:
             outcome, result = self._tasks.run(Task.of(execution), switch)
         except NotHere:
-            self._requeue(execution, blame=False)
+            self._requeue(execution, False, "this machine has not its model")
         except RedisError as error:
             log.warning("job %s: the queue server was away or full: %s", execution.job_id, error)
-            self._requeue(execution, blame=not will_pass(error))
+            self._requeue(execution, not will_pass(error), "the queue server was away or full")
         except Exception:
             log.exception("job %s: unexpected error", execution.job_id)
-            self._requeue(execution, blame=True)
+            self._requeue(execution, True, "an unexpected error")
         else:
             took_ms = (time.monotonic() - began) * 1000
             _patiently(lambda: share(execution.job, outcome,
@@ -201,8 +201,8 @@ class Worker(SimpleWorker):
         count_prediction(self._tasks.numbers, job.meta["model_type"].partition(":")[0], "job", outcome.timings_ms or {},
                          queue_ms, queue_ms + took_ms)
 
-    def _requeue(self, execution: Execution, blame: bool) -> None:
-        _patiently(lambda: requeue(self._queue, execution.job_id, execution.id, blame))
+    def _requeue(self, execution: Execution, blame: bool, why: str) -> None:
+        _patiently(lambda: requeue(self._queue, execution.job_id, execution.id, blame, why))
 
     def _send_heartbeat(self, running: tuple[Execution, OffSwitch]) -> None:
         execution, switch = running

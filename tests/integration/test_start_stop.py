@@ -219,7 +219,7 @@ def test_web_processes_workers_and_predictors_exit_0_on_term(own_server: Server)
     wait_until(lambda: pids["quick predictor"][0] not in own_server.pids()["quick predictor"] or None, 10)
     worker_log = (own_server.home / "logs" / "worker.log").read_text()
     error_log = (own_server.home / "logs" / "error.log").read_text()
-    assert "died with exit code" not in worker_log
+    assert "takes its place" not in worker_log
     assert f"Worker exiting (pid: {pids['web process'][0]})" in error_log
     assert "was sent SIG" not in error_log
     assert "exited with code" not in error_log

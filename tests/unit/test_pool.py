@@ -1,5 +1,6 @@
 import logging
 import os
+from types import SimpleNamespace
 from typing import Any, cast
 
 import fakeredis
@@ -7,6 +8,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
 from rq.executions import Execution
+from rq.worker_pool import WorkerData
 
 from jobs.housekeeping import Housekeeping
 from jobs.queue import JobQueue
@@ -100,6 +102,12 @@ def test_a_state_folder_that_is_gone_is_told_once(pool: Pool, monkeypatch: pytes
         pool.check_workers(respawn=False)
     assert len(caplog.messages) == 1
     assert "/state" in caplog.messages[0]
+
+
+def test_a_worker_that_is_killed_is_told_of_by_name_and_signal(pool: Pool, caplog: pytest.LogCaptureFixture) -> None:
+    killed = WorkerData("child", 7, cast(Any, SimpleNamespace(exitcode=-9)))
+    pool.handle_dead_worker(killed)
+    assert caplog.messages == ["worker pool.child (pid 7) was killed by SIGKILL; another takes its place"]
 
 
 def test_a_child_begins_with_its_own_signals_and_dies_with_the_pool(pool: Pool, redis: Redis,

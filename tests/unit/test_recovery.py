@@ -195,6 +195,19 @@ def test_a_job_that_nobody_executes_is_requeued_after_a_moment(recovery: Recover
     assert rq_queue.get_job_ids() == [job_id]
 
 
+@pytest.mark.parametrize(("owner", "blame", "why"), [
+    ("pool.child", True, "its worker pool.child died"), ("pool.child", False, "its worker pool.child was stopped"),
+    ("elsewhere.child", True, f"nothing was heard of elsewhere.child for {HEARTBEAT_TTL_S} s")])
+def test_why_a_job_is_requeued_is_logged(recovery: Recovery, now: list[float], queue: JobQueue, redis: Redis,
+                                         caplog: pytest.LogCaptureFixture, owner: str, blame: bool, why: str) -> None:
+    job_id = queue.submit(REQUEST, photo()).id
+    start_running(redis, job_id, owner)
+    for _ in range(HEARTBEAT_TTL_S + 2):
+        now[0] += 1
+        recovery.look((), blame)
+    assert caplog.messages == [f"job {job_id} is requeued: {why}"]
+
+
 def test_at_a_stop_nobody_is_blamed(recovery: Recovery, queue: JobQueue, redis: Redis, running: Execution) -> None:
     recovery.look((), blame=False)
     assert queue.read(running.job_id).state == "queued"
