@@ -19,7 +19,8 @@ from jobs.webhooks import Webhook
 class Call:
     """A checked request: which model, which image, how to answer, and in which media type.
 
-    `arrived` is of time.monotonic; `cancel_after_s` later its caller wants no answer any more.
+    `arrived` is of time.monotonic; `cancel_after_s` later its caller wants no answer any more. From `read_at` on, when
+    all of it was read, its caller is held: a slow upload takes nothing of what he wants to wait.
     """
 
     model_type: str
@@ -31,6 +32,7 @@ class Call:
     preference: Preference
     wanted: Wanted
     arrived: float
+    read_at: float
     cancel_after_s: float
     webhook: Webhook | None
     key: str = ""
@@ -53,13 +55,16 @@ class Call:
 
 @dataclass(frozen=True)
 class Accepted:
-    """A job, and what is needed of its request to answer the caller."""
+    """A job, and what is needed of its request to answer the caller: whether he waits, and until when, by
+    time.monotonic."""
 
     record: JobRecord
-    wait_s: float
+    waits: bool
+    wait_until: float
     wanted: Wanted
     deadline: float
 
     @classmethod
     def of(cls, call: Call, record: JobRecord) -> "Accepted":
-        return cls(record, call.preference.wait_s, call.wanted, call.deadline)
+        wait_s = call.preference.wait_s
+        return cls(record, wait_s > 0, call.read_at + wait_s, call.wanted, call.deadline)

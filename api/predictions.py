@@ -68,6 +68,7 @@ def parse(service: Services, path_model: str | None, arrived: float) -> Call:
     service.check_started()
     wanted = accept.wanted(request.headers.get("Accept", ""))
     fields = service.forms.fields(request)
+    read_at = time.monotonic()
     values = fields.values
     key = idempotency.key_of(request.headers.get("Idempotency-Key"))
     webhook = webhooks.parse(values, service.settings.webhook_private)
@@ -89,7 +90,7 @@ def parse(service: Services, path_model: str | None, arrived: float) -> Call:
     size = None if wanted.kind in DRAWINGS else model.decoded_size(info.size, parameters)
     image_header.check_room(service, info, size)
     return Call(model_type, model, image, info, parameters, workload(model, info, parameters), preference, wanted,
-                arrived, cancel_after_s, webhook, key)
+                arrived, read_at, cancel_after_s, webhook, key)
 
 
 def act_once(service: Services, call: Call) -> Response | Accepted:
@@ -192,11 +193,10 @@ def answer_inline(service: Services, call: Call, decision: Decision, prediction:
 def answer_job(service: Services, job: Accepted) -> Response:
     """202; for a caller who wants to wait, the result if it comes meanwhile."""
     tell(request.environ, job=job.record.id)
-    if job.wait_s == 0:
+    if not job.waits:
         return answers.accepted(job.record)
     release(request.environ, service.in_flight)
-    left_s = job.deadline - time.monotonic()
-    record = waited_for(service, job.record, min(job.wait_s, left_s))
+    record = waited_for(service, job.record, min(job.wait_until, job.deadline) - time.monotonic())
     if not record.ended and time.monotonic() >= job.deadline:
         record = waited_for(service, service.queue.give_up(record.id, caller().owner), ENDING_S)
     file = drawings.of_job(service, job.wanted, record) or tensors.of_job(service, job.wanted, record)

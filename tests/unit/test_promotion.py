@@ -13,6 +13,7 @@ from redis import Redis
 
 from inference.errors import PredictorsAway, SlowToDecode, UnsupportedImage
 from jobs.errors import JobNotFound, NotInTime
+from jobs.job import JobRecord
 from jobs.queue import JobQueue
 from tests.unit.conftest import MakeClient, services_of, work_off
 from tests.unit.fake_predictors import DRAWN, PREDICTION, RESULT, FakePredictors
@@ -51,6 +52,30 @@ def test_what_runs_goes_on_as_a_job_and_is_not_run_twice(client: FlaskClient, pr
     job = ended(client, answer.headers["Location"])
     assert (job["state"], job["result"], job["model_version"]) == ("succeeded", RESULT, "1")
     assert (len(predictors.asked), predictors.runs[0].called_off) == (1, False)
+
+
+@pytest.mark.parametrize(("query", "headers"), [("mode=sync", {}), ("", {"Prefer": "wait=1"})])
+def test_who_waits_is_held_no_longer_for_the_time_that_was_inline(make_client: MakeClient, query: str,
+                                                                  headers: dict[str, str], predictors: FakePredictors,
+                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    predictors.answer, waits = None, []
+
+    def wait(record: JobRecord, timeout_s: float, is_wanted: Callable[[], bool]) -> JobRecord:
+        waits.append(timeout_s)
+        return record
+
+    client = make_client(inline_budget_ms=BUDGET_MS, wait_max_s=1)
+    monkeypatch.setattr(services_of(client).following, "wait", wait)
+    assert post(client, query, **headers).status_code == 202
+    assert waits[0] <= 1 - 2 * BUDGET_MS / 1000
+    predictors.runs[0].end(PREDICTION)
+
+
+def test_who_waited_inline_for_too_long_gets_what_is_there(make_client: MakeClient, predictors: FakePredictors) -> None:
+    predictors.answer = None
+    answer = post(make_client(inline_budget_ms=BUDGET_MS, wait_max_s=0.001), "mode=sync")
+    assert (answer.status_code, answer.get_json()["state"]) == (202, "processing")
+    predictors.runs[0].end(PREDICTION)
 
 
 def test_a_promoted_run_counts_as_open_and_waiting_work_until_it_ends(client: FlaskClient,
