@@ -12,6 +12,8 @@ from functools import partial  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
+from gunicorn.glogging import Logger  # noqa: E402
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import logs  # noqa: E402
@@ -41,10 +43,16 @@ control_socket_disable = True  # its default is one socket per user: two instanc
 proc_name = "punnet"
 
 
-def on_starting(server: Any) -> None:
-    """gunicorn's own lines in our form, where that is JSON."""
-    for handler in server.log.error_log.handlers if _settings.log_format == "json" else ():
-        handler.setFormatter(logs.formatter(_settings.log_format))
+class _JsonLogger(Logger):
+    """gunicorn's own lines in our form. It makes a logger anew when it reads its configuration again."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(logs.formatter("json"))
+
+
+logger_class = _JsonLogger if _settings.log_format == "json" else Logger
 
 
 def when_ready(server: Any) -> None:

@@ -6,7 +6,7 @@ import unicodedata
 
 MOST_CHARACTERS = 100
 PUNCTUATION = "._-"
-RULE = f"letters and digits of any script, '.', '_' and '-', at most {MOST_CHARACTERS}"
+RULE = f"letters and digits of any script, '.', '_' and '-', a letter or digit first, at most {MOST_CHARACTERS}"
 LONGEST_ASKED = 1000  # characters: no name is longer in any form, and composing a text of megabytes may take hours
 MOST_FILE_BYTES = 100  # of a name within the name of a file, which has 255 bytes at most
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from ops import checks, readiness
 from ops.checks import StartError
-from ops.given_settings import unknown_variables
+from ops.given_settings import check_env_file, unknown_variables, warn_of_misspelt
 from ops.supervisor import Supervisor
 from settings import Settings, SettingsError, load_settings
 
@@ -13,9 +13,11 @@ from settings import Settings, SettingsError, load_settings
 def main() -> int:
     """Print them. Returns how many are not so."""
     try:
+        check_env_file()
         settings = load_settings()
         settings.read_keys()
     except SettingsError as error:
+        warn_of_misspelt()
         print(f"settings: {error}")
         return 1
     wrong = 0

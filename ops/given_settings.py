@@ -2,13 +2,19 @@
 
 import io
 import os
+import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from settings import INTERNAL_VARIABLES, PREFIX, ROOT, Settings, SettingsError, resolved
+
+# One of our settings at the begin of a line.
+NAME = re.compile(rf"\s*(?:export\s+)?({PREFIX}\w*)", re.IGNORECASE)
 
 
 def unknown_variables() -> list[str]:
@@ -16,6 +22,26 @@ def unknown_variables() -> list[str]:
     known = {PREFIX + name.upper() for name in Settings.model_fields} | INTERNAL_VARIABLES
     return sorted(name for name in {*os.environ, *_env_file_values()}
                   if name.upper().startswith(PREFIX) and name.upper() not in known)
+
+
+def warn_of_misspelt() -> None:
+    """A line for each on the standard error."""
+    for name in unknown_variables():
+        print(f"punnet: {name} is no setting; is it misspelt?", file=sys.stderr)
+
+
+def check_env_file() -> None:
+    """A line that is none would be passed over, and with it a key, or whatever else it sets.
+
+    Raises:
+        SettingsError: one line that names it, and not its value, which may be a secret.
+    """
+    for binding in parse_stream(io.StringIO(_env_file_text())):
+        name = NAME.match(binding.original.string)
+        if name and (binding.error or binding.value is None):
+            line = binding.original.line + name[0].count("\n")  # it is told with the empty lines before it
+            raise SettingsError(f"{name[1]} in {Settings.model_config['env_file']}: line {line} is not NAME=value; "
+                                "what begins with a quote has to end with it")
 
 
 def settings_for_a_stop() -> Settings:
@@ -35,7 +61,9 @@ def settings_for_a_stop() -> Settings:
 
 def _env_file_values() -> Mapping[str, str | None]:
     """What `.env` says, as far as it is text."""
+    return dotenv_values(stream=io.StringIO(_env_file_text()))
+
+
+def _env_file_text() -> str:
     file = cast(Path | None, Settings.model_config["env_file"])
-    if file is None or not file.is_file():
-        return {}
-    return dotenv_values(stream=io.StringIO(file.read_text("utf-8-sig", errors="replace")))
+    return "" if file is None or not file.is_file() else file.read_text("utf-8-sig", errors="replace")

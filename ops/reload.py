@@ -12,7 +12,8 @@ from settings import ROOT, load_settings
 
 POLL_S = 0.5
 # Settings are read once: changing them takes a stop and a start.
-CODE = ("api", "inference", "jobs", "metrics", "predictors", "worker", "wsgi.py")
+CODE = ("api", "deliveries", "inference", "jobs", "lifeline.py", "logs.py", "metrics", "predictors", "probes.py",
+        "shares.py", "state_dir.py", "version.py", "worker", "wsgi.py")
 
 
 def main() -> None:

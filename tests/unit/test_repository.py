@@ -114,8 +114,8 @@ def test_a_name_that_macos_wrote_is_told_composed(tmp_path: Path, name: str) -> 
 def test_a_name_that_no_path_can_bear_is_listed_with_what_to_do(tmp_path: Path, name: str) -> None:
     put_model(tmp_path / name)
     assert (only(tmp_path).name, only(tmp_path).onnx) == (name, None)
-    assert only(tmp_path).reason == ("rename the folder: letters and digits of any script, '.', '_' and '-', at most "
-                                     "100")
+    assert only(tmp_path).reason == ("rename the folder: letters and digits of any script, '.', '_' and '-', a letter "
+                                     "or digit first, at most 100")
 
 
 def test_a_name_that_is_no_text_is_listed_as_text(tmp_path: Path) -> None:
