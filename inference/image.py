@@ -10,13 +10,13 @@ from inference.bounded_reads import nothing
 from inference.errors import InferenceError, TooManyPixels, UnsupportedImage
 from inference.image_info import ImageInfo, jpeg_scale
 from inference.opening import Load, open_file
+from inference.tiff_pixels import BIG_ENDIAN, BITS, SAMPLE_FORMAT, UNSIGNED, is_inverted
 
 MAX_SIDE = 100_000  # pixels; rows and columns cost memory of their own, whatever is in them
 TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
          5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
          8: Image.Transpose.ROTATE_90}
 RIGHT_COMES_LEFT, BOTTOM_COMES_UP = (2, 3, 6, 7), (3, 4, 7, 8)  # those whose left or top is a stored far side
-SAMPLE_FORMAT, UNSIGNED, BIG_ENDIAN = 339, 1, b"MM"  # a tag of TIFF, and how one may begin
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,15 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F"):
         image = _grey_of_wide(image)
     elif image.mode.startswith("I;16"):
-        # 16-bit grey: convert() would clip everything above 255 to white.
-        image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+        image = _grey_of_16_bits(image)
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _grey_of_16_bits(image: Any) -> Image.Image:
+    """convert() would clip everything above 255 to white. A TIFF of 12 bits has them in 16."""
+    values = 1 << getattr(image, "tag_v2", {}).get(BITS, (16,))[0]
+    share, least = (-256 / values, (values - 1) * 256 / values) if is_inverted(image) else (256 / values, 0.0)
+    return image.convert("I").point(lambda value: value * share + least).convert("L")
 
 
 def _grey_of_wide(image: Any) -> Image.Image:
@@ -123,4 +129,5 @@ def _grey_of_wide(image: Any) -> Image.Image:
     is_unsigned = image.mode == "I" and tags.get(SAMPLE_FORMAT, (UNSIGNED,))[0] == UNSIGNED
     # Pillow takes what libtiff has unpacked to be in the file's byte order, and it is in the machine's.
     swapped = tags.prefix == BIG_ENDIAN and image.info["compression"] != "raw"
-    return to_grey(image, (">" if swapped else "<") + ("f4" if image.mode == "F" else "u4" if is_unsigned else "i4"))
+    form = (">" if swapped else "<") + ("f4" if image.mode == "F" else "u4" if is_unsigned else "i4")
+    return to_grey(image, form, is_inverted(image))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from PIL import AvifImagePlugin, Image, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, TiffImagePlugin, UnidentifiedImageError
 
 from inference.bounded_reads import BoundedReads
 from inference.errors import InferenceError, UnsupportedImage
@@ -16,6 +16,7 @@ from inference.formats.header import Header
 from inference.formats.jpeg import END_OF_IMAGE, JPEG_START, has_end, scans
 from inference.formats.names import name_of
 from inference.formats.orientation import of_xmp, orientation
+from inference.tiff_pixels import put_right
 
 # What cameras, phones, drones, scanners and the web write; decoders that nobody needs stay shut. Pillow's JPEG plugin
 # opens MPO too.
@@ -44,6 +45,9 @@ Image.MAX_IMAGE_PIXELS = None
 warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
 Image.core.set_block_size(BLOCK_BYTES)
+# These kinds of grey Pillow knows in the other order of bytes alone.
+TiffImagePlugin.OPEN_INFO |= {(b"MM", 1, (1,), 1, (32,), ()): ("I", "I;32BS"),
+                              (b"MM", 0, (1,), 1, (16,), ()): ("I;16B", "I;16B")}
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # a predictor has one core
 Image.init()  # registers every plugin now; `open(formats=...)` knows only registered ones
 
@@ -102,6 +106,7 @@ def _tiff(image: Any, data: bytes) -> Header:
         width, height = height, width
     if int(tags.get(TILE_WIDTH, 1)) * int(tags.get(TILE_HEIGHT, 1)) > max(4 * pixels, SMALL_TILE):
         raise UnsupportedImage("the TIFF's tiles are much larger than its image")
+    put_right(image)
     xmp = image.info.get("xmp")
     turn = (of_xmp(xmp) if isinstance(xmp, bytes) else 0) if told is None else told
     coding = image.info["compression"].removeprefix("tiff_")

@@ -10,10 +10,10 @@ BAND_PIXELS = 1 << 20
 Values = NDArray[np.float64]
 
 
-def to_grey(image: Image.Image, form: str) -> Image.Image:
-    """8 bits: the least value of the image is black, the greatest white; what is no number is black. `form` is numpy's
-    name for what the image's 4 bytes a pixel are."""
-    low, high = _range(image, form)
+def to_grey(image: Image.Image, form: str, inverted: bool = False) -> Image.Image:
+    """8 bits: the least value of the image is black, the greatest white, or `inverted`; what is no number is black.
+    `form` is numpy's name for what the image's 4 bytes a pixel are."""
+    low, high = _range(image, form)[::-1 if inverted else 1]
     grey = Image.new("L", image.size)
     for top, values in _bands(image, form):
         shares = np.nan_to_num((values - low) / ((high - low) or 1.0), nan=0.0, posinf=1.0, neginf=0.0)

@@ -14,6 +14,7 @@ from inference.formats.orientation import of_xmp
 STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 BIG = (b"II+\0", b"MM\0+")  # with 64 bits for each place in the file
 ORIENTATION, XMP = 274, 700
+SAMPLES, PLANES = 277, 284
 PIECES = (273, 324)  # where the strips lie, or the tiles
 # Sizes, kinds of pixels, places, and what the ways of packing need.
 NEEDED = frozenset((256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325,
@@ -60,6 +61,11 @@ class _Entry:
     def size_bytes(self) -> int:
         return BYTES.get(self.kind, 1) * self.values
 
+    def first(self, form: _Form) -> int:
+        """The first value, of those whole numbers that lie in the entry itself."""
+        [value] = struct.unpack_from(form.order + ("H" if self.kind == SHORT else "I"), self.content)
+        return int(value)
+
 
 def pixels_alone(data: bytes) -> bytes:
     """The TIFF with a directory that has only what is needed; as it is where there is not much more.
@@ -75,7 +81,8 @@ def pixels_alone(data: bytes) -> bytes:
     if any(entry.tag in PIECES and entry.values > MAX_PIECES for entry in entries):
         raise UnsupportedImage(f"the TIFF has more than {MAX_PIECES} strips or tiles")
     others = [entry for entry in entries if entry.tag not in NEEDED]
-    if len(others) <= FEW_TAGS and sum(entry.size_bytes for entry in others) <= FEW_BYTES:
+    is_short = len(others) <= FEW_TAGS and sum(entry.size_bytes for entry in others) <= FEW_BYTES
+    if is_short and not _has_lone_plane(form, entries):
         return data
     return _with_directory(data, form, _needed(data, form, entries))
 
@@ -89,9 +96,17 @@ def _entries(data: bytes, form: _Form) -> Iterator[_Entry]:
         yield _Entry(*struct.unpack_from(form.entry, data, at + number * size))
 
 
+def _has_lone_plane(form: _Form, entries: list[_Entry]) -> bool:
+    """Whether separate planes are told of one value a pixel, which means nothing. Pillow would take it for 8 bits."""
+    told = {entry.tag: entry.first(form) for entry in reversed(entries) if entry.tag in (SAMPLES, PLANES)}
+    return told.get(SAMPLES, 1) == 1 and told.get(PLANES, 1) != 1
+
+
 def _needed(data: bytes, form: _Form, entries: list[_Entry]) -> dict[int, _Entry]:
     """By tag, of which the first counts; an orientation in XMP becomes a tag."""
     kept = {entry.tag: entry for entry in reversed(entries) if entry.tag in NEEDED}
+    if _has_lone_plane(form, entries):
+        del kept[PLANES]
     xmp = next((entry for entry in entries if entry.tag == XMP), None)
     if xmp is not None and ORIENTATION not in kept:
         [at] = struct.unpack(form.place, xmp.content)

@@ -95,7 +95,7 @@ def rle_bmp(size: Size, coded: bytes) -> bytes:
 
 def tiff(pixels: np.ndarray, order: Literal["<", ">"] = "<", packed: bool = False, **tags: tuple[int, ...]) -> bytes:
     """A grey TIFF of one strip, of the array's own type, in either byte order; `packed` with deflate. `tags` are more,
-    named by their number: t282=(type, value)."""
+    named by their number: t282=(type, value), or instead of those that it has."""
     height, width = pixels.shape
     data = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
     data = zlib.compress(data) if packed else data
@@ -103,13 +103,31 @@ def tiff(pixels: np.ndarray, order: Literal["<", ">"] = "<", packed: bool = Fals
     short, long = 3, 4
     entries = [(256, short, width), (257, short, height), (258, short, 8 * pixels.dtype.itemsize),
                (259, short, 8 if packed else 1), (262, short, 1), (273, long, 8), (277, short, 1), (278, short, height),
-               (279, long, len(data)), (339, short, sample_format),
-               *((int(name[1:]), kind, value) for name, (kind, value) in tags.items())]
+               (279, long, len(data)), (339, short, sample_format)]
+    told = {tag: (kind, value) for tag, kind, value in entries} | {int(name[1:]): tag for name, tag in tags.items()}
     written = b"".join(struct.pack(f"{order}HHI", tag, kind, 1) + (
         struct.pack(f"{order}HH", value, 0) if kind == short else struct.pack(f"{order}I", value))
-        for tag, kind, value in sorted(entries))
+        for tag, (kind, value) in sorted(told.items()))
     start = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}I", 8 + len(data))
-    return start + data + struct.pack(f"{order}H", len(entries)) + written + bytes(4)
+    return start + data + struct.pack(f"{order}H", len(told)) + written + bytes(4)
+
+
+def planar_tiff(pixels: np.ndarray, order: Literal["<", ">"] = "<", photometric: int = 2) -> bytes:
+    """A TIFF of several values a pixel, whose planes lie one behind the other; four values of RGB are with alpha."""
+    height, width, count = pixels.shape
+    planes = np.moveaxis(pixels, 2, 0)
+    data = planes.astype(pixels.dtype.newbyteorder(order)).tobytes()
+    size, behind, short, long = len(data) // count, 8 + len(data), 3, 4
+    lists = (struct.pack(f"{order}{count}I", *(8 + number * size for number in range(count)))
+             + struct.pack(f"{order}{count}I", *[size] * count)
+             + struct.pack(f"{order}{count}H", *[8 * pixels.dtype.itemsize] * count))
+    entries = [(256, long, 1, width), (257, long, 1, height), (258, short, count, behind + 8 * count),
+               (262, long, 1, photometric), (273, long, count, behind), (277, long, 1, count), (278, long, 1, height),
+               (279, long, count, behind + 4 * count), (284, long, 1, 2)]
+    entries += [(338, long, 1, 2)] if (count, photometric) == (4, 2) else []
+    directory = b"".join(struct.pack(f"{order}HHII", *entry) for entry in entries)
+    start = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}I", behind + len(lists))
+    return start + data + lists + struct.pack(f"{order}H", len(entries)) + directory + bytes(4)
 
 
 def big_endian_grey16_tiff(pixels: np.ndarray) -> bytes:

@@ -27,8 +27,9 @@ def test_wide_pixels_are_scaled_by_their_range(values: np.ndarray, order: Litera
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "deflate"])
-def test_unsigned_numbers_of_32_bits_keep_their_order(packed: bool) -> None:
-    assert np.abs(grey(tiff((RAMP * (2**32 - 1)).astype(np.uint32), "<", packed)) - RAMP * 255).max() <= 1.5
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_unsigned_numbers_of_32_bits_keep_their_order(order: Literal["<", ">"], packed: bool) -> None:
+    assert np.abs(grey(tiff((RAMP * (2**32 - 1)).astype(np.uint32), order, packed)) - RAMP * 255).max() <= 1.5
 
 
 def test_what_is_no_number_is_left_out() -> None:
