@@ -2,14 +2,19 @@
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from api.problems import BadRequest
 
 Mode = Literal["auto", "sync", "async"]
-# One preference up to its parameters; a quoted text may hold commas.
-PREFERENCE = re.compile(r'(?:^|,)\s*([^,;"=]+(?:=\s*(?:"[^"]*"|[^,;"]*))?)(?:;(?:[^,"]|"[^"]*")*)?')
+# As RFC 7240, section 2, writes a preference, with its parameters, up to the next comma that stands in no quoted text.
+NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+QUOTED = r'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[^\x00-\x08\x0a-\x1f\x7f])*"'
+VALUE = rf"[ \t]*=[ \t]*({NAME}|{QUOTED})"
+PARAMETERS = rf"(?:[ \t]*;(?:[ \t]*{NAME}(?:{VALUE})?)?)*"
+PREFERENCE = re.compile(rf"[ \t]*(?:({NAME})(?:{VALUE})?{PARAMETERS})?[ \t]*(?:,|\Z)")
 MODES = ("auto", "sync", "async")
 DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m(?!s))?(?:(\d{1,9}(?:\.\d{1,6})?)(?:s|$))?(?:(\d{1,9})ms)?")
 
@@ -65,14 +70,29 @@ def _preferred(respond_async: bool, wait_s: int | None) -> Preference:
 
 
 def _of_header(header: str, wait_max_s: float) -> tuple[bool, int | None]:
-    """Whether `respond-async` is preferred, and the seconds of `wait`, clamped. Of a preference given twice the first
-    counts (RFC 7240, section 2)."""
-    given: dict[str, str] = {}
-    for part in PREFERENCE.findall(header):
-        name, _, value = part.partition("=")
-        given.setdefault(name.strip().lower(), value.strip().strip('"'))
+    """Whether `respond-async` is preferred, and the seconds of `wait`, clamped."""
+    given = preferences_of(header)
     wait_s = _whole_seconds(given.get("wait"))
     return given.get("respond-async") == "", None if wait_s is None else min(wait_s, int(wait_max_s))
+
+
+def preferences_of(header: str) -> Mapping[str, str]:
+    """What a `Prefer` header names, each with its value, "" without one; nothing of a header that is malformed
+    anywhere. Of a preference given twice the first counts."""
+    given: dict[str, str] = {}
+    at = 0
+    while at < len(header):
+        found = PREFERENCE.match(header, at)
+        if found is None:
+            return {}
+        if found[1]:
+            given.setdefault(found[1].lower(), _unquoted(found[2] or ""))
+        at = found.end()
+    return given
+
+
+def _unquoted(value: str) -> str:
+    return re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value
 
 
 def _whole_seconds(text: str | None) -> int | None:

@@ -1,8 +1,9 @@
+import time
 from typing import cast
 
 import pytest
 
-from api.preferences import Mode, Preference, cancel_after_s, parse, wait_seconds
+from api.preferences import Mode, Preference, cancel_after_s, parse, preferences_of, wait_seconds
 from api.problems import BadRequest
 
 WAIT_MAX_S = 60
@@ -51,10 +52,36 @@ def test_a_good_header_is_followed_and_told(header: str, expected: Preference) -
 
 @pytest.mark.parametrize("header", [
     "", ",", "wait", "wait=", "wait=soon", "wait=-1", "wait=1.5", "wait=1e3", "wait=\xb2",
-    "respond-async=yes", "return=minimal", ";", "=", "wait=7 8", 'note="a, wait=5"',
+    "respond-async=yes", "return=minimal", ";", "=", "wait=7 8", 'note="a, wait=5"', r'foo="a\", respond-async"',
+    'foo="unterminated, respond-async', "=,respond-async",
 ])
 def test_a_malformed_or_foreign_header_is_ignored(header: str) -> None:
     assert parse(None, header, WAIT_MAX_S) == Preference()
+
+
+@pytest.mark.parametrize(("header", "expected"), [
+    ("a", {"a": ""}), ("A=b", {"a": "b"}), ("a, b", {"a": "", "b": ""}), ("a=1,a=2", {"a": "1"}), ('a=""', {"a": ""}),
+    (",a,, b ,", {"a": "", "b": ""}), ("a\t= b", {"a": "b"}), ('a="b, c";d="e, f" ; g, h', {"a": "b, c", "h": ""}),
+    (r'a="\"\\", b', {"a": '"\\', "b": ""}), ("a;;b; ;, c", {"a": "", "c": ""}), ('a="é\t", b', {"a": "é\t", "b": ""}),
+    ("a; b=c; d", {"a": ""}),
+])
+def test_a_header_is_read_as_the_rfc_writes_it(header: str, expected: dict[str, str]) -> None:
+    assert preferences_of(header) == expected
+
+
+@pytest.mark.parametrize("wrong", [
+    "=", "=b", "a=", "a=,", "a b", "a=b c", 'a="b', r'a="b\"', 'a="b"c', 'a"b"', "a;=b", "a;b=", "a;b c", ";", ";a",
+    "a=(b)", "é", "a=é", 'a="\x00"', "a\n", "\xa0a", "a==b", "a=b=c", "a=b;c=d=e"])
+def test_of_a_header_that_is_malformed_anywhere_nothing_counts(wrong: str) -> None:
+    for header in (wrong, f"respond-async, {wrong}", f"{wrong}, respond-async"):
+        assert preferences_of(header) == {}, header
+
+
+@pytest.mark.parametrize("piece", ["a", "a,", ";", "a;", "a; ", " ", "\t;", '"', '\\"', "a=", 'a="b";'])
+def test_a_long_header_is_read_in_no_time(piece: str) -> None:
+    began = time.monotonic()
+    preferences_of("a;" + piece * 8000 + "é")
+    assert time.monotonic() - began < 1
 
 
 def test_without_any_wish_it_is_auto() -> None:
