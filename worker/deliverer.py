@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from rq import Queue
 
 from jobs.outbox import Outbox
-from lifeline import die_with_parent, show_as
+from lifeline import die_with_parent, end_in_words, show_as
 from settings import Settings
 
 LOOK_S = 0.5  # until there is a first webhook
@@ -31,6 +31,7 @@ class DelivererProcess:
     def keep(self) -> None:
         """See to it that it runs. To be called again and again."""
         if self._process is None or not self._process.is_alive():
+            self._say_ended()
             self._process = get_context("fork").Process(target=self._run, args=(os.getpid(),), daemon=True)
             self._process.start()
 
@@ -40,6 +41,11 @@ class DelivererProcess:
             self._process.terminate()
             self._process.join(END_S)
             self._process.kill()
+
+    def _say_ended(self) -> None:
+        if self._process is not None:
+            log.error("the deliverer of webhooks (pid %d) %s; another takes its place, and delivers what it left",
+                      self._process.pid, end_in_words(self._process.exitcode or 0))
 
     def _run(self, pool_pid: int) -> None:
         """The child's life, from fork to exit."""
