@@ -20,7 +20,7 @@ from typing import Any
 
 from inference.registry import Candidate, Place, Registry
 from inference.trial import Trials
-from lifeline import die_with_parent, show_as
+from lifeline import die_with_parent, end_in_words, show_as
 from predictors import catalogue
 from predictors.catalogue import Listing
 from predictors.children import run_and_exit
@@ -41,6 +41,8 @@ START_S = 15.0  # for the trials of a start, where one model is ready
 BACKLOG = 4096
 CRASHED = ("loading it ends the process that loads all models, or takes too long, though its trial went well: export "
            "it again, or give the machine more memory")
+MEANWHILE = ("the models are loaded again; until a line says that a generation serves, callers wait or are given a job, "
+             "and jobs wait")
 PR_SET_CHILD_SUBREAPER = 36
 log = logging.getLogger(__name__)
 
@@ -236,12 +238,13 @@ class Parent:
         if self._retiring.pop(pid, None):
             return
         if self._current is not None and self._current.pid == pid:
-            log.error("the template of the predictors died: what no other process holds is loaded again")
+            log.error("the predictors' template (pid %d) %s, and all predictors end with it: %s", pid,
+                      end_in_words(status), MEANWHILE)
             self._current = None
             if self._coming is not None and not self._coming.pid:  # it was to be forked from the one that died
                 self._coming = None
         elif self._coming is not None and self._coming.pid == pid:
-            log.error("a template of predictors died while it loaded")
+            log.error("a template of predictors (pid %d) %s while it loaded models", pid, end_in_words(status))
             self._blame(self._coming, status)
 
     def _give_up(self) -> None:

@@ -229,6 +229,13 @@ def test_the_death_of_a_template_ends_a_coming_one_only_if_it_was_to_be_forked_f
     assert (parent._coming is not None) == stays
 
 
+def test_what_the_death_of_a_template_means_is_told(parent: Parent, caplog: pytest.LogCaptureFixture) -> None:
+    parent._current = Generation(7)
+    parent._forget(7, -signal.SIGKILL)
+    [told] = caplog.messages
+    assert told.startswith("the predictors' template (pid 7) was killed by SIGKILL, and all predictors end with it: ")
+
+
 def test_a_template_that_has_just_died_does_not_end_the_parent(parent: Parent) -> None:
     theirs, ours = socket.socketpair()
     theirs.close()
