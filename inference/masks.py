@@ -20,10 +20,11 @@ def encode_mask(mask: NDArray) -> str:
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def decode_mask(text: str) -> NDArray[np.bool_]:
-    """What `encode_mask` wrote -> (height, width) bool."""
-    with Image.open(io.BytesIO(base64.b64decode(text)), formats=("PNG",)) as image:
-        return np.asarray(image) > 0
+def mask_image(text: str) -> Image.Image:
+    """What `encode_mask` wrote, as the grey image that it is."""
+    image = Image.open(io.BytesIO(base64.b64decode(text)), formats=("PNG",))
+    image.load()
+    return image
 
 
 def stretch(values: NDArray[np.float32], part: Box, size: tuple[int, int]) -> NDArray[np.float32]:

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from inference.bounded_reads import nothing
@@ -21,7 +20,7 @@ from inference.drawing.shapes import outline, paint_mask, paint_tiles, skeleton
 from inference.drawing.style import Sizes, Style, sizes_for
 from inference.drawing.tags import Tag
 from inference.errors import NotDrawable
-from inference.masks import decode_mask
+from inference.masks import mask_image
 
 Check = Callable[[], None]
 
@@ -136,9 +135,11 @@ def _draw_segments(canvas: Canvas) -> None:
     line = sizes_for(min(plan.size), plan.size).line
     for one in plan.found:
         canvas.check()
-        mask = Image.fromarray(decode_mask(one["mask"])).resize(plan.size, Image.Resampling.NEAREST)
+        mask = mask_image(one["mask"])
+        if mask.size != plan.size:
+            mask = mask.resize(plan.size, Image.Resampling.NEAREST)
         width = plan.sizes(one).line if "box" in one else line
-        paint_mask(canvas.image, np.asarray(mask), canvas.colors[one["label"]], width)
+        paint_mask(canvas.image, mask, canvas.colors[one["label"]], width)
     if has_boxes(plan.result):
         _draw_boxes(canvas)
 

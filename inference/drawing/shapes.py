@@ -12,6 +12,7 @@ from inference.skeleton import COCO_KEYPOINTS, COCO_LIMBS
 
 MASK_OPACITY = 0.4
 TILE_OPACITY = (0.1, 0.55)  # of a tile with score 0 and 1
+BAND = 256  # rows of tiles that are painted at a time, in little memory
 SEEN = 0.5  # score from which a keypoint is drawn
 SMALL = 5  # lines wide or high
 THICK = 4  # pixels: a thinner line of a box has its halo outside only, else little of its colour would be seen
@@ -57,13 +58,13 @@ def skeleton(brush: Brush, keypoints: Sequence[Mapping], color: Color, width: in
         brush.dot(point, width + 1, color)
 
 
-def paint_mask(image: Image.Image, mask: NDArray[np.bool_], color: Color, width: int) -> None:
+def paint_mask(image: Image.Image, mask: Image.Image, color: Color, width: int) -> None:
     """The mask in translucent colour, its edge opaque, and a halo outside of the edge. Works on the part of the image
     that the mask takes."""
     if (part := _part(mask, width)) is None:
         return
-    top, bottom, left, right = part
-    inside = mask[top:bottom, left:right]
+    left, top, _, _ = part
+    inside = np.asarray(mask.crop(part)) > 0
     opacity = np.where(inside, np.uint8(MASK_OPACITY * 255), np.uint8(0))
     opacity[_rim(inside, width)] = 255
     image.paste(color, (left, top), Image.fromarray(opacity))
@@ -74,13 +75,21 @@ def paint_mask(image: Image.Image, mask: NDArray[np.bool_], color: Color, width:
 def paint_tiles(image: Image.Image, size: tuple[int, int], tiles: Sequence[Mapping],
                 colors: Mapping[str, Color]) -> None:
     """Each tile in its label's colour, the more opaque the higher its score; later tiles hide what they overlap."""
-    paint, opacity = Image.new("RGB", size), Image.new("L", size)
+    for above in range(0, size[1], BAND):
+        rows = min(BAND, size[1] - above)
+        paint, opacity = Image.new("RGB", (size[0], rows)), Image.new("L", (size[0], rows))
+        for tile in tiles:
+            left, top, right, bottom = map(round, box_of(tile))
+            if top < above + rows and bottom > above:
+                part = (left, max(top - above, 0), right, min(bottom - above, rows))
+                paint.paste(colors[tile["label"]], part)
+                opacity.paste(_opacity(tile["score"]), part)
+        image.paste(paint, (0, above), opacity)
+
+
+def _opacity(score: float) -> int:
     low, high = TILE_OPACITY
-    for tile in tiles:
-        left, top, right, bottom = map(round, box_of(tile))
-        paint.paste(colors[tile["label"]], (left, top, right, bottom))
-        opacity.paste(round(255 * (low + (high - low) * tile["score"])), (left, top, right, bottom))
-    image.paste(paint, (0, 0), opacity)
+    return round(255 * (low + (high - low) * score))
 
 
 def _line(brush: Brush, points: Sequence[Point], color: Color, width: int) -> None:
@@ -88,14 +97,13 @@ def _line(brush: Brush, points: Sequence[Point], color: Color, width: int) -> No
     brush.line(points, color, width)
 
 
-def _part(mask: NDArray[np.bool_], width: int) -> tuple[int, int, int, int] | None:
-    """Rows and columns that hold the mask and the halo around it; None for one that is empty."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
+def _part(mask: Image.Image, width: int) -> tuple[int, int, int, int] | None:
+    """The box that holds the mask and the halo around it; None for one that is empty."""
+    if (box := mask.getbbox()) is None:
         return None
     more = max(width, halo_of(width))
-    return (int(max(0, rows[0] - more)), int(rows[-1] + 1 + more), int(max(0, columns[0] - more)),
-            int(columns[-1] + 1 + more))
+    return (max(0, box[0] - more), max(0, box[1] - more), min(mask.width, box[2] + more),
+            min(mask.height, box[3] + more))
 
 
 def _rim(mask: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:

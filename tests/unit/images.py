@@ -7,9 +7,11 @@ from typing import Any, Literal
 
 import numpy as np
 import pillow_heif
+from numpy.typing import NDArray
 from PIL import Image
 
 from inference.calibration import synthetic_image
+from inference.masks import mask_image
 
 ORIENTATION = 0x0112
 Size = tuple[int, int]
@@ -162,3 +164,8 @@ def _taps(length: int, count: int) -> tuple[np.ndarray, np.ndarray, list[np.ndar
     first = np.floor(at).astype(int)
     weights = [np.rint(share * np.float32(2048)).astype(np.int64) for share in (1 - (at - first), at - first)]
     return first.clip(0, length - 1), (first + 1).clip(0, length - 1), weights
+
+
+def decode_mask(text: str) -> NDArray[np.bool_]:
+    """What `encode_mask` wrote -> (height, width) bool."""
+    return np.asarray(mask_image(text)) > 0

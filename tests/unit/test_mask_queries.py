@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from inference.errors import ModelNotUsable
 from inference.geometry import Placement
-from inference.masks import decode_mask
 from inference.parameters import MaskQueryParameters as Parameters
 from inference.parameters import parameters_of
 from inference.spec import InputSpec, ModelSpec, OutputSpec, Size
@@ -15,7 +14,7 @@ from inference.tasks import MASK_QUERIES, task_of
 from inference.tasks.mask_queries import LEAST_LEFT, MASK_THRESHOLD, NAME, read, result
 from tests.onnx_exports import mask_former
 from tests.unit.findings_helpers import found, source_of
-from tests.unit.images import encode, quadrants
+from tests.unit.images import decode_mask, encode, quadrants
 from tests.unit.predicting import loaded
 from tests.unit.predicting import result as predicted
 

@@ -12,12 +12,13 @@ from pydantic import ValidationError
 
 from inference.geometry import place
 from inference.grids import blocks, on_grid, plane, window, winners
-from inference.masks import decode_mask, encode_mask
+from inference.masks import encode_mask
 from inference.parameters import SegmentationParameters as Parameters
 from inference.spec import InputSpec, ModelSpec, OutputSpec
 from inference.tasks import TASKS, task_of
 from inference.tasks.segmentation import NAME, activate, merge, read, result
 from inference.tiling import Tiles, cut
+from tests.unit.images import decode_mask
 
 RANDOM = np.random.default_rng(7)
 SQUARE = InputSpec("x", (64, 64))
