@@ -26,7 +26,9 @@ class Brush:
 
     def line(self, points: Sequence[Point], color: Color, width: int) -> None:
         if (part := self._part(points, width)) is None:
-            self._pen.line(points, fill=color, width=width, joint="curve")
+            self._pen.line(points, fill=color, width=width)
+            for corner in points[1:-1]:
+                self._pen.circle(corner, (width - 1) / 2, fill=color)
         else:
             mask = _mask(part)
             fine = [_fine(point, part) for point in points]
@@ -43,6 +45,8 @@ class Brush:
 
     def _part(self, points: Sequence[Point], margin: int) -> tuple[int, int, int, int] | None:
         """Of the image that is drawn on, to be drawn finely; None where that is too large or empty."""
+        if not self._most:
+            return None
         columns, rows = zip(*points, strict=True)
         left, top = max(0, floor(min(columns) - margin)), max(0, floor(min(rows) - margin))
         right = min(self._image.width, ceil(max(columns) + margin + 1))
