@@ -15,7 +15,7 @@ OBJECT_FONT, OBJECT_LINE = 1 / 7, 1 / 40  # shares of an object's side
 # Shares of the image's shorter side: text and lines grow no larger; and no smaller than can be read and seen where
 # the whole image is looked at on a screen.
 LARGEST_FONT, THICKEST_LINE = 0.028, 0.004
-READABLE_FONT, VISIBLE_LINE = 0.009, 0.0008
+READABLE_FONT, VISIBLE_LINE = 0.011, 0.0008
 FONT_STEP = 1.25  # from one size of texts to the next
 SHORT_IMAGE, SHORT_OBJECT, LONGEST_ENLARGED = 640, 40, 1600  # pixels
 MOST_ENLARGED = 10
