@@ -41,8 +41,8 @@ START_S = 15.0  # for the trials of a start, where one model is ready
 BACKLOG = 4096
 CRASHED = ("loading it ends the process that loads all models, or takes too long, though its trial went well: export "
            "it again, or give the machine more memory")
-MEANWHILE = ("the models are loaded again; until a line says that a generation serves, callers wait or are given a job, "
-             "and jobs wait")
+MEANWHILE = ("the models are loaded again; until a line says that a generation serves, callers wait or are given a "
+             "job, and jobs wait")
 PR_SET_CHILD_SUBREAPER = 36
 log = logging.getLogger(__name__)
 
