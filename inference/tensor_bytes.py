@@ -49,8 +49,8 @@ def _only_output(result: Mapping[str, Any], media_type: str) -> Mapping[str, Any
         return outputs[0]
     if not isinstance(outputs, list):
         raise NotOneTensor(f"{media_type} is for results of the task tensor: ask for application/json")
-    raise NotOneTensor(f"{media_type} holds one output, the result has {len(outputs)}: ask for one with outputs=name, "
-                       "or for application/json")
+    raise NotOneTensor(f"{media_type} holds one output, the result has {len(outputs)}: post the image with "
+                       "outputs=name, or ask for application/json")
 
 
 def _npy_head(values: NDArray) -> bytes:

@@ -77,7 +77,7 @@ def test_what_is_null_in_json_is_no_number() -> None:
 
 @pytest.mark.parametrize("number", [0, 2])
 def test_another_number_of_outputs_than_one_is_refused(number: int) -> None:
-    with pytest.raises(NotOneTensor, match=f"the result has {number}: ask for one with outputs=name"):
+    with pytest.raises(NotOneTensor, match=f"the result has {number}: post the image with outputs=name, or"):
         plain_tensor(told(*[np.zeros(3, np.float32)] * number), NPY)
 
 
