@@ -14,7 +14,7 @@ import { wireImages, wireSamples } from "./images.js"
 import { colorsOf, shapesOf, taskName, textOf } from "./shapes.js"
 import { jobs } from "./store.js"
 import { showTimings } from "./timings.js"
-import { number, percent, say } from "./words.js"
+import { fileSize, number, percent, say } from "./words.js"
 
 const LEAST = 0.1 // is asked of detectors, so that the slider can also go below the model's own threshold
 const WITHOUT_IMAGE = ["depth-estimation", "image-to-image"] // their result is an image itself
@@ -52,7 +52,7 @@ async function choose(blob, name) {
   const picture = await pictureOf(blob)
   if (current !== chosen) return picture?.release()
   current.picture = picture
-  figure.show(picture ?? { node: element("div", { class: "empty nothing" }, say("no_preview_yet")), width: 480, height: 320 })
+  figure.show(...(picture ? [picture] : []))
   stage(name, blob.size)
   run()
 }
@@ -62,7 +62,8 @@ async function run() {
   const model = models.chosen()
   if (!model) return fail(new Error(say("choose_ready")))
   const signal = begin()
-  figure.clear()
+  if (current.picture) figure.clear()
+  else standIn("no_preview_yet")
   try {
     const asked = model.threshold === null ? {} : { threshold: Math.min(LEAST, model.threshold) }
     const { status, body } = await post({ model_type: model.name, ...asked }, current.blob, { signal, sent: telling() })
@@ -70,7 +71,9 @@ async function run() {
     if (status === 202) jobs.add({ id: document.id, model: model.name, name: current.name, at: Date.now() })
     const answer = status === 202 ? await end(document, signal) : document
     if (answer) await present(answer, model, signal)
+    else if (!current.picture) standIn("no_preview_file")
   } catch (error) {
+    if (!signal.aborted && !current.picture) standIn("no_preview_file")
     fail(error)
   }
 }
@@ -141,7 +144,7 @@ async function settlePicture(answer, model, signal) {
     figure.show({ node: await drawing(answer, model, signal), ...size })
     note(say(current ? "drawn_by_server" : "drawn_from_job"))
     return true
-  } else note(say("no_preview"))
+  } else if (current && !own) standIn("no_preview")
   return false
 }
 
@@ -153,6 +156,11 @@ async function drawing(answer, model, signal) {
   const picture = await pictureOf(blob)
   picture.node.alt = say("drawn_image")
   return picture.node
+}
+
+/** A text where the image would be. */
+function standIn(text) {
+  figure.show({ node: element("div", { class: "empty nothing" }, say(text)), width: 480, height: 320 })
 }
 
 // What is told
@@ -177,7 +185,7 @@ function stage(name, bytes) {
   find("drop").hidden = true
   find("shown").hidden = false
   find("again").disabled = !current
-  find("caption").replaceChildren(element("strong", {}, name), element("span", { class: "quiet" }, bytes ? ` ${number(bytes / 1e6, 1)} MB` : ""))
+  find("caption").replaceChildren(element("strong", {}, name), element("span", { class: "quiet" }, bytes ? ` ${fileSize(bytes)}` : ""))
 }
 
 const note = (text) => find("caption").append(element("span", { class: "quiet note" }, text))

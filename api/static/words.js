@@ -28,6 +28,9 @@ export function percent(score) {
 
 export const milliseconds = (ms) => `${number(ms, ms < 10 ? 1 : 0)} ms`
 
+export const fileSize = (bytes) =>
+  bytes < 1e6 ? `${number(Math.ceil(bytes / 1e3))} kB` : `${number(bytes / 1e6, 1)} MB`
+
 export function duration(seconds) {
   return seconds < 90 ? say("seconds", { seconds: Math.max(1, Math.round(seconds)) })
     : say("minutes", { minutes: Math.round(seconds / 60) })

@@ -292,6 +292,8 @@ def test_what_is_refused_is_told_in_words_and_the_next_image_is_answered(opened:
         problem = page.locator("#problem")
         expect(problem).to_contain_text("The image cannot be read")
         assert "served are JPEG" in problem.inner_text()
+        assert page.locator(".frame .nothing").inner_text() == texts("en")["no_preview_file"]
+        assert page.locator("#caption").inner_text().endswith("1 kB")
         assert faults(page) == []
         choose(page, "leaf.jpg", (SAMPLES / "leaf.jpg").read_bytes())
         has_told(page, "healthy")
