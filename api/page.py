@@ -46,6 +46,11 @@ class Choice:
         return self.entry.model is not None
 
     @property
+    def is_missed(self) -> bool:
+        """Whether its newest files are not served, or not yet."""
+        return not self.is_ready or bool(self.entry.reason)
+
+    @property
     def task(self) -> str:
         return self.entry.model.spec.task if self.entry.model else ""
 

@@ -57,7 +57,9 @@ async function replaced() {
   try {
     const page = new DOMParser().parseFromString(await (await fetch(location.href, { headers })).text(), "text/html")
     const isPage = Boolean(page.getElementById("models"))
+    const unfolded = [...document.querySelectorAll("#models details[open]")].map((details) => details.id)
     for (const id of isPage ? ["models", "samples"] : []) find(id).replaceWith(page.getElementById(id))
+    for (const id of unfolded) find(id)?.setAttribute("open", "")
     return isPage
   } catch {
     return false // the server is away: the list stays, and is asked for again

@@ -205,6 +205,8 @@ def test_it_is_readable_on_a_phone_at_night(opened: Opened) -> None:
 
 def test_a_model_that_is_not_served_is_told_with_its_reason(opened: Opened) -> None:
     with opened() as page:
+        assert not page.locator(".not-served li").is_visible()
+        page.get_by_text("1 model is not served").click()
         assert "is empty" in page.locator(".not-served").inner_text()
         page.locator(".not-served a").click()
         assert "is empty" in page.locator(".problem").inner_text()

@@ -62,6 +62,7 @@ def test_a_page_offers_the_ready_models_and_tells_why_others_are_not(client: Fla
     options = re.findall(r'<option value="([^"]+)".*?>(.*?)</option>', html, re.DOTALL)
     assert [name for name, _ in options] == ["embedder", "empty", "late", "leaf"]
     assert [" ".join(text.split()) for _, text in options][1:3] == ["empty (failed)", "late (loading)"]
+    assert re.findall("<summary>(.*?)</summary>", html) == ["1 model is not served", "Being loaded: 1"]
     assert "model.onnx is empty" in html
     assert 'data-loading="1"' in html
 
