@@ -118,8 +118,7 @@ async function present(answer, model, signal) {
   showResult(answer, { threshold: model.threshold ?? 0, figure, changed: (seen, count, least) => {
     figure.filter((each) => seen(each.prediction))
     tell(summary(result, count))
-    const fields = model.threshold === null || least === model.threshold ? {} : { threshold: least }
-    showCalls(model.name, current?.name ?? "", fields)
+    showCalls(model.name, current?.name ?? "", model.threshold === null && !least ? {} : { threshold: least })
   } })
   if (!("predictions" in result) || result.task === "image-classification") {
     tell(summary(result))

@@ -54,7 +54,7 @@ function found(result, { colors, threshold, figure, changed }) {
     changed(seen, predictions.length, least)
   }
   const scored = result.predictions.some((each) => typeof each.score === "number")
-  update(scored ? threshold : 0)
+  update(threshold)
   return [scored ? slider("threshold", threshold, update) : null, legend, list, more].filter(Boolean)
 }
 

@@ -159,6 +159,8 @@ def test_the_threshold_acts_at_once_and_hovering_tells_label_and_score(opened: O
         asked: list[str] = []
         page.get_by_role("button", name="Fruit in a field").click()
         has_told(page, f"{FRUITS} found")
+        own = page.locator("#threshold").input_value()
+        assert f"-F threshold={own} " in page.locator("#call pre").inner_text()
         page.on("request", lambda request: asked.append(request.url))
         seen = []
         for value in ("0.77", "0.9", "0.3"):
