@@ -22,11 +22,14 @@ def answer(page: Page, name: str) -> str:
 
 
 def test_an_image_is_tried_out_in_the_reference(opened: Opened) -> None:
-    with opened("/docs") as page:
+    with opened("/docs", color_scheme="dark") as page:
+        assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
         operation(page, "predict")
         page.locator("[id$=-predict] tr[data-param-name=model_type] input").fill("strawberry")
         page.locator("[id$=-predict] input[type=file]").set_input_files(ROOT / "samples" / "leaf.jpg")
         assert '"label": "healthy"' in answer(page, "predict")
+        page.get_by_role("link", name="Punnet: try a model").click()
+        assert page.locator("#drop").is_visible()
 
 
 def test_with_keys_the_reference_asks_for_one(opened: Opened, server: Server, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ const find = (id) => document.getElementById(id)
 const isKey = (text) => /^[!-~]+$/.test(text)
 const withKey = () => (key.get() ? { "X-API-Key": key.get() } : {})
 
+document.documentElement.classList.toggle("dark-mode", matchMedia("(prefers-color-scheme: dark)").matches)
+
 /** The description, or null where the key is missing or not good. */
 async function described() {
   const answer = await fetch(`${root}/openapi.json`, { headers: withKey() })
