@@ -49,6 +49,9 @@ function describe() {
   find("task").textContent = known.dataset.task ? taskName(known.dataset.task) : ""
   find("about").hidden = false
   find("about").href = known.dataset.about
+  for (const link of document.querySelectorAll("nav [hreflang]")) {
+    link.search = new URLSearchParams({ lang: link.hreflang, model: known.value }) // the choice outlives the switch
+  }
 }
 
 /** Whether the choice and the samples are what the server says now. */

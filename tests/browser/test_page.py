@@ -185,7 +185,9 @@ def test_it_speaks_korean(opened: Opened) -> None:
         page.locator(".sample").first.click()
         has_told(page, "healthy")
         assert page.locator("#timings h2").inner_text() == texts("ko")["timings"]
+        page.select_option("#model", "strawberry-fruit")
         page.get_by_role("link", name="English").click()
+        assert page.locator("#model").input_value() == "strawberry-fruit"
         assert page.locator("h1").inner_text() == texts("en")["headline"]
         page.reload()
         assert page.locator("html").get_attribute("lang") == "en"
