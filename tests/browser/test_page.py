@@ -35,6 +35,10 @@ GIVE = """([kind, name, type, data]) => {
         : new ClipboardEvent("paste", {clipboardData: given, bubbles: true})
     document.querySelector(kind === "drop" ? "#drop" : "body").dispatchEvent(event)
 }"""
+CUT_TABLES = "[...document.querySelectorAll('.table')].filter((each) => each.scrollWidth > each.clientWidth).length"
+# Where each part stands, in the order in which it is read, with the last jobs shown.
+HEIGHTS = """document.getElementById("jobs").removeAttribute("hidden") ??
+    [...document.querySelectorAll("#try > *")].filter((each) => each.offsetParent).map((each) => each.offsetTop)"""
 
 
 def give(page: Page, kind: str, name: str, image: bytes, media_type: str = "image/jpeg") -> None:
@@ -205,6 +209,8 @@ def test_it_is_readable_on_a_phone_at_night(opened: Opened) -> None:
         assert (faults(page), is_wider_than_the_window(page)) == ([], False)
         page.get_by_role("link", name="About this model").first.click()
         assert (faults(page), is_wider_than_the_window(page)) == ([], False)
+        assert not page.evaluate(CUT_TABLES)
+        assert page.evaluate(HEIGHTS) == sorted(page.evaluate(HEIGHTS))
 
 
 def test_a_model_that_is_not_served_is_told_with_its_reason(opened: Opened) -> None:
