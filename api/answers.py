@@ -117,12 +117,20 @@ def _told(record: JobRecord) -> dict:
     """What a succeeded job tells beside its result."""
     outcome = _outcome(record)
     return {"model_version": outcome.model_version, "image": outcome.image,
-            "timings_ms": _times(outcome.timings_ms or {}, record.queue_ms, record.total_ms)}
+            "timings_ms": _job_times(outcome.timings_ms or {}, record.queue_ms, record.total_ms)}
 
 
 def _outcome(record: JobRecord) -> Outcome:
     assert record.outcome is not None, "it has ended, and not by being canceled"
     return record.outcome
+
+
+def _job_times(phases_ms: Mapping[str, float], queue_ms: float, total_ms: float) -> dict[str, float]:
+    """Times that add up. A run may have begun before its job was accepted, where it outlasted its call, and during a
+    job's wait, where that was joined: the whole run counts, and what it leaves of the wait."""
+    run_ms = sum(phases_ms.values())
+    whole_ms = max(total_ms, run_ms)
+    return _times(phases_ms, min(queue_ms, whole_ms - run_ms), whole_ms)
 
 
 def _times(phases_ms: Mapping[str, float], queue_ms: float, total_ms: float) -> dict[str, float]:

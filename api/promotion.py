@@ -83,8 +83,10 @@ class Promotions:
             decision = Decision(promoted.route, promoted.request.predicted_ms)
             total_ms = (time.monotonic() - promoted.began) * 1000
             self._counting.predicted(promoted.request.model_name, decision, prediction, total_ms)
+            # It never waited as a job, but as a call.
+            timings_ms = {"queue": round(prediction.queue_ms, 3), **prediction.timings_ms}
             return Outcome(model_version=prediction.model_version, image=prediction.image,
-                           timings_ms=prediction.timings_ms), prediction.result
+                           timings_ms=timings_ms), prediction.result
         except (PredictorsAway, SlowToDecode):
             raise
         except InferenceError as error:

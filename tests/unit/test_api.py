@@ -325,3 +325,12 @@ def test_a_korean_name_is_taken_wherever_it_stands_in_both_forms_of_unicode(
     assert {question.model_type for question in predictors.asked} == {"딸기"}
     assert client.post(f"{path}/predict?mode=async", **raw).get_json()["model_type"] == "딸기"
     assert [client.get(path).get_json()["name"], client.get("/models").get_json()["models"][0]["name"]] == ["딸기"] * 2
+
+
+@pytest.mark.parametrize(("queue_ms", "total_ms", "told"), [
+    (10, 100, (10, 100)), (0, 20, (0, 50)), (100, 100, (50, 100)), (20, 20, (0, 50)), (60, 100, (50, 100))])
+def test_a_jobs_times_add_up_also_where_its_run_began_before_it(queue_ms: float, total_ms: float,
+                                                                told: tuple[float, float]) -> None:
+    times = answers._job_times({"decode": 10, "inference": 40}, queue_ms, total_ms)
+    assert (times["queue"], times["total"]) == told
+    assert sum(times.values()) <= 2 * times["total"]

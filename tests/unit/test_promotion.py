@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import fakeredis
@@ -22,6 +23,7 @@ from tests.unit.images import photo
 BUDGET_MS = 20  # a call has twice as much patience
 SOON_S = 0.2
 PATIENCE_S = 20
+HOUR_MS = 3_600_000.0  # longer than any test
 
 
 @pytest.fixture
@@ -76,6 +78,13 @@ def test_who_waited_inline_for_too_long_gets_what_is_there(make_client: MakeClie
     answer = post(make_client(inline_budget_ms=BUDGET_MS, wait_max_s=0.001), "mode=sync")
     assert (answer.status_code, answer.get_json()["state"]) == (202, "processing")
     predictors.runs[0].end(PREDICTION)
+
+
+def test_the_times_of_what_began_before_its_job_add_up(client: FlaskClient, predictors: FakePredictors) -> None:
+    url = post(client).headers["Location"]
+    phases = dict.fromkeys(("decode", "preprocess", "inference", "postprocess"), HOUR_MS)
+    predictors.runs[0].end(replace(PREDICTION, timings_ms=phases, queue_ms=HOUR_MS / 2))
+    assert ended(client, url)["timings_ms"] == {"queue": HOUR_MS / 2, **phases, "total": 4.5 * HOUR_MS}
 
 
 def test_a_promoted_run_counts_as_open_and_waiting_work_until_it_ends(client: FlaskClient,
