@@ -47,8 +47,6 @@ class ImageNotFound(ApiError):
 class NotAcceptable(ApiError):
     """The caller accepts no format that this server writes."""
 
-    headers: ClassVar = {"Vary": "Accept"}
-
 
 class TooLarge(ApiError):
     """The body or the image is larger than allowed."""
@@ -140,6 +138,9 @@ PROBLEMS: dict[str, Problem] = {
     job_errors.NotInTime.__name__: Problem(504, "deadline", "The prediction could not begin in time"),
     DEADLINE: Problem(504, "deadline", "The prediction took too long"),
 }
+# Another `Accept` would have got another answer.
+BY_ACCEPT = [PROBLEMS[kind.__name__] for kind in (NotAcceptable, inference_errors.NotDrawable,
+                                                  inference_errors.NotOneTensor, job_errors.ImageLost)]
 INTERNAL = Problem(500, "inference-failed", "Something went wrong in the server")
 
 
@@ -166,7 +167,8 @@ def render(problem: Problem, detail: str) -> Response:
     body = orjson.dumps(document(problem, detail)) + b"\n"
     g.problem = problem.slug  # to be counted
     tell(request.environ, problem=problem.slug)
-    return Response(body, problem.status, content_type="application/problem+json")
+    headers = {"Vary": "Accept"} if problem in BY_ACCEPT else {}
+    return Response(body, problem.status, headers, content_type="application/problem+json")
 
 
 def _writable(text: str) -> str:

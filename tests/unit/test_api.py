@@ -274,12 +274,13 @@ def test_what_cannot_be_drawn_is_json_where_that_would_do(client: FlaskClient, p
     predictors.drawing = NotDrawable("it lacks boxes")
     answer = post(client, headers={"Accept": accept})
     assert (answer.status_code, answer.get_json()["status"]) == (status, status)
+    assert answer.headers["Vary"] == "Accept"
 
 
 def test_a_task_that_cannot_be_drawn_is_refused_before_it_runs(client: FlaskClient, predictors: FakePredictors) -> None:
     answer = client.post("/predict?model_type=embedder", data=photo(), content_type="image/jpeg",
                          headers={"Accept": "image/png"})
-    assert (answer.status_code, predictors.asked) == (406, [])
+    assert (answer.status_code, predictors.asked, answer.headers["Vary"]) == (406, [], "Accept")
 
 
 def test_the_result_of_a_job_is_that_of_an_inline_call(client: FlaskClient, redis: Redis) -> None:

@@ -120,7 +120,8 @@ def test_a_result_whose_image_is_kept_no_more_is_json_where_that_would_do(client
     url = submit(client).headers["Location"]
     work_off(redis)
     RedisStore(redis).delete(url.replace("/jobs", "ended"))
-    assert client.get(f"{url}/result", headers={"Accept": accept}).status_code == status
+    answer = client.get(f"{url}/result", headers={"Accept": accept})
+    assert (answer.status_code, answer.headers["Vary"]) == (status, "Accept")
 
 
 def test_a_job_after_its_time_is_410(client: FlaskClient, redis: Redis) -> None:

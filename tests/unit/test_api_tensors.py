@@ -91,7 +91,7 @@ def test_json_does_where_there_is_not_one_tensor(tensors: FlaskClient, predictor
 
 def test_another_task_is_refused_before_it_runs(tensors: FlaskClient, predictors: FakePredictors) -> None:
     refused = post(tensors, "leaf", NPY)
-    assert (refused.status_code, predictors.asked) == (406, [])
+    assert (refused.status_code, predictors.asked, refused.headers["Vary"]) == (406, [], "Accept")
     assert "this model's is image-classification: ask for application/json" in refused.get_json()["detail"]
 
 
@@ -138,3 +138,4 @@ def test_a_jobs_result_that_is_not_one_tensor_is_json_where_that_would_do(
     predictors.converted = NotOneTensor("the result has 2")
     answer = tensors.get(job, headers={"Accept": accept})
     assert (answer.status_code, answer.get_json()["status"]) == (status, status)
+    assert answer.headers["Vary"] == "Accept"

@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from api.idempotency import MAX_KEPT_BYTES, key_of
 from api.problems import BadRequest
-from inference.errors import InferenceFailed, PoisonImage, PredictorsAway, UnsupportedImage
+from inference.errors import InferenceFailed, NotDrawable, PoisonImage, PredictorsAway, UnsupportedImage
 from jobs import idempotency
 from jobs.errors import KeyInUse, QueueUnavailable
 from jobs.execution import end
@@ -121,6 +121,12 @@ def test_a_refusal_that_would_come_again_is_remembered(client: FlaskClient, pred
     for answer in (first, second):
         assert (answer.status_code, answer.get_json()["detail"]) == (415, "no image")
     assert len(predictors.asked) == 1
+
+
+def test_a_refusal_is_given_again_with_its_headers(client: FlaskClient, predictors: FakePredictors) -> None:
+    predictors.drawing = NotDrawable("it lacks boxes")
+    answers = [post(client, Accept="image/png") for _ in range(2)]
+    assert [(answer.status_code, answer.headers["Vary"]) for answer in answers] == [(406, "Accept")] * 2
 
 
 @pytest.mark.parametrize("error", [InferenceFailed("no memory"), PredictorsAway("away"), PoisonImage("it ends all")])
