@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from redis.client import Pipeline
 from rq import Queue
@@ -24,7 +25,7 @@ from jobs.events import announce
 from jobs.job import CANCELED, DEADLINE, Outcome, State
 from jobs.lifetimes import SPARE_S, note_ended
 from jobs.results import MAX_RESULT_BYTES
-from jobs.standing import EXECUTION, OUTCOME, Move, Standing, change
+from jobs.standing import EXECUTION, OUTCOME, Move, Say, Standing, change
 from jobs.totals import count_end
 from jobs.turns import forget
 
@@ -97,9 +98,9 @@ def end_joined(queue: Queue, job_id: str, outcome: Outcome, result: bytes = b"")
 def cancel(queue: Queue, job_id: str) -> bool:
     """End a job as canceled wherever it stands, and tell the worker that executes it; False where it had ended. The
     execution goes on where another job asks for the same."""
-    def move(pipeline: Pipeline, standing: Standing) -> None:
+    def move(pipeline: Pipeline, standing: Standing) -> Say:
         over = replace(standing, executions=()) if computation.others_asking(standing.job) else standing
-        write_end(pipeline, over, Outcome(kind=CANCELED))
+        return write_end(pipeline, over, Outcome(kind=CANCELED))
 
     return change(queue, job_id, lambda standing: move if standing.can_run else None)
 
@@ -110,11 +111,10 @@ def miss(queue: Queue, job_id: str) -> bool:
     return _end(queue, job_id, lambda standing: not standing.executions, outcome)
 
 
-def write_end(pipeline: Pipeline, standing: Standing, outcome: Outcome, result: bytes = b"") -> None:
-    """Write down a job's end, in the transaction of `change`: in RQ's terms, for its readers and for those who wait."""
+def write_end(pipeline: Pipeline, standing: Standing, outcome: Outcome, result: bytes = b"") -> Say:
+    """Write down a job's end, in the transaction of `change`: in RQ's terms, for its readers and for those who wait.
+    Returns what logs it."""
     job, ttl = standing.job, standing.job.result_ttl or 1
-    if outcome.kind not in ("", CANCELED):
-        log.warning("job %s ends as %s: %s", job.id, outcome.kind, outcome.detail)
     if standing.executions and outcome.kind == CANCELED:
         send_stop(pipeline, standing)
     standing.forget(pipeline, *standing.executions)
@@ -125,6 +125,7 @@ def write_end(pipeline: Pipeline, standing: Standing, outcome: Outcome, result: 
     forget(pipeline, Queue(job.origin, connection=job.connection), job.id)
     webhooks.note_end(pipeline, job)
     announce(pipeline, job.id, job.origin)
+    return _say_ended(standing, outcome)
 
 
 def owner_of(job: Job) -> str:
@@ -141,13 +142,13 @@ def _end(queue: Queue, job_id: str, may: Callable[[Standing], bool], outcome: Ou
     if len(result) > MAX_RESULT_BYTES:
         outcome, result = _too_large(result), b""
 
-    def move(pipeline: Pipeline, standing: Standing) -> None:
+    def move(pipeline: Pipeline, standing: Standing) -> Say:
         if begins:
             webhooks.note_start(pipeline, standing.job)
             note_begun(pipeline, standing.job, standing.time_s)
-        write_end(pipeline, standing, outcome, result)
         if took_ms is not None and outcome.succeeded:
             note_pace(pipeline, queue, standing.job.meta["predicted_ms"], took_ms)
+        return write_end(pipeline, standing, outcome, result)
 
     return change(queue, job_id, lambda standing: move if standing.can_run and may(standing) else None)
 
@@ -156,6 +157,15 @@ def _too_large(result: bytes) -> Outcome:
     return Outcome(kind="InferenceFailed", detail=(
         f"the result is {len(result) / 1e6:.0f} MB as JSON, at most {MAX_RESULT_BYTES / 1e6:.0f} are kept: "
         "ask for less of it, or for a smaller image"))
+
+
+def _say_ended(standing: Standing, outcome: Outcome) -> Say:
+    job, state = standing.job, _state(outcome)
+    when = "before it began" if job.started_at is None else (
+        f"after {(standing.time_s - job.started_at.timestamp()) * 1000:.0f} ms")
+    if state == "failed":
+        return partial(log.warning, "job %s failed %s: %s: %s", job.id, when, outcome.kind, outcome.detail)
+    return partial(log.info, "job %s %s %s", job.id, state, when)
 
 
 def _state(outcome: Outcome) -> State:

@@ -9,7 +9,7 @@ from jobs.deferral import defer, overdue
 from jobs.events import announce
 from jobs.execution import write_end
 from jobs.job import DEADLINE, Outcome
-from jobs.standing import Move, Standing, change
+from jobs.standing import Move, Say, Standing, change
 
 
 def leave(queue: Queue, job_id: str) -> bool:
@@ -27,8 +27,8 @@ def leave(queue: Queue, job_id: str) -> bool:
 
 def end_overdue(queue: Queue) -> list[str]:
     """End the jobs that waited for a machine for too long. Returns them. Raises RedisError."""
-    def move(pipeline: Pipeline, standing: Standing) -> None:
-        write_end(pipeline, standing, _outcome(standing.job))
+    def move(pipeline: Pipeline, standing: Standing) -> Say:
+        return write_end(pipeline, standing, _outcome(standing.job))
 
     def decide(standing: Standing) -> Move | None:
         return move if standing.can_run and standing.job.is_deferred and not standing.executions else None

@@ -19,7 +19,7 @@ from jobs.execution import write_end
 from jobs.job import CANCELED, GIVEN_UP, WORKER_LOST, Outcome
 from jobs.keys import key
 from jobs.lifetimes import RUN_AGAIN
-from jobs.standing import ENDED, Move, Standing, change
+from jobs.standing import ENDED, Move, Say, Standing, change
 from jobs.turns import CALLERS, COMMON, Turns, forget, run
 
 LOOK_S = 5.0  # between two looks, of all pools together
@@ -115,8 +115,8 @@ class Ledger:
         announce(pipeline, standing.job.id, self._queue.name)
 
 
-def _adopt(pipeline: Pipeline, standing: Standing) -> None:
+def _adopt(pipeline: Pipeline, standing: Standing) -> Say:
     """Another tool ended it: the end is written down as Punnet's own."""
     canceled = standing.job.get_status(refresh=False) is JobStatus.CANCELED
     outcome = Outcome(kind=CANCELED) if canceled else Outcome(kind=WORKER_LOST, detail=GIVEN_UP)
-    write_end(pipeline, standing, outcome)
+    return write_end(pipeline, standing, outcome)

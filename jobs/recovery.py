@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from redis.client import Pipeline
@@ -14,7 +15,7 @@ from jobs.events import announce
 from jobs.execution import HEARTBEAT_TTL_S, write_end
 from jobs.job import WORKER_LOST, Outcome
 from jobs.machines import Machines
-from jobs.standing import DEATHS, Move, Standing, change
+from jobs.standing import DEATHS, Move, Say, Standing, change
 from jobs.totals import count_requeue
 
 # A job that each time costs its worker is not given to a sixth.
@@ -44,28 +45,27 @@ def requeue(queue: Queue, job_id: str, execution_id: str | None, blame: bool, wh
             return move if standing.taken and not standing.executions else None
         return move if execution_id in standing.executions or not standing.exists else None
 
-    def move(pipeline: Pipeline, standing: Standing) -> None:
-        _give_up(pipeline, queue, standing, execution_id, blame, why)
+    def move(pipeline: Pipeline, standing: Standing) -> Say | None:
+        return _give_up(pipeline, queue, standing, execution_id, blame, why)
 
     change(queue, job_id, decide)
 
 
 def _give_up(pipeline: Pipeline, queue: Queue, standing: Standing, execution_id: str | None, blame: bool,
-             why: str) -> None:
+             why: str) -> Say | None:
     job, deaths = standing.job, standing.deaths + blame
     standing.forget(pipeline, *filter(None, [execution_id]))
     if not standing.can_run or set(standing.executions) - {execution_id}:
-        return  # its record is gone, it has ended, or somebody else executes it
+        return None  # its record is gone, it has ended, or somebody else executes it
     pipeline.hset(job.key, DEATHS, str(deaths))
     if deaths >= MAX_DEATHS:
-        write_end(pipeline, standing, Outcome(kind=WORKER_LOST, detail=(
+        return write_end(pipeline, standing, Outcome(kind=WORKER_LOST, detail=(
             f"{deaths} workers died or failed while they ran the job; the worker's log tells why")))
-        return
-    log.warning("job %s is requeued: %s", job.id, why)
     job.set_status(JobStatus.QUEUED, pipeline=pipeline)
     queue.push_job_id(job.id, pipeline=pipeline, at_front=True)
     count_requeue(pipeline, queue.name)
     announce(pipeline, job.id, queue.name)
+    return partial(log.warning, "job %s is requeued: %s", job.id, why)
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,8 @@ class Standing:
         computation.forget_joining(pipeline, self.job)
 
 
-Move = Callable[[Pipeline, Standing], None]
+Say = Callable[[], None]  # logs a change once it is made: one that somebody came between is tried again
+Move = Callable[[Pipeline, Standing], Say | None]
 
 
 def change(queue: Queue, job_id: str, decide: Callable[[Standing], Move | None], asked: str = "") -> bool:
@@ -103,8 +104,10 @@ def change(queue: Queue, job_id: str, decide: Callable[[Standing], Move | None],
                 if move is None:
                     return False
                 pipeline.multi()
-                move(pipeline, standing)
+                say = move(pipeline, standing)
                 pipeline.execute()
+                if say is not None:
+                    say()
                 return True
             except WatchError:
                 continue  # somebody else changed the job: look again

@@ -190,6 +190,7 @@ class Worker(SimpleWorker):
     def _end(self, execution: Execution, outcome: Outcome, result: bytes, took_ms: float) -> None:
         if not end(self._queue, execution.job_id, execution.id, outcome, result, took_ms):
             self._tasks.results.drop(result)
+            log.info("job %s was canceled, or is another's, after %.0f ms here", execution.job_id, took_ms)
             return
         if outcome.succeeded:
             self._count(execution.job, outcome, took_ms)  # at once: whoever is killed before has not counted it

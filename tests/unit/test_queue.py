@@ -1,7 +1,10 @@
 import dataclasses
 import json
+import logging
+import re
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -49,6 +52,30 @@ def test_a_job_waits_then_runs_then_has_succeeded(queue: JobQueue, redis: Redis)
     assert done.created_at <= done.started_at <= done.completed_at
     assert done.total_ms >= done.queue_ms >= 0
     assert make_queue(redis).finished_job_registry.get_job_ids() == [done.id]
+
+
+@pytest.mark.parametrize(("outcome", "told"), [
+    (Outcome(model_version="1", timings_ms={}), "succeeded after N ms"),
+    (Outcome(kind="UnsupportedImage", detail="it is a text"), "failed after N ms: UnsupportedImage: it is a text"),
+    (None, "canceled after N ms")])
+def test_the_end_of_a_job_is_logged_once_with_its_milliseconds(
+        queue: JobQueue, redis: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+        outcome: Outcome | None, told: str) -> None:
+    """Also where it can be written down only the second time."""
+    execution = start_running(redis, queue.submit(REQUEST, photo()).id)
+    refuse_writes(monkeypatch, times=1)
+    with caplog.at_level(logging.INFO, "jobs"):
+        for _ in range(2):
+            with suppress(QueueUnavailable):
+                queue.end(execution, outcome, b"{}") if outcome else queue.cancel(execution.job_id)
+    assert [re.sub(r"\d+ ms", "N ms", message) for message in caplog.messages] == [f"job {execution.job_id} {told}"]
+
+
+def test_a_job_that_is_canceled_while_it_waits_has_not_begun(queue: JobQueue, caplog: pytest.LogCaptureFixture) -> None:
+    job_id = queue.submit(REQUEST, photo()).id
+    with caplog.at_level(logging.INFO, "jobs"):
+        queue.cancel(job_id)
+    assert caplog.messages == [f"job {job_id} canceled before it began"]
 
 
 def test_a_refused_image_is_a_failed_job_with_the_refusal_and_is_not_tried_again(
