@@ -83,8 +83,9 @@ def _by_pillow(data: bytes, name: str) -> tuple[Header, Load]:
         header = _HEADERS[name](image, data)
     except (MemoryError, InferenceError):
         raise
-    except UnidentifiedImageError as error:
-        raise UnsupportedImage(f"the {name}'s header is damaged, or tells of a kind that is not decoded") from error
+    except (UnidentifiedImageError, KeyError) as error:  # KeyError: of a way of compression
+        raise UnsupportedImage(tiff.refusal(data) if name == "TIFF" else
+                               f"the {name}'s header is damaged, or tells of a kind that is not decoded") from error
     except Exception as error:  # a damaged header: each plugin raises its own kind
         raise UnsupportedImage(f"the {name}'s header cannot be read: {error}") from error
     if name == "JPEG":

@@ -5,7 +5,7 @@ Photoshop keeps megabytes of layers in one.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from inference.errors import UnsupportedImage
@@ -14,16 +14,25 @@ from inference.formats.orientation import of_xmp
 STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 BIG = (b"II+\0", b"MM\0+")  # with 64 bits for each place in the file
 ORIENTATION, XMP = 274, 700
-SAMPLES, PLANES = 277, 284
+BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANES, SAMPLE_FORMAT = 258, 259, 262, 277, 284, 339
 PIECES = (273, 324)  # where the strips lie, or the tiles
 # Sizes, kinds of pixels, places, and what the ways of packing need.
 NEEDED = frozenset((256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325,
                     332, 336, 338, 339, 347, *range(512, 522), 529, 530, 531, 532))
 MAX_PIECES = 30_000
+MAX_SAMPLES = 100  # values a pixel, of which a refusal tells the sizes
 MAX_TAGS = 1 << 16
 SHORT = 3
 # Bytes of a value, by type; of types that do not exist 1.
 BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I"}  # by type, as `struct` calls them
+# What a refusal calls them.
+COLORS = {0: "grey with zero as white", 1: "grey", 2: "RGB", 3: "a palette", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
+NUMBERS = {1: "unsigned", 2: "signed", 3: "floating point", 5: "complex", 6: "complex"}
+PACKINGS = {1: "uncompressed", 5: "LZW", 7: "JPEG", 8: "deflate", 32773: "PackBits", 32946: "deflate",
+            34712: "JPEG 2000", 34887: "LERC", 50000: "Zstandard", 50001: "WebP", 50002: "JPEG XL"}
+TAKEN = ("taken are grey of 1, 2, 4, 8, 16 and 32 bits, and of 32 in floating point; a palette of up to 8 bits; RGB, "
+         "RGBA and CMYK of 8 and 16 bits, unsigned; uncompressed, or with LZW, deflate, PackBits or JPEG; or send a PNG")
 # What may stay beside the needed tags: no file is copied for a profile or a date.
 FEW_TAGS, FEW_BYTES = 100, 1 << 16
 
@@ -66,6 +75,35 @@ class _Entry:
         [value] = struct.unpack_from(form.order + ("H" if self.kind == SHORT else "I"), self.content)
         return int(value)
 
+    def numbers(self, data: bytes, form: _Form) -> tuple[int, ...]:
+        """All values, where they are few whole numbers within the file; else none."""
+        if self.kind not in WHOLE_NUMBERS or self.values > MAX_SAMPLES:
+            return ()
+        source = self.content
+        if self.size_bytes > len(source):
+            [at] = struct.unpack(form.place, source)
+            source = data[at:at + self.size_bytes]
+        is_whole = len(source) >= self.size_bytes
+        return struct.unpack_from(f"{form.order}{self.values}{WHOLE_NUMBERS[self.kind]}", source) if is_whole else ()
+
+
+def refusal(data: bytes) -> str:
+    """Why a TIFF is refused that Pillow does not read: what it tells of its pixels, and which ones are taken."""
+    form = _form(data)
+    told = {entry.tag: entry.numbers(data, form) for entry in reversed(list(_entries(data, form)))}
+    return f"this kind of TIFF is not decoded, or its header is damaged: {_described(told, form)}; {TAKEN}"
+
+
+def _described(told: Mapping[int, tuple[int, ...]], form: _Form) -> str:
+    """Such as "3 values a pixel of 32 bits, floating point, RGB, LZW, little-endian"."""
+    bits = " and ".join(map(str, dict.fromkeys(told.get(BITS, (1,))))) or "unknown"
+    samples, numbers, color, packing = (next(iter(told.get(tag, ())), 1)
+                                        for tag in (SAMPLES, SAMPLE_FORMAT, PHOTOMETRIC, COMPRESSION))
+    return ", ".join((f"{samples} value{'s' * (samples != 1)} a pixel of {bits} bits",
+                      NUMBERS.get(numbers, "unknown numbers"),
+                      COLORS.get(color, f"colours of kind {color}"), PACKINGS.get(packing, f"compression {packing}"),
+                      "little-endian" if form.order == "<" else "big-endian"))
+
 
 def pixels_alone(data: bytes) -> bytes:
     """The TIFF with a directory that has only what is needed; as it is where there is not much more.
@@ -73,7 +111,7 @@ def pixels_alone(data: bytes) -> bytes:
     Raises:
         UnsupportedImage.
     """
-    form = _Form("<" if data.startswith(b"II") else ">", data.startswith(BIG))
+    form = _form(data)
     try:
         entries = list(_entries(data, form))
     except struct.error as error:
@@ -85,6 +123,10 @@ def pixels_alone(data: bytes) -> bytes:
     if is_short and not _has_lone_plane(form, entries):
         return data
     return _with_directory(data, form, _needed(data, form, entries))
+
+
+def _form(data: bytes) -> _Form:
+    return _Form("<" if data.startswith(b"II") else ">", data.startswith(BIG))
 
 
 def _entries(data: bytes, form: _Form) -> Iterator[_Entry]:

@@ -66,3 +66,16 @@ def test_12_bits_are_scaled_to_8() -> None:
 def test_signed_numbers_of_8_bits_are_refused() -> None:
     with pytest.raises(UnsupportedImage, match="signed numbers of 8 bits"):
         rgb(tiff(numbers(GREY, "i1")))
+
+
+@pytest.mark.parametrize(("data", "told"), [
+    (planar_tiff(numbers(COLORS[:, :, :3], "f4"), ">"), "3 values a pixel of 32 bits, unsigned, RGB, uncompressed, big"),
+    (tiff(GREY), "1 value a pixel of 64 bits, floating point, grey, uncompressed, little-endian"),
+    (tiff(numbers(GREY, "u1"), t259=(SHORT, 34712)), "JPEG 2000"),
+    (tiff(numbers(GREY, "u1"), t259=(SHORT, 4711), t262=(SHORT, 99)), "colours of kind 99, compression 4711"),
+    (tiff(numbers(GREY, "u1"), t258=(4, 7), t277=(SHORT, 0)), "0 values a pixel of 7 bits"),
+    (planar_tiff(numbers(COLORS[:, :, :3], "u1")).replace(b"\2\1\3\0\3\0\0\0", b"\2\1\3\0\3\0\0\x7f"), "unknown bits"),
+])
+def test_a_kind_that_is_not_decoded_is_named_with_those_that_are(data: bytes, told: str) -> None:
+    with pytest.raises(UnsupportedImage, match=f"{told}.*; taken are grey of 1, 2, 4"):
+        rgb(data)
