@@ -31,8 +31,8 @@ COLORS = {0: "grey with zero as white", 1: "grey", 2: "RGB", 3: "a palette", 5: 
 NUMBERS = {1: "unsigned", 2: "signed", 3: "floating point", 5: "complex", 6: "complex"}
 PACKINGS = {1: "uncompressed", 5: "LZW", 7: "JPEG", 8: "deflate", 32773: "PackBits", 32946: "deflate",
             34712: "JPEG 2000", 34887: "LERC", 50000: "Zstandard", 50001: "WebP", 50002: "JPEG XL"}
-TAKEN = ("taken are grey of 1, 2, 4, 8, 16 and 32 bits, and of 32 in floating point; a palette of up to 8 bits; RGB, "
-         "RGBA and CMYK of 8 and 16 bits, unsigned; uncompressed, or with LZW, deflate, PackBits or JPEG; or send a PNG")
+TAKEN = ("taken are grey of 1, 2, 4, 8, 16 and 32 bits, and of 32 in floating point; a palette of up to 8; RGB, RGBA "
+         "and CMYK of 8 and 16 bits, unsigned; uncompressed, or with LZW, deflate, PackBits or JPEG; or send a PNG")
 # What may stay beside the needed tags: no file is copied for a profile or a date.
 FEW_TAGS, FEW_BYTES = 100, 1 << 16
 

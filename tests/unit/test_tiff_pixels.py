@@ -69,7 +69,7 @@ def test_signed_numbers_of_8_bits_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("data", "told"), [
-    (planar_tiff(numbers(COLORS[:, :, :3], "f4"), ">"), "3 values a pixel of 32 bits, unsigned, RGB, uncompressed, big"),
+    (planar_tiff(numbers(COLORS[:, :, :3], "f4"), ">"), "3 values a pixel of 32 bits, unsigned, RGB, uncompressed, "),
     (tiff(GREY), "1 value a pixel of 64 bits, floating point, grey, uncompressed, little-endian"),
     (tiff(numbers(GREY, "u1"), t259=(SHORT, 34712)), "JPEG 2000"),
     (tiff(numbers(GREY, "u1"), t259=(SHORT, 4711), t262=(SHORT, 99)), "colours of kind 99, compression 4711"),
