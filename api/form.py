@@ -72,7 +72,7 @@ class Forms:
         if len(fields.images) != 1:
             raise BadRequest(f"no image: {HOW_TO}" if not fields.images else
                              f"{len(fields.images)} images: one request, one image")
-        data = self._fetch(fields.images.pop())
+        data = self._fetched(request, fields.images.pop())
         reserve(request.environ, len(data), self._in_flight)
         if len(data) > self._max_bytes:
             raise _too_large(len(data), self._max_bytes)
@@ -92,6 +92,15 @@ class Forms:
         if not media or media == "application/octet-stream" or media.startswith("image/"):
             return WholeBody(parse_raw, copies=1), self._max_bytes
         raise UnsupportedMediaType(f"content type {media} carries no image: {HOW_TO}")
+
+    def _fetched(self, request: Request, image: Image) -> bytes:
+        """Of a text in a multipart form curl's users often meant the file, and forgot the @ before its name."""
+        try:
+            return self._fetch(image)
+        except (ImageNotFound, BadRequest) as error:
+            if request.mimetype != "multipart/form-data":
+                raise
+            raise type(error)(f"{error}; to upload a file write img_file=@path") from error
 
     def _fetch(self, image: Image) -> bytes:
         if isinstance(image, bytes):

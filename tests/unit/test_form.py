@@ -17,7 +17,7 @@ from api.body import RESERVED_KEY, STEP_BYTES, InFlight
 from api.fields import Fields
 from api.form import OVERHEAD_BYTES, Forms
 from api.intake import Intake
-from api.problems import BadRequest, TooLarge, UnsupportedCoding, UnsupportedMediaType
+from api.problems import ApiError, BadRequest, TooLarge, UnsupportedCoding, UnsupportedMediaType
 from api.texts import decode_text
 from tests.unit.conftest import MakeSettings
 
@@ -169,6 +169,18 @@ def test_an_empty_file_is_an_image_that_cannot_be_read_later(forms: Forms) -> No
 def test_what_cannot_be_taken_is_told(forms: Forms, sent: Request, error: type[Exception], told: str) -> None:
     with pytest.raises(error, match=told):
         forms.image(sent, forms.fields(sent))
+
+
+@pytest.mark.parametrize(("field", "text", "told"), [
+    ("img_file", "samples/leaf.jpg", "no such image below PUNNET_IMAGE_ROOT"),
+    ("image", "samples/leaf.jpg", "not base64")])
+def test_who_forgot_the_at_sign_of_a_file_is_told(forms: Forms, field: str, text: str, told: str) -> None:
+    """As in curl -F img_file=leaf.jpg."""
+    hint = "; to upload a file write img_file=@path"
+    for sent, end in ((multipart(**{field: text}), hint), (form(**{field: text}), ""), (json_body({field: text}), "")):
+        with pytest.raises(ApiError, match=told) as refused:
+            forms.image(sent, forms.fields(sent))
+        assert str(refused.value).endswith(hint) == (end == hint)
 
 
 def test_null_is_absent_whatever_the_field(forms: Forms) -> None:
