@@ -17,7 +17,7 @@ from gunicorn.glogging import Logger  # noqa: E402
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import logs  # noqa: E402
-from lifeline import die_with_parent  # noqa: E402
+from lifeline import die_with_parent, show_as  # noqa: E402
 from settings import CONNECTIONS as _CONNECTIONS  # noqa: E402
 from settings import MEGA as _MEGA  # noqa: E402
 from settings import load_settings  # noqa: E402
@@ -57,6 +57,7 @@ logger_class = _JsonLogger if _settings.log_format == "json" else Logger
 
 def when_ready(server: Any) -> None:
     """A connection on which nothing comes stays with the kernel for two minutes, and costs a web process nothing."""
+    show_as("punnet-gunicorn")
     for listener in server.LISTENERS:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 120)
 
@@ -70,6 +71,7 @@ def pre_fork(server: Any, worker: Any) -> None:
 def post_fork(server: Any, worker: Any) -> None:
     """A worker whose arbiter was killed would keep the port from the next one."""
     die_with_parent(server.pid)
+    show_as("punnet-web")
 
 
 def on_reload(server: Any) -> None:

@@ -18,6 +18,7 @@ from jobs.progress import note_progress
 from jobs.results import Results
 from jobs.store import make_store
 from jobs.turns import Turns, make_queue
+from lifeline import show_as
 from metrics.numbers import Numbers
 from predictors.catalogue import Catalogue
 from predictors.client import Predictors
@@ -28,6 +29,7 @@ from worker.tasks import Tasks
 
 
 def main() -> None:
+    show_as("punnet-pool")
     settings = load_settings()
     logs.configure(settings.logging_level, settings.log_format, sys.stdout)
     settings.state_dir.mkdir(parents=True, exist_ok=True)
