@@ -184,8 +184,12 @@ def _answer(error: Exception) -> Response:
         response.headers["Retry-After"] = str(round(getattr(error, "retry_after_s", RETRY_AFTER_S)))
     response.headers.update(getattr(error, "headers", {}))
     if isinstance(error, MethodNotAllowed):
-        response.headers["Allow"] = ", ".join(error.valid_methods or ())
+        response.headers["Allow"] = _allowed(error)
     return response
+
+
+def _allowed(error: MethodNotAllowed) -> str:
+    return ", ".join(sorted(error.valid_methods or ()))
 
 
 def _problem_for(error: Exception) -> Problem:
@@ -210,6 +214,9 @@ def _known(error: Exception) -> Problem | None:
 def _detail(error: Exception) -> str:
     if isinstance(error, NotFound):
         return f"nothing at {request.path}; predictions are posted to /predict"
+    if isinstance(error, MethodNotAllowed):
+        what_to_do = ": post an image" if request.path.endswith("/predict") else ""
+        return f"{request.path} does not take {request.method}; it takes {_allowed(error)}{what_to_do}"
     if isinstance(error, HTTPException):
         return error.description or error.name
     if _known(error):

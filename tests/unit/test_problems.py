@@ -76,8 +76,14 @@ def test_a_problem_is_told_as_the_contract_says(make_client: MakeClient, call: C
     check(call(make_client(max_upload_mb=2)), status, slug)
 
 
-def test_the_allowed_methods_are_told(client: FlaskClient) -> None:
-    assert sorted(client.get("/predict").headers["Allow"].split(", ")) == ["OPTIONS", "POST"]
+@pytest.mark.parametrize(("method", "path", "allowed", "told"), [
+    ("GET", "/predict", "OPTIONS, POST", "/predict does not take GET; it takes OPTIONS, POST: post an image"),
+    ("PUT", "/models/leaf/predict", "OPTIONS, POST", "it takes OPTIONS, POST: post an image"),
+    ("POST", "/jobs/x", "DELETE, GET, HEAD, OPTIONS", "POST; it takes DELETE, GET, HEAD, OPTIONS")])
+def test_the_allowed_methods_are_told(client: FlaskClient, method: str, path: str, allowed: str, told: str) -> None:
+    answer = client.open(path, method=method)
+    assert answer.headers["Allow"] == allowed
+    assert answer.get_json()["detail"].endswith(told)
 
 
 def test_an_image_that_no_predictor_has_room_for_is_refused_before_it_runs(make_client: MakeClient,
