@@ -51,10 +51,12 @@ class Callers:
         """
         if not self._digests:
             return Caller("", network(request.environ.get("REMOTE_ADDR", "")))
-        given = digest(_given_key(request))
+        key = _given_key(request)
+        given = digest(key)
         matches = [hmac.compare_digest(given, known) for known in self._digests]
         if not any(matches):
-            raise Unauthorized("send an API key as 'Authorization: Bearer <key>' or 'X-API-Key: <key>'")
+            unknown = "this API key is not known; " if key else ""
+            raise Unauthorized(f"{unknown}send an API key as 'Authorization: Bearer <key>' or 'X-API-Key: <key>'")
         return Caller(given, given)
 
 

@@ -31,6 +31,16 @@ def test_without_keys_the_share_goes_by_the_address_or_its_network(address: str,
     assert network(address) == expected
 
 
+@pytest.mark.parametrize(("headers", "is_told"), [
+    ({"X-API-Key": "wrong"}, True), ({"Authorization": "Bearer wrong"}, True), ({}, False), ({"X-API-Key": ""}, False),
+    ({"Authorization": "Basic wrong"}, False)])
+def test_a_key_that_is_not_known_is_told_from_none(client: FlaskClient, headers: dict[str, str], is_told: bool) -> None:
+    detail = client.get("/models", headers=headers).get_json()["detail"]
+    assert ("this API key is not known" in detail) == is_told
+    assert "wrong" not in detail
+    assert "X-API-Key: <key>" in detail
+
+
 @pytest.mark.parametrize("state", ["queued", "processing", "succeeded", "canceled"])
 def test_a_job_is_there_for_its_key_alone_in_every_state(client: FlaskClient, redis: Redis, state: str) -> None:
     url = post(client, MINE).headers["Location"]
