@@ -18,6 +18,5 @@ def asked_for(service: Services, given: Any, in_path: str | None) -> str:
         raise BadRequest(f"model_type is {given!r} in the body and {in_path!r} in the path")
     name = given if in_path is None else in_path
     if not isinstance(name, str) or not name:
-        names = ", ".join(dict.fromkeys(entry.name for entry in service.catalogue.entries))
-        raise BadRequest(f"field model_type is missing; there is: {names}")
+        raise BadRequest(f"field model_type is missing; there is: {service.catalogue.names}")
     return name

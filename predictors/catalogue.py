@@ -64,6 +64,12 @@ class Catalogue:
         return self._read().entries
 
     @property
+    def names(self) -> str:
+        """Of the models that are served, or will be soon, to be told to a caller."""
+        served = dict.fromkeys(entry.name for entry in self.entries if entry.state != "failed")
+        return ", ".join(served) or "none"
+
+    @property
     def is_ready(self) -> bool:
         return self._read().is_ready
 
@@ -86,10 +92,10 @@ class Catalogue:
         Raises:
             ModelNotFound.
         """
-        entries, name = self._read().entries, composed(model_type)
+        self._read()
+        name = composed(model_type)
         if name not in self._by_name:
-            known = ", ".join(dict.fromkeys(entry.name for entry in entries)) or "none"
-            raise ModelNotFound(f"no model '{model_type}'; there is: {known}")
+            raise ModelNotFound(f"no model '{model_type}'; there is: {self.names}")
         return self._by_name[name]
 
     def model(self, model_type: str) -> ModelInfo:

@@ -62,7 +62,7 @@ def test_the_highest_version_that_is_ready_has_the_models_name(path: Path) -> No
 
 
 @pytest.mark.parametrize(("name", "error", "told"), [
-    ("moon", ModelNotFound, "no model 'moon'; there is: embedder, empty, late, leaf"),
+    ("moon", ModelNotFound, "no model 'moon'; there is: embedder, late, leaf$"),
     ("leaf:2", ModelNotFound, "no model 'leaf:2'"),
     ("empty", ModelNotFound, "model 'empty' cannot be served: model.onnx is empty"),
     ("late", ModelLoading, "model 'late' is still being loaded")])

@@ -76,6 +76,11 @@ def test_a_problem_is_told_as_the_contract_says(make_client: MakeClient, call: C
     check(call(make_client(max_upload_mb=2)), status, slug)
 
 
+def test_who_names_no_model_is_told_those_that_are_served_or_load(client: FlaskClient) -> None:
+    detail = check(raw(query="")(client), 400, "bad-request")["detail"]
+    assert detail == "field model_type is missing; there is: embedder, late, leaf"
+
+
 @pytest.mark.parametrize(("method", "path", "allowed", "told"), [
     ("GET", "/predict", "OPTIONS, POST", "/predict does not take GET; it takes OPTIONS, POST: post an image"),
     ("PUT", "/models/leaf/predict", "OPTIONS, POST", "it takes OPTIONS, POST: post an image"),
