@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from api.access_log import tell
 from inference import errors as inference_errors
+from inference.library_texts import without_objects
 from jobs import errors as job_errors
 from jobs.job import DEADLINE, WORKER_LOST
 
@@ -154,7 +155,7 @@ def document(problem: Problem, detail: str, request_id: str | None = None, url_p
     `url_prefix` is to be given too."""
     prefix = request.script_root if url_prefix is None else url_prefix
     return {"type": f"{prefix}/problems/{problem.slug}", "title": problem.title, "status": problem.status,
-            "detail": _writable(detail[:MAX_DETAIL]), "request_id": request_id or g.request_id}
+            "detail": _writable(without_objects(detail)[:MAX_DETAIL]), "request_id": request_id or g.request_id}
 
 
 def problem_of(outcome_kind: str) -> Problem:

@@ -16,6 +16,7 @@ from inference.boxes.placing import to_image
 from inference.errors import InferenceFailed, ModelNotUsable
 from inference.findings.sources import HOOKS_PY
 from inference.geometry import Placement
+from inference.library_texts import one_line
 from inference.own_decoding import Decoder
 from inference.spec import ModelSpec, Size
 from inference.tasks import image_to_image
@@ -203,7 +204,7 @@ def _told(error: BaseException, begins: int | None = None) -> str:
 
 def _said(error: BaseException) -> str:
     """An exception in words: some bear a text that only their class explains."""
-    text = " ".join(str(error).split())[:MOST_SAID]
+    text = one_line(error)[:MOST_SAID]
     if isinstance(error, KeyError):
         return f"there is no key {text}"
     if isinstance(error, SystemExit):

@@ -9,6 +9,7 @@ from PIL import Image
 from inference.bounded_reads import nothing
 from inference.errors import InferenceError, TooManyPixels, UnsupportedImage
 from inference.image_info import ImageInfo, jpeg_scale
+from inference.library_texts import one_line
 from inference.opening import Load, open_file
 from inference.tiff_pixels import BIG_ENDIAN, BITS, SAMPLE_FORMAT, UNSIGNED, is_inverted
 
@@ -76,7 +77,8 @@ def decode(opened: OpenedImage, wanted: tuple[int, int] | None, check: Callable[
     except (MemoryError, InferenceError):
         raise  # the machine's trouble, not the image's; or told already
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, …
-        raise UnsupportedImage(f"the {info.format} image cannot be decoded: {error or type(error).__name__}") from error
+        reason = one_line(error) or type(error).__name__
+        raise UnsupportedImage(f"the {info.format} image cannot be decoded: {reason}") from error
 
 
 def _check_size(info: ImageInfo, max_pixels: int) -> None:

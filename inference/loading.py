@@ -11,6 +11,7 @@ from inference.findings import Found, Incomplete, constants_of, find_out, provid
 from inference.findings.sources import HOOKS_PY
 from inference.hooks import Hooks, read_hooks
 from inference.image import open_image
+from inference.library_texts import one_line
 from inference.model import LoadedModel
 from inference.model_info import ModelInfo, warm_up_size
 from inference.model_toml import MODEL_TOML, ModelToml, read_toml
@@ -103,7 +104,7 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "one prediction needs more memory than this machine has: write a smaller tile below [tiling] in " \
                "model.toml, or serve a smaller model"
-    text = " ".join(str(error).split())[:MOST_SAID]
+    text = one_line(error)[:MOST_SAID]
     return f"it cannot be loaded, for a reason that was not foreseen{f' ({text})' * bool(text)}: export it again"
 
 

@@ -16,6 +16,7 @@ from inference.formats.header import Header
 from inference.formats.jpeg import END_OF_IMAGE, JPEG_START, has_end, scans
 from inference.formats.names import name_of
 from inference.formats.orientation import of_xmp, orientation
+from inference.library_texts import one_line
 from inference.tiff_pixels import put_right
 
 # What cameras, phones, drones, scanners and the web write; decoders that nobody needs stay shut. Pillow's JPEG plugin
@@ -87,7 +88,7 @@ def _by_pillow(data: bytes, name: str) -> tuple[Header, Load]:
         raise UnsupportedImage(tiff.refusal(data) if name == "TIFF" else
                                f"the {name}'s header is damaged, or tells of a kind that is not decoded") from error
     except Exception as error:  # a damaged header: each plugin raises its own kind
-        raise UnsupportedImage(f"the {name}'s header cannot be read: {error}") from error
+        raise UnsupportedImage(f"the {name}'s header cannot be read: {one_line(error)}") from error
     if name == "JPEG":
         return header, partial(_load_jpeg, image, file, header, data)
     return header, partial(_load, image, file, header)
@@ -188,7 +189,10 @@ def _load_later(file_of: Callable[[], bytes], header: Header, scale: int, check:
     """A format whose header Pillow did not read."""
     file = BoundedReads(file_of())
     file.allow_pixels(_most_bytes(header, file.size_bytes), check)
-    image = Image.open(file, formats=(header.format,))
+    try:
+        image = Image.open(file, formats=(header.format,))
+    except UnidentifiedImageError as error:
+        raise UnsupportedImage(f"the {header.format} is truncated or damaged behind its header") from error
     if image.size != (header.width, header.height):
         raise UnsupportedImage(f"the {header.format} has two sizes in its header")
     image.load()

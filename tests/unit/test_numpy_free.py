@@ -4,8 +4,8 @@ from tests.unit.conftest import in_child
 
 NUMPY_FREE = ("drawing.style", "errors", "spec", "geometry", "tiling", "image", "image_info", "opening",
               "bounded_reads", "formats.header", "formats.heif", "formats.jpeg", "formats.names", "formats.orientation",
-              "formats.png", "formats.tiff", "formats.webp", "parameters", "workload", "cost", "model_info",
-              "model_names", "repository", "trial", "registry")
+              "formats.png", "formats.tiff", "formats.webp", "library_texts", "tiff_pixels", "parameters", "workload",
+              "cost", "model_info", "model_names", "repository", "trial", "registry")
 PROCESSES = ("api.app", "worker.__main__", "predictors.pool")
 AVOIDED = "{'numpy', 'onnxruntime'}"
 

@@ -122,6 +122,7 @@ def test_what_a_predictor_refuses_is_told(client: FlaskClient, predictors: FakeP
 
 @pytest.mark.parametrize(("error", "told"), [
     (InferenceFailed("the model failed: on purpose"), "on purpose"),
+    (InferenceFailed("no len of <a.B object at 0x7f01> for <function f at 0x7F0a>: why"), "no len of for: why"),
     (ZeroDivisionError("secret"), "ZeroDivisionError"),
 ])
 def test_a_failed_inference_is_told_without_the_inside(client: FlaskClient, predictors: FakePredictors,
