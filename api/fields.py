@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import unquote_plus
 
 from api.problems import ApiError, BadRequest, UnsupportedMediaType
@@ -176,13 +176,18 @@ def parse_json(body: io.BytesIO) -> Fields:
     """The members of a JSON object; null means absent. Raises BadRequest."""
     try:
         text, long_texts = _json_text(emptied(body))
-        values = json.loads(text, object_pairs_hook=_Pairs)
+        values = json.loads(text, object_pairs_hook=_Pairs, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"the body is not JSON: {error}") from error
     if not isinstance(values, _Pairs):
         raise BadRequest("the JSON body should be an object with the fields of the request")
     return _fields((name, long_texts.get(value, value) if isinstance(value, str) else value)
                    for name, value in values if value is not None)
+
+
+def _refuse(constant: str) -> NoReturn:
+    """Python's parser takes NaN and Infinity, which JSON does not have; and NaN does not equal itself."""
+    raise ValueError(f"{constant} is none of its numbers")
 
 
 def _json_text(body: bytes) -> tuple[str, Mapping[str, LongText]]:

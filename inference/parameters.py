@@ -2,9 +2,10 @@
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, create_model
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationInfo, create_model, field_validator
+from pydantic_core import PydanticCustomError
 
 from inference.model_toml import TaskName
 from inference.spec import CallerParameter, ModelSpec
@@ -13,7 +14,22 @@ MAX_CLASSES, MAX_TILE = 1_000_000, 1_000_000
 MAX_BOXES, MAX_MERGED = 300, 10_000  # boxes of one run, as Ultralytics (max_det), and of all tiles of an image
 
 
-class Parameters(BaseModel):
+class Asked(BaseModel):
+    """What a caller may ask for, as text or as values of JSON. Python's True is 1; who sends true means no number."""
+
+    model_config = ConfigDict(frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, field: ValidationInfo) -> Any:
+        annotation = cls.model_fields[str(field.field_name)].annotation
+        kinds = {annotation, *get_args(annotation)}
+        if isinstance(value, bool) and bool not in kinds and kinds & {int, float}:
+            raise PydanticCustomError("no_number", "Input should be a number, not true or false")
+        return value
+
+
+class Parameters(Asked):
     """No task takes a parameter that it does not know."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

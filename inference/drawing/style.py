@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from math import log
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from inference.errors import BadParameter
+from inference.parameters import Asked
 
 Labels = Literal["auto", "none", "score", "full"]
 SMALLEST_FONT, THINNEST_LINE = 11, 2  # pixels
@@ -21,11 +22,10 @@ SHORT_IMAGE, SHORT_OBJECT, LONGEST_ENLARGED = 640, 40, 1600  # pixels
 MOST_ENLARGED = 10
 
 
-class Style(BaseModel):
+class Style(Asked):
     """A caller may ask for tags without texts, with scores, or with everything; `auto` leaves out what would cover more
     than it explains. `scale` is the drawing's size over the image's; None enlarges small images."""
 
-    model_config = ConfigDict(frozen=True)
     labels: Labels = "auto"
     scale: float | None = Field(None, ge=0.1, le=10)
 

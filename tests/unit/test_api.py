@@ -85,6 +85,15 @@ def test_the_model_may_be_in_the_path(client: FlaskClient) -> None:
     assert client.post("/models/leaf/predict?model_type=moon", **send).status_code == 400
 
 
+@pytest.mark.parametrize(("model_type", "told"), [
+    (5, "should be text"), (0, "should be text"), (False, "should be text"), ([], "should be text"),
+    ({"name": "leaf"}, "should be text"), (None, "is missing"), ("", "is missing")])
+def test_a_model_type_that_is_no_text_is_not_missing(client: FlaskClient, model_type: Any, told: str) -> None:
+    answer = client.post("/predict", json={"model_type": model_type, "image": "AAAA"})
+    assert answer.status_code == 400
+    assert f"model_type {told}" in answer.get_json()["detail"]
+
+
 @pytest.mark.parametrize(("query", "asked"), [
     ("", {}), ("top_k=1", {"top_k": 1}), ("threshold=0.5&top_k=2", {"threshold": 0.5, "top_k": 2})])
 def test_parameters_of_the_task_are_asked_for(client: FlaskClient, predictors: FakePredictors, query: str,

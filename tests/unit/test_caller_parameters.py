@@ -53,7 +53,8 @@ def test_a_caller_sets_a_further_input(tmp_path: Path, shape: tuple) -> None:
 
 @pytest.mark.parametrize(("given", "told"), [
     ({"strength": 1.5}, "parameter 'strength'"), ({"strength": "much"}, "parameter 'strength'"),
-    ({"strength": "nan"}, "parameter 'strength'"), ({"force": 1}, "unknown parameter 'force'.* strength")])
+    ({"strength": "nan"}, "parameter 'strength'"), ({"strength": True}, "not true or false"),
+    ({"force": 1}, "unknown parameter 'force'.* strength")])
 def test_a_wrong_value_is_a_bad_parameter(tmp_path: Path, given: dict[str, Any], told: str) -> None:
     put(tmp_path, RANGED)
     with pytest.raises(BadParameter, match=told):

@@ -223,8 +223,9 @@ def test_a_caller_chooses_the_size_up_to_that_of_the_largest_image() -> None:
         drawn_size((300, 200), result, Style(scale=10), max_pixels=5_000_000)
 
 
-@pytest.mark.parametrize("values", [{"labels": "all"}, {"scale": "0"}, {"scale": "large"}, {"scale": "nan"}])
-def test_a_style_that_is_none_is_told(values: dict[str, str]) -> None:
+@pytest.mark.parametrize("values", [{"labels": "all"}, {"scale": "0"}, {"scale": "large"}, {"scale": "nan"},
+                                    {"scale": True}])
+def test_a_style_that_is_none_is_told(values: dict[str, Any]) -> None:
     with pytest.raises(BadParameter, match=f"parameter '{next(iter(values))}'"):
         style_of(values)
 

@@ -190,6 +190,13 @@ def test_null_is_absent_whatever_the_field(forms: Forms) -> None:
     assert forms.fields(twice).values == {"top_k": 3}
 
 
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_json_does_not_have_is_named(forms: Forms, constant: str) -> None:
+    sent = request(data=f'{{"a": [1, {{"threshold": {constant}}}]}}', content_type="application/json")
+    with pytest.raises(BadRequest, match=f"^the body is not JSON: {constant} is none of its numbers$"):
+        forms.fields(sent)
+
+
 def test_a_long_text_in_json_is_an_image_or_refused(large_forms: Forms) -> None:
     sent = json_body({"model_type": "leaf", "image": LARGE_BASE64, "file": None})
     assert large_forms.image(sent, large_forms.fields(sent)) == LARGE

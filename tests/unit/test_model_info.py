@@ -73,6 +73,10 @@ def test_parameters_may_come_as_text() -> None:
     ("image-classification", {"top_k": 10**20}, r"^parameter 'top_k': Input should be less than or equal to 1000000$"),
     ("image-classification", {"tile": 10**20}, r"^parameter 'tile': Input should be less than or equal to 1000000$"),
     ("image-classification", {"top_k": 0}, r"^parameter 'top_k': Input should be greater than or equal to 1$"),
+    *(("image-classification", {name: value}, rf"^parameter '{name}': Input should be a number, not true or false$")
+      for name in ("top_k", "threshold", "tile") for value in (True, False)),
+    ("object-detection", {"iou": True}, r"^parameter 'iou': Input should be a number"),
+    ("tensor", {"outputs": True}, r"^parameter 'outputs': Input should be a valid string"),
     ("object-detection", {"iou": "much"}, r"^parameter 'iou': Input should be a valid number"),
     ("object-detection", {"tile": -1}, r"^parameter 'tile': Input should be greater than or equal to 0$")])
 def test_a_wrong_parameter_is_named(task: TaskName, given: dict, text: str) -> None:
