@@ -96,6 +96,11 @@ class StateDir:
         return self.root / "drained"
 
     @property
+    def owners(self) -> Path:
+        """A file for each web process, which it has locked."""
+        return self.root / "owners"
+
+    @property
     def address(self) -> Path:
         """The URL that a running instance was started with, for a start with another one."""
         return self.root / "address"

@@ -31,6 +31,7 @@ from jobs.costs import SharedCosts
 from jobs.events import JobEvents
 from jobs.following import Following
 from jobs.idempotency import Claims
+from jobs.owners import Owner
 from jobs.poison import SharedPoison
 from jobs.queue import JobQueue
 from jobs.store import blocks, make_store
@@ -78,7 +79,7 @@ def make_services(settings: Settings) -> Services:
         predictors, PoisonExchange(poison), costs, queue, Claims(client, settings.queue, settings.result_ttl_s), events,
         following, intake, in_flight,
         Forms(settings, in_flight, intake), waiting, drain,
-        Promotions(queue, events, waiting, costs, counting, drain.count),
+        Promotions(queue, events, waiting, costs, counting, drain.count, Owner(settings.state.owners)),
         AccessLog(settings.log_dir / "access.log", settings.log_format),
         Callers(settings), Browsers.of(settings), Shares(_most_connections() / OVERDRAFT),
         Shares(_most_connections() / 2),  # of those that wait: with an overdraft there is still room for others

@@ -1,13 +1,12 @@
 """An inline call that outlasts its time becomes a job: its run goes on, and its result is filed under the job's id.
 
 This web process gives the job heartbeats, as a worker does. If the process dies, the workers recover the job and run
-it from its stored image.
+it from its stored image: those of this machine at once (jobs/owners.py), others once its heartbeats are missed.
 """
 
 import logging
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -21,6 +20,7 @@ from jobs.errors import QueueUnavailable
 from jobs.events import JobEvents
 from jobs.execution import HEARTBEAT_S, Execution
 from jobs.job import WORKER_LOST, JobRecord, JobRequest, Outcome
+from jobs.owners import Owner
 from jobs.queue import JobQueue
 from predictors.client import Prediction, Route
 
@@ -43,10 +43,13 @@ class Promotions:
     """The promoted runs of one web process. `count` is told of each that begins (1) and ends (-1)."""
 
     def __init__(self, queue: JobQueue, events: JobEvents, waiting: Waiting, costs: Costs, counting: Counting,
-                 count: Callable[[int], None]) -> None:
+                 count: Callable[[int], None], owner: Owner) -> None:
         self._queue, self._events, self._waiting, self._costs, self._count = queue, events, waiting, costs, count
-        self._counting = counting
-        self._owner = f"web.{uuid.uuid4().hex}"
+        self._counting, self._owner = counting, owner
+
+    def start(self) -> None:
+        """After the fork, never before."""
+        self._owner.start()
 
     def promote(self, run: Attended[Prediction], route: Route, request: JobRequest, image: bytes) -> JobRecord:
         """Accept as a job what runs already.
@@ -54,7 +57,7 @@ class Promotions:
         Raises:
             QueueFull, QueueUnavailable: it is no job, and runs on.
         """
-        record, execution = self._queue.promote(request, image, self._owner)
+        record, execution = self._queue.promote(request, image, self._owner.name)
         log.warning("request %s: takes longer than predicted, goes on as job %s", request.request_id, record.id)
         self._count(1)
         self._counting.rerouted("outlasted")

@@ -73,6 +73,7 @@ class Services:
         self.costs.start()
         self.poison.start()
         self.claims.start()
+        self.promotions.start()
 
     def count_open(self, more: int) -> None:
         """Count open requests: those that are answered, those that wait, and streams."""

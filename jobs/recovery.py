@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -84,11 +84,12 @@ class Recovery:
 
     Only one pool of a name runs at a time, and its workers bear its name. So a worker of the name that is not the
     pool's child is dead. Others, on other machines or in web processes, are judged by whether new heartbeats come, as
-    no two clocks agree and each of them may be set anew. So many look at them that some always do, and not all do.
+    no two clocks agree and each of them may be set anew. So many look at them that some always do, and not all do. Of
+    a web process of this machine `has_died` tells at once.
     """
 
-    def __init__(self, queue: Queue, pool_name: str) -> None:
-        self._queue, self._pool_name = queue, pool_name
+    def __init__(self, queue: Queue, pool_name: str, has_died: Callable[[str], bool] = lambda name: False) -> None:
+        self._queue, self._pool_name, self._has_died = queue, pool_name, has_died
         self._machines, self._is_watcher, self._decided_at = Machines(queue), True, float("-inf")
         self._has_dead_workers = True  # the pool that was killed before this one may have left some
         self._workers: dict[str, str] = {}  # by execution
@@ -148,6 +149,8 @@ class Recovery:
         pool, _, child = entry.worker.rpartition(".")
         if pool == self._pool_name:
             return "" if child in children else f"its worker {entry.worker} {'died' if blame else 'was stopped'}"
+        if self._has_died(entry.worker):
+            return f"the web process {entry.worker} died"
         silent = time.monotonic() - self._heard[entry.execution_id][1] > HEARTBEAT_TTL_S
         return f"nothing was heard of {entry.worker} for {HEARTBEAT_TTL_S} s" if silent else ""
 

@@ -13,6 +13,7 @@ from jobs.costs import SharedCosts
 from jobs.housekeeping import Housekeeping, most_kept_bytes
 from jobs.images import Images
 from jobs.machines import Machines
+from jobs.owners import has_died
 from jobs.poison import SharedPoison
 from jobs.progress import note_progress
 from jobs.results import Results
@@ -37,7 +38,8 @@ def main() -> None:
         folder.mkdir(exist_ok=True)
     name, queue = _pool_name(settings.state_dir), lambda: make_queue(worker_client(settings), settings.queue)
     pool = Pool(name, queue, partial(_tasks, settings), partial(_housekeeping, settings), settings.job_workers,
-                settings.stop_timeout_s, DelivererProcess(settings, name, queue))
+                settings.stop_timeout_s, DelivererProcess(settings, name, queue),
+                partial(has_died, settings.state.owners))
     pool.start(logging_level=settings.logging_level.upper())
 
 

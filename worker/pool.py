@@ -45,12 +45,13 @@ class Pool(WorkerPool):
 
     def __init__(self, name: str, make_queue: Callable[[], Turns], make_tasks: Callable[[Redis], Tasks],
                  keep_house: Callable[[Turns], Housekeeping], workers: int, stop_timeout_s: float,
-                 deliverer: DelivererProcess) -> None:
+                 deliverer: DelivererProcess, has_died: Callable[[str], bool]) -> None:
+        """`has_died` tells of the machine's web processes."""
         self._queue = make_queue()
         super().__init__([self._queue.name], self._queue.connection, num_workers=workers, worker_class=Worker,
                          serializer=JSONSerializer)
         self.name = name
-        self._recovery = Recovery(self._queue, name)
+        self._recovery = Recovery(self._queue, name, has_died)
         self._make_queue, self._make_tasks = make_queue, make_tasks
         own = make_tasks(self.connection)
         self._exchange_poison = own.exchange_poison

@@ -32,7 +32,7 @@ class NoDeliverer:
 def pool(redis: Redis) -> Pool:
     return Pool("pool", lambda: make_queue(redis), tasks_of,
                 lambda queue: Housekeeping(queue, RedisStore(redis), 10**6), workers=1, stop_timeout_s=5,
-                deliverer=cast(Any, NoDeliverer()))
+                deliverer=cast(Any, NoDeliverer()), has_died=lambda name: False)
 
 
 @pytest.fixture

@@ -154,6 +154,14 @@ def test_another_machines_job_is_requeued_when_its_heartbeats_end(
     assert queue.read(elsewhere.job_id).state == "queued"
 
 
+def test_a_job_of_this_machines_web_process_that_died_is_requeued_at_once(
+        rq_queue: Queue, queue: JobQueue, elsewhere: Execution) -> None:
+    Recovery(rq_queue, "pool", lambda name: False).look(())
+    assert queue.read(elsewhere.job_id).state == "processing"
+    Recovery(rq_queue, "pool", lambda name: name == elsewhere.worker_name).look(())
+    assert queue.read(elsewhere.job_id).state == "queued"
+
+
 @pytest.mark.parametrize("jump_s", [7200, -7200, 1])
 def test_a_job_with_heartbeats_runs_once_wherever_the_clocks_jump(
         recovery: Recovery, now: list[float], elsewhere: Execution, queue: JobQueue, redis: Redis, rq_queue: Queue,
