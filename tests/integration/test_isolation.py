@@ -24,7 +24,7 @@ LIVEZ_LIMIT_S = 0.05
 @pytest.fixture(scope="module")
 def one_process(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[Server]:
     """One web process, so that all clients meet in it, and one predictor a group."""
-    settings = {"MODELS_DIR": models_dir, "WORKERS": 1, "PREDICTORS": 1, "QUICK_MS": 15, "INLINE_BUDGET_MS": 60_000}
+    settings = {"MODELS_DIR": models_dir, "WORKERS": 1, "PREDICTORS": 1, "QUICK_MS": 40, "INLINE_BUDGET_MS": 60_000}
     running = Server(tmp_path_factory.mktemp("one-process"), settings)
     running.start()
     yield running
