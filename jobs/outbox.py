@@ -50,7 +50,7 @@ if entry then
   if tonumber(pause) > 0 then
     local time = redis.call('TIME')
     redis.call('HINCRBY', hook, event .. '-tries', 1)
-    redis.call('ZADD', due, time[1] + pause, job)
+    redis.call('ZADD', due, time[1] + time[2] / 1000000 + pause, job)
     return 1
   end
   redis.call('HDEL', hook, event .. '-tries')
