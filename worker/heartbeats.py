@@ -31,7 +31,7 @@ class Heartbeats(Generic[T]):
         """Waits for a heartbeat that is under way."""
         with self._lock:
             self._running = running
-        if self._thread is None:
+        if self._thread is None or not self._thread.is_alive():  # an error ends it, which threading tells
             self._thread = threading.Thread(target=self._run, name="heartbeats", daemon=True)
             self._thread.start()
 

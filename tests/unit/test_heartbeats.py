@@ -1,6 +1,8 @@
 import threading
 import time
 
+import pytest
+
 from worker.heartbeats import Heartbeats
 
 
@@ -27,3 +29,22 @@ def test_one_thread_does_for_all() -> None:
     for number in range(5):
         with heartbeats.of(number):
             assert threading.active_count() == before + 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_error_of_one_costs_the_others_no_heartbeat() -> None:
+    beaten: list[str] = []
+    beats = threading.Semaphore(0)
+
+    def beat(running: str) -> None:
+        beaten.append(running)
+        beats.release()
+        if running == "one":
+            raise ValueError("unexpected")
+
+    heartbeats = Heartbeats(beat, 0.001)
+    for name in ("one", "another"):
+        with heartbeats.of(name):
+            assert beats.acquire(timeout=10)
+            time.sleep(0.02)  # for the thread to end
+    assert set(beaten) == {"one", "another"}
